@@ -1,0 +1,11 @@
+//! Small things that every room needs and that know no other room.
+
+pub mod clock;
+pub mod duration;
+pub mod ids;
+pub mod secret;
+pub mod suggest;
+
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use ids::*;
+pub use secret::Secret;

@@ -1,0 +1,34 @@
+//! Did you mean …? The nearest known name for a misspelled one.
+
+/// The known name nearest to `wrong`, if it is near enough to be what was meant.
+pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = wrong.to_lowercase();
+    let limit = (wrong.chars().count() / 3).clamp(1, 3);
+    known
+        .into_iter()
+        .filter(|name| *name != wrong)
+        .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, name)| (*distance, name.len().abs_diff(wrong.len()), *name))
+        .map(|(_, name)| name)
+}
+
+/// ` (did you mean 'x'?)`, or nothing.
+pub fn hint<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(wrong, known).map(|name| format!(" (did you mean '{name}'?)")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_slips_and_leaves_strangers() {
+        let known = ["max_builds", "missing_timeout", "name", "password"];
+        assert_eq!(nearest("max_build", known), Some("max_builds"));
+        assert_eq!(nearest("maxbuilds", known), Some("max_builds"));
+        assert_eq!(nearest("passwrod", known), Some("password"));
+        assert_eq!(nearest("colour", known), None);
+        assert_eq!(nearest("x", known), None);
+    }
+}

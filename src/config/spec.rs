@@ -1,0 +1,333 @@
+//! A whole configuration, understood and checked.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex::Regex;
+use serde_json::{Map, Value as Json};
+
+use super::{Arg, FnRef, Mistake, Place, Template};
+use crate::base::Secret;
+use crate::model::Results;
+
+#[derive(Clone, Debug, Default)]
+pub struct MasterConfig {
+    pub title: String,
+    pub title_url: String,
+    /// Ends with a slash.
+    pub buildbot_url: String,
+    pub workers: Vec<Arc<WorkerSpec>>,
+    pub builders: Vec<Arc<BuilderSpec>>,
+    pub schedulers: Vec<Arc<SchedulerSpec>>,
+    /// Where workers connect over Perspective Broker.
+    pub pb: Vec<Listen>,
+    pub www: Option<Listen>,
+    /// Relative to the base folder.
+    pub sqlite: PathBuf,
+    pub properties: Map<String, Json>,
+    pub collapse_requests: Collapse,
+    pub prioritize_builders: Option<FnRef>,
+    pub select_next_worker: Option<FnRef>,
+    /// Bytes after which a log is cut off; none: never.
+    pub log_max_size: Option<u64>,
+    /// Bytes of the end that are kept of a log that was cut off.
+    pub log_max_tail_size: Option<u64>,
+    pub limits: LuaLimits,
+    pub warnings: Vec<Mistake>,
+}
+
+/// `c.lua`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LuaLimits {
+    /// For callbacks; none: the default of the kind.
+    pub callback_timeout: Option<Duration>,
+    pub memory_bytes: usize,
+}
+
+impl Default for LuaLimits {
+    fn default() -> Self {
+        LuaLimits { callback_timeout: None, memory_bytes: 256 << 20 }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Listen {
+    Tcp { interface: Option<String>, port: u16 },
+    Unix { path: PathBuf },
+}
+
+#[derive(Clone, PartialEq, Debug, Default)]
+pub enum Collapse {
+    #[default]
+    /// As the level above says; at the top: yes.
+    Inherit,
+    Always(bool),
+    Call(FnRef),
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct WorkerSpec {
+    pub name: String,
+    /// None: it can't log in.
+    pub password: Option<Secret>,
+    pub kind: WorkerKind,
+    /// Builds at the same time over all builders; none: no limit.
+    pub max_builds: Option<u32>,
+    pub properties: Map<String, Json>,
+    pub default_properties: Map<String, Json>,
+    /// How often an idle connection is asked for a sign of life; none: never.
+    pub keepalive_interval: Option<Duration>,
+    pub notify_on_missing: Vec<String>,
+    pub missing_timeout: Option<Duration>,
+    pub machine_name: Option<String>,
+    pub quarantine_initial_timeout: Duration,
+    pub quarantine_max_timeout: Duration,
+    pub place: Place,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum WorkerKind {
+    /// Connects by itself.
+    Remote,
+    /// Runs in the master; `workdir` is relative to the base folder (default: `workers/NAME`).
+    Local { workdir: Option<PathBuf> },
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct BuilderSpec {
+    pub name: String,
+    pub workers: Vec<String>,
+    pub factory: Arc<FactorySpec>,
+    /// The name as it may stand in a path.
+    pub builddir: String,
+    pub workerbuilddir: String,
+    pub tags: Vec<String>,
+    pub properties: Map<String, Json>,
+    pub default_properties: Map<String, Json>,
+    /// Added to each command's environment.
+    pub env: Arg<Env>,
+    pub next_worker: Option<FnRef>,
+    pub next_build: Option<FnRef>,
+    pub can_start_build: Option<FnRef>,
+    pub collapse_requests: Collapse,
+    pub description: Option<String>,
+    pub description_format: Option<String>,
+    pub place: Place,
+}
+
+/// Environment variables; a list is joined with the worker's path separator; none removes the variable.
+pub type Env = BTreeMap<String, EnvValue>;
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum EnvValue {
+    Set(String),
+    Path(Vec<String>),
+    Remove,
+}
+
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct FactorySpec {
+    pub steps: Vec<Arc<StepSpec>>,
+    /// Below the builder's folder; `build`.
+    pub workdir: String,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct StepSpec {
+    /// `ShellCommand`, or the name that `extend` gave.
+    pub class: String,
+    pub name: Arg<String>,
+    pub halt_on_failure: bool,
+    pub flunk_on_failure: bool,
+    pub flunk_on_warnings: bool,
+    pub warn_on_failure: bool,
+    pub warn_on_warnings: bool,
+    pub always_run: bool,
+    pub do_step_if: Condition,
+    pub hide_step_if: Condition,
+    pub description: Arg<Option<Words>>,
+    pub description_done: Arg<Option<Words>>,
+    pub description_suffix: Arg<Option<Words>>,
+    /// None: the factory's.
+    pub workdir: Arg<Option<String>>,
+    pub kind: StepKind,
+    pub place: Place,
+}
+
+/// `doStepIf`, `hideStepIf`.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Condition {
+    Always(bool),
+    /// A predicate: never rendered, called with the step (and, for hiding, the results first).
+    Call(FnRef),
+    /// Something to render, true or not.
+    Render(Template),
+}
+
+/// A text, or a list of words that are joined by blanks.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Words(pub String);
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum StepKind {
+    Shell(Box<ShellSpec>),
+    Sequence(Box<SequenceSpec>),
+    SetProperty { property: Arg<String>, value: Template },
+    SetProperties(Template),
+    SetPropertyFromCommand(Box<SetPropertyFromCommandSpec>),
+}
+
+/// A command line: text for a shell, or words.
+#[derive(Clone, PartialEq, Debug)]
+pub enum CommandLine {
+    Shell(String),
+    Words(Vec<String>),
+}
+
+/// What every step that runs a command takes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CommandOptions {
+    pub env: Arg<Env>,
+    /// Seconds without output; default 1200, none: no limit.
+    pub timeout: Arg<Option<f64>>,
+    /// Seconds in all.
+    pub max_time: Arg<Option<f64>>,
+    pub max_lines: Arg<Option<i64>>,
+    pub sigterm_time: Arg<Option<f64>>,
+    pub interrupt_signal: Arg<String>,
+    pub use_pty: Arg<Option<bool>>,
+    pub initial_stdin: Arg<Option<String>>,
+    pub want_stdout: Arg<bool>,
+    pub want_stderr: Arg<bool>,
+    pub log_environ: Arg<bool>,
+    pub logfiles: Arg<BTreeMap<String, LogFile>>,
+    pub lazylogfiles: Arg<bool>,
+    pub decode_rc: Arg<BTreeMap<i64, Results>>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct LogFile {
+    pub filename: String,
+    pub follow: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct ShellSpec {
+    pub command: Arg<CommandLine>,
+    pub options: CommandOptions,
+    /// Lines that match are counted as warnings (`Compile`, `WarningCountingShellCommand`).
+    pub warning_pattern: Option<Regex>,
+    /// More warnings than that: failure.
+    pub max_warn_count: Option<u64>,
+    /// `Test`: count passes and failures in known output.
+    pub count_tests: bool,
+}
+
+impl PartialEq for ShellSpec {
+    fn eq(&self, other: &ShellSpec) -> bool {
+        let pattern = |s: &ShellSpec| s.warning_pattern.as_ref().map(|r| r.as_str().to_owned());
+        (&self.command, &self.options, pattern(self), self.max_warn_count, self.count_tests)
+            == (&other.command, &other.options, pattern(other), other.max_warn_count, other.count_tests)
+    }
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct SequenceSpec {
+    pub commands: Vec<ShellArgSpec>,
+    /// A function or property that renders to more commands: a list of command lines.
+    pub options: CommandOptions,
+}
+
+/// `util.ShellArg`: one command of a sequence.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ShellArgSpec {
+    pub command: Arg<CommandLine>,
+    pub logname: Option<String>,
+    pub halt_on_failure: bool,
+    pub flunk_on_failure: bool,
+    pub flunk_on_warnings: bool,
+    pub warn_on_failure: bool,
+    pub warn_on_warnings: bool,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct SetPropertyFromCommandSpec {
+    pub shell: ShellSpec,
+    /// Either this …
+    pub property: Option<Arg<String>>,
+    /// … or a function of `(rc, stdout, stderr)` to a table of properties.
+    pub extract_fn: Option<FnRef>,
+    pub strip: bool,
+    pub include_stdout: bool,
+    pub include_stderr: bool,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct SchedulerSpec {
+    pub name: String,
+    pub builders: Vec<String>,
+    pub properties: Map<String, Json>,
+    pub priority: i64,
+    pub kind: SchedulerKind,
+    pub place: Place,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum SchedulerKind {
+    Force(Box<ForceSpec>),
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct ForceSpec {
+    pub label: String,
+    pub button_name: String,
+    /// With `%(owner)s` and `%(reason)s`.
+    pub reason_string: String,
+    pub username: Parameter,
+    pub reason: Parameter,
+    pub priority: Parameter,
+    /// `CodebaseParameter`s; one with the empty name by default.
+    pub codebases: Vec<Parameter>,
+    pub properties: Vec<Parameter>,
+}
+
+/// A parameter of a force form.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Parameter {
+    /// `StringParameter` …
+    pub class: String,
+    pub name: String,
+    pub label: String,
+    pub tablabel: String,
+    pub tooltip: String,
+    pub regex: Option<String>,
+    pub default: Json,
+    pub required: bool,
+    pub multiple: bool,
+    pub hide: bool,
+    /// Text: the size of the box; numbers for the form only.
+    pub size: Option<i64>,
+    pub cols: Option<i64>,
+    pub rows: Option<i64>,
+    pub kind: ParameterKind,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum ParameterKind {
+    Fixed,
+    Text,
+    Int,
+    Bool,
+    UserName { need_email: bool },
+    Choice { choices: Vec<String>, strict: bool },
+    /// Which worker is to be used; its value becomes the property `workername` if it is not empty.
+    Worker,
+    File { max_bytes: u64 },
+    /// Any property: a name and a value.
+    AnyProperty,
+    /// `branch`, `revision`, `repository`, `project` of one codebase.
+    Codebase { codebase: String, fields: Vec<Parameter> },
+    Nested { fields: Vec<Parameter>, columns: Option<i64>, layout: String },
+}

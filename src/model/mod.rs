@@ -1,0 +1,17 @@
+//! The things themselves, as plain data: no room above knows them, every room below speaks of them.
+
+pub mod build;
+pub mod event;
+pub mod properties;
+pub mod query;
+pub mod request;
+pub mod results;
+pub mod worker;
+
+pub use build::{Build, Log, LogKind, Step};
+pub use event::Event;
+pub use properties::{Properties, Property};
+pub use query::Query;
+pub use request::{BuildRequest, Buildset, SourceStamp};
+pub use results::Results;
+pub use worker::WorkerInfo;
