@@ -1,0 +1,5 @@
+//! How a worker is talked to: encodings, the PB broker, and commands as types. Knows nothing of builds or configuration.
+
+pub mod commands;
+
+pub use commands::{Arg, Command, CommandEnd, Update};
