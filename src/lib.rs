@@ -8,23 +8,23 @@
 
 /// Ids, time, secrets, did-you-mean: owes nothing to anyone.
 pub mod base;
-/// The things themselves as plain data: workers, builds, requests, properties, results, events, API queries.
-pub mod model;
+/// Requests, distribution, schedulers, steps, rendering; the run of one build.
+pub mod builds;
+/// One file per command.
+pub mod cli;
 /// What a master may be told: declarations of classes and arguments, checks across them.
 pub mod config;
 /// The host of `master.lua`: evaluation, callbacks, errors, limits. The only room that knows mlua.
 pub mod lua;
+/// Puts the rooms together: start, recovery, shutdown.
+pub mod master;
+/// The things themselves as plain data: workers, builds, requests, properties, results, events, API queries.
+pub mod model;
 /// What survives a crash: database and logs. The only room that knows SQL.
 pub mod store;
+/// REST and control over HTTP.
+pub mod web;
 /// How a worker is talked to: banana, jelly, pb, and the commands as types.
 pub mod wire;
 /// Who is attached: registry, sessions, keepalive, the local worker.
 pub mod workers;
-/// Requests, distribution, schedulers, steps, rendering; the run of one build.
-pub mod builds;
-/// REST and control over HTTP.
-pub mod web;
-/// Puts the rooms together: start, recovery, shutdown.
-pub mod master;
-/// One file per command.
-pub mod cli;

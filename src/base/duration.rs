@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn reads_what_people_write() {
-        for (text, seconds) in [("180d", 15_552_000.0), ("2h30m", 9000.0), ("90", 90.0), ("1.5s", 1.5), ("250ms", 0.25), ("1h 5s", 3605.0)] {
+        for (text, seconds) in [("180d", 15_552_000.0), ("2h30m", 9000.0), ("90", 90.0), ("1.5s", 1.5), ("250ms", 0.25), ("1h 5s", 3605.0)]
+        {
             assert_eq!(parse(text), from_seconds(seconds), "{text}");
         }
         for text in ["", "h", "3 parsecs", "-5", "1h-", "nan", "1e400"] {

@@ -320,14 +320,28 @@ pub enum ParameterKind {
     Text,
     Int,
     Bool,
-    UserName { need_email: bool },
-    Choice { choices: Vec<String>, strict: bool },
+    UserName {
+        need_email: bool,
+    },
+    Choice {
+        choices: Vec<String>,
+        strict: bool,
+    },
     /// Which worker is to be used; its value becomes the property `workername` if it is not empty.
     Worker,
-    File { max_bytes: u64 },
+    File {
+        max_bytes: u64,
+    },
     /// Any property: a name and a value.
     AnyProperty,
     /// `branch`, `revision`, `repository`, `project` of one codebase.
-    Codebase { codebase: String, fields: Vec<Parameter> },
-    Nested { fields: Vec<Parameter>, columns: Option<i64>, layout: String },
+    Codebase {
+        codebase: String,
+        fields: Vec<Parameter>,
+    },
+    Nested {
+        fields: Vec<Parameter>,
+        columns: Option<i64>,
+        layout: String,
+    },
 }

@@ -13,7 +13,11 @@ pub enum Template {
     List(Vec<Template>),
     Map(Vec<(String, Template)>),
     /// `Property(key, default, defaultWhenFalse)`.
-    Property { key: String, default: Option<Box<Template>>, default_when_false: bool },
+    Property {
+        key: String,
+        default: Option<Box<Template>>,
+        default_when_false: bool,
+    },
     /// `Interpolate(fmt, …)`, as a sequence of parts whose texts are joined.
     Interpolate(Vec<Part>),
     /// A function of the properties.
@@ -51,7 +55,11 @@ pub enum Form {
     /// `:+text`: the text if there is a value, else nothing.
     IfPresent(Vec<Part>),
     /// `:?Xthen X else`: by presence; with `#?` by truth.
-    Choose { by_truth: bool, then: Vec<Part>, otherwise: Vec<Part> },
+    Choose {
+        by_truth: bool,
+        then: Vec<Part>,
+        otherwise: Vec<Part>,
+    },
 }
 
 /// An argument of type `T`, known at load or rendered for each build and then checked as at load.

@@ -119,15 +119,28 @@ impl Value {
             Value::None => Json::Null,
             Value::Bool(b) => Json::Bool(*b),
             Value::Int(i) => Json::from(*i),
-            Value::Float(x) => serde_json::Number::from_f64(*x).map(Json::Number).ok_or_else(|| format!("{x} is no number that can be kept"))?,
+            Value::Float(x) => {
+                serde_json::Number::from_f64(*x).map(Json::Number).ok_or_else(|| format!("{x} is no number that can be kept"))?
+            }
             Value::Text(t) => Json::String(t.clone()),
             Value::Table(t) => {
                 if let Some(key) = &t.strange_key {
                     return Err(format!("the key {key}"));
                 }
                 match (t.items.is_empty(), t.named.is_empty()) {
-                    (_, true) => Json::Array(t.items.iter().enumerate().map(|(i, v)| v.to_json().map_err(|e| format!("[{}]: {e}", i + 1))).collect::<Result<_, _>>()?),
-                    (true, false) => Json::Object(t.named.iter().map(|(k, v)| Ok((k.clone(), v.to_json().map_err(|e| format!("{k}: {e}"))?))).collect::<Result<_, String>>()?),
+                    (_, true) => Json::Array(
+                        t.items
+                            .iter()
+                            .enumerate()
+                            .map(|(i, v)| v.to_json().map_err(|e| format!("[{}]: {e}", i + 1)))
+                            .collect::<Result<_, _>>()?,
+                    ),
+                    (true, false) => Json::Object(
+                        t.named
+                            .iter()
+                            .map(|(k, v)| Ok((k.clone(), v.to_json().map_err(|e| format!("{k}: {e}"))?)))
+                            .collect::<Result<_, String>>()?,
+                    ),
                     _ => return Err("a table with both items and names".into()),
                 }
             }
@@ -144,7 +157,10 @@ impl Value {
             Json::Number(n) => n.as_i64().map_or_else(|| Value::Float(n.as_f64().unwrap_or(f64::NAN)), Value::Int),
             Json::String(t) => Value::Text(t.clone()),
             Json::Array(items) => Value::Table(Arc::new(Table { items: items.iter().map(Value::from_json).collect(), ..Table::default() })),
-            Json::Object(map) => Value::Table(Arc::new(Table { named: map.iter().map(|(k, v)| (k.clone(), Value::from_json(v))).collect(), ..Table::default() })),
+            Json::Object(map) => Value::Table(Arc::new(Table {
+                named: map.iter().map(|(k, v)| (k.clone(), Value::from_json(v))).collect(),
+                ..Table::default()
+            })),
         }
     }
 }

@@ -15,11 +15,22 @@ pub enum Event {
     BuildStarted(Arc<Build>),
     StepStarted(Arc<Step>),
     /// The step's one-line summary changed.
-    StepState { step: StepId, state: String },
+    StepState {
+        step: StepId,
+        state: String,
+    },
     /// Whole lines of a log.
-    LogLines { step: StepId, log: Arc<str>, stream: Stream, lines: Bytes },
+    LogLines {
+        step: StepId,
+        log: Arc<str>,
+        stream: Stream,
+        lines: Bytes,
+    },
     StepFinished(Arc<Step>),
-    BuildFinished { build: Arc<Build>, id: BuildId },
+    BuildFinished {
+        build: Arc<Build>,
+        id: BuildId,
+    },
     WorkerAttached(Arc<str>),
     WorkerDetached(Arc<str>),
 }

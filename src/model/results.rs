@@ -17,15 +17,8 @@ pub enum Results {
 }
 
 impl Results {
-    pub const ALL: [Results; 7] = [
-        Results::Success,
-        Results::Warnings,
-        Results::Failure,
-        Results::Skipped,
-        Results::Exception,
-        Results::Retry,
-        Results::Cancelled,
-    ];
+    pub const ALL: [Results; 7] =
+        [Results::Success, Results::Warnings, Results::Failure, Results::Skipped, Results::Exception, Results::Retry, Results::Cancelled];
 
     pub fn name(self) -> &'static str {
         match self {

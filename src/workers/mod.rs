@@ -1,5 +1,7 @@
 //! Who is attached: the registry of workers, their sessions, and the local worker.
 
+pub mod gate;
 pub mod link;
 
+pub use gate::Gate;
 pub use link::{CommandEvent, Link, RunningCommand};
