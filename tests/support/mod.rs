@@ -3,7 +3,7 @@
 //! Nothing here skips: what can't be had fails the test with a text that says what is missing. Success is waited for with
 //! a deadline, never slept for. The peers are installed below `target/peers/`, once (see [`peers`]).
 
-#![allow(dead_code)] // each test file is a program of its own and uses a part
+#![allow(dead_code, unused_imports)] // each test file is a program of its own and uses a part
 
 pub mod http;
 pub mod master;
