@@ -81,10 +81,15 @@ impl Master {
 
     /// Starts the process and waits until it says that it is ready.
     pub fn launch(&mut self) {
+        self.launch_in("exec \"$@\"");
+    }
+
+    /// The same below a shell that first does something to itself, limits for instance.
+    pub fn launch_in(&mut self, script: &str) {
         assert!(self.child.is_none(), "it runs already");
         let out = File::options().create(true).append(true).open(self.log_path()).expect("a file for stderr");
-        let child = Command::new(BUILDMOON)
-            .arg("start")
+        let child = Command::new("sh")
+            .args(["-c", script, "sh", BUILDMOON, "start"])
             .arg(self.dir())
             .stdin(Stdio::null())
             .stdout(out.try_clone().expect("a second handle"))

@@ -7,6 +7,7 @@
 
 pub mod http;
 pub mod master;
+pub mod pb;
 pub mod peers;
 pub mod worker;
 
