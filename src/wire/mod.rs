@@ -2,4 +2,4 @@
 
 pub mod commands;
 
-pub use commands::{Arg, Command, CommandEnd, Update};
+pub use commands::{Arg, Command, CommandArg, CommandEnd, EnvArg, ShellArgs, Update};
