@@ -2,6 +2,11 @@
 
 pub mod gate;
 pub mod link;
+pub mod pb;
+mod pb_calls;
+mod pb_link;
+mod pb_login;
+mod pb_session;
 
 pub use gate::Gate;
 pub use link::{CommandEvent, Link, RunningCommand};
