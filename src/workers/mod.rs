@@ -2,6 +2,8 @@
 
 pub mod gate;
 pub mod link;
+pub mod local;
 
 pub use gate::Gate;
 pub use link::{CommandEvent, Link, RunningCommand};
+pub use local::LocalLink;
