@@ -100,7 +100,7 @@ pub async fn run(args: &ShellArgs, workdir: &Path, around: &Surroundings, out: &
         draining: None,
         unkillable: false,
     };
-    run.to_the_end(&mut child, started, report_rc).await
+    run.follow(&mut child, started, report_rc).await
 }
 
 struct Pipes {
@@ -207,7 +207,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn to_the_end(mut self, child: &mut Child, started: Instant, report_rc: bool) -> Ended {
+    async fn follow(mut self, child: &mut Child, started: Instant, report_rc: bool) -> Ended {
         let timer = tokio::time::sleep_until(started);
         tokio::pin!(timer);
         loop {
