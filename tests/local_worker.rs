@@ -1,0 +1,86 @@
+//! The local worker: builds without Python and without a connection, with the same behaviour as a remote one.
+
+mod support;
+
+use serde_json::json;
+use support::*;
+
+const CONFIG: &str = r#"
+c.collapseRequests = false
+c.workers = { LocalWorker{ "here", max_builds = 2 } }
+local say, wait, slow = util.BuildFactory(), util.BuildFactory(), util.BuildFactory()
+say:addStep(steps.ShellCommand{ name = "both", command = { "sh", "-c", "echo 'grün ✓'; echo 'an error: ж' >&2; printf 'no newline'" } })
+say:addStep(steps.SetPropertyFromCommand{ name = "ask", command = "echo answer", property = "got" })
+say:addStep(steps.ShellCommand{ name = "show", env = { GOT = Property("got") }, command = "echo got=$GOT; pwd" })
+wait:addStep(steps.ShellCommand{ name = "wait", command = "echo $$ > @DIR@/pid; echo begun; while [ -d @DIR@ ] && [ ! -e @DIR@/go ]; do sleep 0.1; done" })
+slow:addStep(steps.ShellCommand{ name = "silent", command = "echo begun; exec sleep 120", timeout = 1 })
+c.builders = {
+  util.BuilderConfig{ name = "say", workernames = { "here" }, factory = say },
+  util.BuilderConfig{ name = "wait", workernames = { "here" }, factory = wait },
+  util.BuilderConfig{ name = "slow", workernames = { "here" }, factory = slow },
+}
+c.schedulers = { schedulers.ForceScheduler{ name = "force", builderNames = { "say", "wait", "slow" } } }
+"#;
+
+#[test]
+fn it_builds() {
+    let master = Master::start(CONFIG);
+    master.wait_attached("here");
+    let build = master.build("say", json!({}));
+    assert_eq!(build["results"], SUCCESS, "{build:#}");
+    let both = master.log_contents(&build, "both", "stdio");
+    for line in ["ogrün ✓", "ean error: ж", "ono newline"] {
+        assert!(both.lines().any(|l| l == line), "no line '{line}' in\n{both}");
+    }
+    let show = String::from_utf8(master.log_raw(&build, "show", "stdio")).expect("UTF-8");
+    assert!(show.lines().any(|l| l == "got=answer") && show.lines().any(|l| l.ends_with("/say/build")), "{show}");
+}
+
+#[test]
+fn it_stops_and_times_out() {
+    let master = Master::start(CONFIG);
+    let request = master.force("wait", json!({}));
+    let build = master.wait_build(request, 1);
+    master.wait_log_of(&build, "wait", "begun");
+    let pid = std::fs::read_to_string(master.dir().join("pid")).expect("the step's process id");
+    master.http.control(&format!("builds/{}", build["buildid"]), "stop", json!({"reason": "enough"})).expect("stop");
+    assert_eq!(master.wait_request(request), CANCELLED);
+    wait_for("the step's process is gone", || (!std::path::Path::new(&format!("/proc/{}", pid.trim())).exists()).then_some(()));
+    let slow = master.build("slow", json!({}));
+    assert_eq!(slow["results"], FAILURE, "{slow:#}");
+}
+
+#[test]
+fn max_builds_is_the_most_at_a_time() {
+    let master = Master::start(CONFIG);
+    let requests: Vec<i64> = (0..4).map(|_| master.force("wait", json!({}))).collect();
+    let mut most = 0;
+    for _ in 0..20 {
+        let running = master.http.rows("builds?complete=false", "builds").len();
+        most = most.max(running);
+        assert!(running <= 2, "{running} builds at a time");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(most >= 1);
+    std::fs::write(master.dir().join("go"), "").expect("the file");
+    for request in requests {
+        assert_eq!(master.wait_request(request), SUCCESS);
+    }
+}
+
+#[test]
+fn a_stopped_master_leaves_no_process_and_runs_the_build_again() {
+    let mut master = Master::start(CONFIG);
+    let request = master.force("wait", json!({}));
+    let build = master.wait_build(request, 1);
+    master.wait_log_of(&build, "wait", "begun");
+    let pid = std::fs::read_to_string(master.dir().join("pid")).expect("the step's process id");
+    assert!(master.stop().success());
+    wait_for("the step's process is gone", || (!std::path::Path::new(&format!("/proc/{}", pid.trim())).exists()).then_some(()));
+    std::fs::write(master.dir().join("go"), "").expect("the file");
+    master.launch();
+    assert_eq!(master.wait_request(request), SUCCESS);
+    let builds = master.builds_of(request);
+    assert_eq!(builds.len(), 2, "{builds:#?}");
+    assert_eq!(builds[0]["results"], RETRY);
+}
