@@ -1,7 +1,116 @@
-//! The command line. One file per command.
+//! The command line: one file per command. Errors go to stderr in one line that says what to do next.
 
+mod checkconfig;
+mod client;
+mod completions;
+mod create_master;
+mod force;
+mod progress;
+mod run;
+mod start;
+mod status;
+mod stop;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::{Parser, Subcommand};
+
+use crate::model::Results;
+
+/// A build master, configured by master.lua.
+#[derive(Parser)]
+#[command(name = "buildmoon", version, about, arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a base folder with a commented master.lua that runs
+    CreateMaster(create_master::Args),
+    /// Evaluate the configuration and print every mistake
+    Checkconfig(checkconfig::Args),
+    /// Run the master in the foreground
+    Start(start::Args),
+    /// Stop a running master in order
+    Stop(stop::Args),
+    /// Show workers, running and waiting builds
+    Status(status::Args),
+    /// Run one build without a running master
+    Run(run::Args),
+    /// Force a build on the running master
+    Force(force::Args),
+    /// Print shell completions
+    Completions(completions::Args),
+    /// Print the manual page
+    Manual,
+}
+
+/// Where a master lives.
+#[derive(clap::Args)]
+pub struct Base {
+    /// The base folder
+    #[arg(value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+}
+
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = Cli::parse();
+    log_to_stderr(matches!(cli.command, Command::Start(_)));
+    let done = match cli.command {
+        Command::CreateMaster(args) => create_master::run(args),
+        Command::Checkconfig(args) => checkconfig::run(args),
+        Command::Start(args) => start::run(args),
+        Command::Stop(args) => stop::run(args),
+        Command::Status(args) => status::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Force(args) => force::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Manual => completions::manual(),
+    };
+    done.unwrap_or_else(|e| {
+        eprintln!("buildmoon: {e:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// `BUILDMOON_LOG=debug` shows more, `BUILDMOON_LOG=buildmoon::workers=debug` of one room.
+fn log_to_stderr(daemon: bool) {
+    let default = if daemon { "info" } else { "error" };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("BUILDMOON_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    let terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).with_target(false).init();
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("buildmoon").build()?)
+}
+
+/// 0 for success, warnings and skipped; 1 for failure; else the result's number in the API (4 exception, 5 retry, 6 cancelled).
+fn exit_code(results: Results) -> ExitCode {
+    match results {
+        Results::Success | Results::Warnings | Results::Skipped => ExitCode::SUCCESS,
+        Results::Failure => ExitCode::FAILURE,
+        other => ExitCode::from(other as u8),
+    }
+}
+
+/// `NAME=VALUE`
+fn property(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("expected NAME=VALUE, got {text:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        super::Cli::command().debug_assert();
+    }
 }

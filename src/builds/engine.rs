@@ -1,0 +1,558 @@
+//! The queue and its driver: takes requests in, starts builds, ends them, and knows why each request waits.
+//!
+//! Decisions are in [`distribute`](super::distribute), [`rules`](super::rules) and [`why`](super::why). The order of
+//! every change is: into the store first, then act. `submit.rs` takes requests in, `decide.rs` asks the callbacks.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use serde_json::Value as Json;
+use tokio::sync::{Notify, broadcast, mpsc, watch};
+
+use super::distribute::{self, Room, Situation, Start};
+use super::run::{Job, Outcome, Run, Stop, initial_properties};
+use super::why::{Waits, why};
+use crate::base::{BuildId, BuilderId, Clock, RequestId, Timestamp};
+use crate::config::{BuilderSpec, Collapse, MasterConfig};
+use crate::lua::Generation;
+use crate::model::request::RequestEnd;
+use crate::model::{Build, BuildRequest, Event, Results};
+use crate::store::Store;
+use crate::workers::registry::{Availability, Registry, WorkerEvent};
+
+/// A request whose worker was lost that often is given up.
+pub const MAX_ATTEMPTS: u32 = 3;
+/// Before the store is asked again after it failed.
+const STORE_RETRY: Duration = Duration::from_secs(5);
+
+/// The configuration at work.
+#[derive(Clone)]
+pub struct Active {
+    pub config: Arc<MasterConfig>,
+    pub generation: Arc<Generation>,
+    pub builder_ids: Arc<HashMap<String, BuilderId>>,
+}
+
+pub struct Engine {
+    pub(super) store: Store,
+    pub(super) registry: Arc<Registry>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) events: broadcast::Sender<Event>,
+    state: Mutex<State>,
+    poke: Notify,
+    /// A build has ended.
+    ended: Notify,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub active: Option<Active>,
+    pub builders: BTreeMap<BuilderId, BuilderState>,
+    /// The builder of each request that waits.
+    pub by_request: HashMap<RequestId, BuilderId>,
+    pub running: HashMap<BuildId, Running>,
+    /// Builders that each worker may build.
+    worker_builders: HashMap<String, Vec<BuilderId>>,
+    /// Builders for which something may have become possible.
+    pub dirty: BTreeSet<BuilderId>,
+    pub stopping: bool,
+    pub random: fastrand::Rng,
+}
+
+pub(super) struct BuilderState {
+    pub name: String,
+    /// None: not in the configuration any more.
+    pub spec: Option<Arc<BuilderSpec>>,
+    pub waiting: BTreeMap<(Reverse<i64>, RequestId), Queued>,
+    /// Worker to the number of the build that it runs for this builder.
+    pub building: HashMap<String, i64>,
+    pub last_number: i64,
+    /// Its callbacks are being asked.
+    pub deciding: bool,
+}
+
+pub(super) struct Queued {
+    pub request: Arc<BuildRequest>,
+    /// Why it was not started when it could have been.
+    pub verdict: Option<String>,
+}
+
+pub(super) struct Running {
+    pub request: RequestId,
+    pub builder: BuilderId,
+    pub worker: String,
+    pub stop: watch::Sender<Option<Stop>>,
+}
+
+impl BuilderState {
+    fn named(name: &str) -> BuilderState {
+        BuilderState { name: name.into(), spec: None, waiting: BTreeMap::new(), building: HashMap::new(), last_number: 0, deciding: false }
+    }
+
+    /// The workers that may build it and do not build it now.
+    pub fn candidates(&self) -> impl Iterator<Item = &String> {
+        self.spec.iter().flat_map(|s| &s.workers).filter(|w| !self.building.contains_key(*w))
+    }
+
+    /// Does starting its builds need more than the plain rules?
+    fn needs_asking(&self, active: &Active) -> bool {
+        let callbacks = self.spec.as_ref().is_some_and(|s| s.next_worker.is_some() || s.next_build.is_some() || s.can_start_build.is_some());
+        callbacks || active.config.select_next_worker.is_some() || self.waiting.values().any(|q| chosen_worker(&q.request).is_some())
+    }
+}
+
+/// The worker that a person chose in the force form.
+pub(super) fn chosen_worker(request: &BuildRequest) -> Option<&str> {
+    request.buildset.properties.0.get("workername").filter(|p| p.source == super::force::SOURCE).and_then(|p| p.value.as_str()).filter(|w| !w.is_empty())
+}
+
+impl State {
+    pub fn enqueue(&mut self, request: Arc<BuildRequest>, verdict: Option<String>) {
+        let builder = request.builder;
+        self.by_request.insert(request.id, builder);
+        let state = self.builders.entry(builder).or_insert_with(|| BuilderState::named(&format!("#{builder}")));
+        state.waiting.insert((Reverse(request.priority), request.id), Queued { request, verdict });
+        self.dirty.insert(builder);
+    }
+
+    pub fn dequeue(&mut self, id: RequestId) -> Option<Arc<BuildRequest>> {
+        let builder = self.by_request.get(&id)?;
+        let waiting = &mut self.builders.get_mut(builder)?.waiting;
+        let key = *waiting.iter().find(|((_, r), _)| *r == id)?.0;
+        self.by_request.remove(&id);
+        waiting.remove(&key).map(|q| q.request)
+    }
+}
+
+impl Engine {
+    pub fn new(store: Store, registry: Arc<Registry>, clock: Arc<dyn Clock>) -> Arc<Engine> {
+        let (events, _) = broadcast::channel(512);
+        let state = Mutex::new(State { random: fastrand::Rng::new(), ..State::default() });
+        Arc::new(Engine { store, registry, clock, events, state, poke: Notify::new(), ended: Notify::new() })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    pub(super) fn tell(&self, event: Event) {
+        // Nobody may be watching.
+        let _ = self.events.send(event);
+    }
+
+    pub fn active(&self) -> Option<Active> {
+        self.state().active.clone()
+    }
+
+    /// Take over a configuration. Running builds end on the one that they began with.
+    pub fn configure(&self, active: Active) {
+        let mut state = self.state();
+        for builder in state.builders.values_mut() {
+            builder.spec = None;
+        }
+        state.worker_builders.clear();
+        for spec in &active.config.builders {
+            let Some(id) = active.builder_ids.get(&spec.name) else { continue };
+            let builder = state.builders.entry(*id).or_insert_with(|| BuilderState::named(&spec.name));
+            builder.name = spec.name.clone();
+            builder.spec = Some(spec.clone());
+            for worker in &spec.workers {
+                state.worker_builders.entry(worker.clone()).or_default().push(*id);
+            }
+        }
+        state.dirty = state.builders.keys().copied().collect();
+        state.active = Some(active);
+        drop(state);
+        self.poke.notify_one();
+    }
+
+    /// Requests that waited when the master ended, and the numbers of the last builds.
+    pub fn adopt(&self, waiting: Vec<BuildRequest>, last_numbers: &HashMap<BuilderId, i64>) {
+        let mut state = self.state();
+        for (builder, number) in last_numbers {
+            if let Some(builder) = state.builders.get_mut(builder) {
+                builder.last_number = builder.last_number.max(*number);
+            }
+        }
+        for request in waiting {
+            state.enqueue(Arc::new(request), None);
+        }
+        drop(state);
+        self.poke.notify_one();
+    }
+
+    pub(super) fn poke(&self) {
+        self.poke.notify_one();
+    }
+
+    /// Look at a builder again after a while.
+    pub(super) fn poke_later(self: &Arc<Self>, builder: BuilderId, delay: Duration) {
+        let engine = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            if let Some(engine) = engine.upgrade() {
+                engine.state().dirty.insert(builder);
+                engine.poke();
+            }
+        });
+    }
+
+    /// Start builds as they become possible, for ever.
+    pub async fn distribute(self: Arc<Self>, mut workers: mpsc::UnboundedReceiver<WorkerEvent>) {
+        loop {
+            tokio::select! {
+                () = self.poke.notified() => {}
+                event = workers.recv() => match event {
+                    Some(event) => self.worker_event(event),
+                    None => return,
+                },
+            }
+            while let Ok(event) = workers.try_recv() {
+                self.worker_event(event);
+            }
+            self.round().await;
+        }
+    }
+
+    fn worker_event(&self, event: WorkerEvent) {
+        let name = match &event {
+            WorkerEvent::Attached(name) => {
+                self.tell(Event::WorkerAttached(name.clone()));
+                name
+            }
+            WorkerEvent::Detached(name) => {
+                self.tell(Event::WorkerDetached(name.clone()));
+                return;
+            }
+            WorkerEvent::Changed(name) => name,
+        };
+        let mut state = self.state();
+        if let Some(builders) = state.worker_builders.get(&**name).cloned() {
+            state.dirty.extend(builders);
+        }
+    }
+
+    /// Everything that can start now.
+    async fn round(self: &Arc<Self>) {
+        let (mut builders, active) = {
+            let mut state = self.state();
+            let dirty = std::mem::take(&mut state.dirty);
+            if state.stopping {
+                return;
+            }
+            let Some(active) = state.active.clone() else { return };
+            let mut plain = Vec::new();
+            for id in dirty {
+                let Some(builder) = state.builders.get_mut(&id) else { continue };
+                let Some((_, first)) = builder.waiting.first_key_value() else { continue };
+                if builder.spec.is_none() {
+                    continue;
+                }
+                if builder.needs_asking(&active) {
+                    if !std::mem::replace(&mut builder.deciding, true) {
+                        tokio::spawn(self.clone().decide(id, active.clone()));
+                    } else {
+                        // Asked again when the present round of questions is over.
+                        self.poke_later(id, Duration::from_millis(100));
+                    }
+                    continue;
+                }
+                let workers: Vec<String> = builder.candidates().cloned().collect();
+                if workers.is_empty() {
+                    continue;
+                }
+                plain.push(distribute::Waiting {
+                    builder: id,
+                    name: builder.name.clone(),
+                    priority: first.request.priority,
+                    since: first.request.submitted_at,
+                    requests: builder.waiting.keys().map(|(_, id)| *id).take(workers.len()).collect(),
+                    workers,
+                });
+            }
+            (plain, active)
+        };
+        if builders.is_empty() {
+            return;
+        }
+        let names = self.prioritized(&builders, &active).await;
+        distribute::order(&mut builders, names.as_deref());
+        let rooms = self.rooms(builders.iter().flat_map(|b| b.workers.iter().map(String::as_str)));
+        let mut situation = Situation { builders, rooms };
+        let mut random = self.state().random.fork();
+        for start in distribute::plan(&mut situation, &mut random) {
+            self.start(start, &active);
+        }
+    }
+
+    /// The workers of these that may take a build.
+    pub(super) fn rooms<'a>(&self, names: impl Iterator<Item = &'a str>) -> HashMap<String, Room> {
+        let unique: BTreeSet<&str> = names.collect();
+        let all = self.registry.availabilities(unique.into_iter());
+        all.into_iter()
+            .filter_map(|(name, availability)| match availability {
+                Availability::Free { more, running } => Some((name, Room { more, running })),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Take a request out of the queue and start its build. False if the situation has changed.
+    pub(super) fn start(self: &Arc<Self>, start: Start, active: &Active) -> bool {
+        let Start { builder: id, request, worker } = start;
+        let mut state = self.state();
+        let Some(builder) = state.builders.get(&id) else { return false };
+        let Some(spec) = builder.spec.clone() else { return false };
+        if state.stopping || builder.building.contains_key(&worker) || state.by_request.get(&request) != Some(&id) {
+            return false;
+        }
+        let Some(worker_spec) = self.registry.spec(&worker) else { return false };
+        let (worker_id, link, info) = match self.registry.reserve(&worker) {
+            Ok(reserved) => reserved,
+            Err(_) => return false,
+        };
+        let Some(request) = state.dequeue(request) else {
+            self.registry.release(&worker, None);
+            return false;
+        };
+        let Some(builder) = state.builders.get_mut(&id) else { return false };
+        builder.last_number += 1;
+        let number = builder.last_number;
+        builder.building.insert(worker.clone(), number);
+        let build = Build {
+            id: self.store.next_build_id(),
+            number,
+            builder: id,
+            request: request.id,
+            worker: worker_id,
+            started_at: self.clock.now(),
+            complete_at: None,
+            state: "building".into(),
+            results: None,
+        };
+        let (stop, stop_receiver) = watch::channel(None);
+        state.running.insert(build.id, Running { request: request.id, builder: id, worker: worker.clone(), stop });
+        if !builder_is_empty(&state, id) {
+            state.dirty.insert(id);
+        }
+        drop(state);
+        let job = Job {
+            build,
+            request,
+            builder: spec,
+            worker_name: worker,
+            worker: info,
+            link,
+            config: active.config.clone(),
+            generation: active.generation.clone(),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            events: self.events.clone(),
+            stop: stop_receiver,
+        };
+        tokio::spawn(self.clone().build(job, worker_spec));
+        true
+    }
+
+    async fn build(self: Arc<Self>, job: Job, worker_spec: Arc<crate::config::WorkerSpec>) {
+        let (build, request, worker) = (job.build.clone(), job.request.clone(), job.worker_name.clone());
+        let builder = job.builder.name.clone();
+        let properties = initial_properties(&job, &worker_spec);
+        if let Err(e) = self.store.start_build(&build, &properties).await {
+            tracing::error!(builder, request = request.id.0, "the build could not be recorded and does not start: {e}");
+            let verdict = format!("the database refused the build: {e}");
+            self.leave(&build, &worker, None, Some((request, verdict)));
+            self.poke_later(build.builder, STORE_RETRY);
+            return;
+        }
+        tracing::info!(builder, number = build.number, request = request.id.0, worker, "build started");
+        self.tell(Event::BuildStarted(Arc::new(build.clone())));
+        let stop = job.stop.clone();
+        let outcome = AssertUnwindSafe(Run::new(job, properties).build()).catch_unwind().await.unwrap_or_else(|_| {
+            // A bug of ours must end one build, not the queue.
+            Outcome { results: Results::Exception, state: "exception: the master failed; see its log".into(), lost: None }
+        });
+        let stopped = stop.borrow().clone();
+        self.end(build, request, &builder, worker, outcome, stopped).await;
+    }
+
+    async fn end(self: &Arc<Self>, mut build: Build, request: Arc<BuildRequest>, builder: &str, worker: String, outcome: Outcome, stopped: Option<Stop>) {
+        let end = request_end(&request, build.number, &worker, &outcome, stopped.as_ref());
+        build.complete_at = Some(self.clock.now());
+        build.state = outcome.state;
+        build.results = Some(outcome.results);
+        if let (RequestEnd::Complete(Results::Exception), Some(_)) = (&end, &outcome.lost) {
+            build.results = Some(Results::Exception);
+            build.state = format!("given up: {}", story(&request, build.number, &worker, outcome.lost.as_deref()).join("; "));
+        }
+        let mut failures = 0;
+        while let Err(e) = self.store.finish_build(&build, &end).await {
+            failures += 1;
+            if failures == 1 {
+                // The worker is not to wait for the disk.
+                self.leave(&build, &worker, build.results, None);
+            }
+            tracing::error!(builder, number = build.number, failures, "the end of the build could not be recorded, trying again: {e}");
+            tokio::time::sleep(STORE_RETRY).await;
+        }
+        tracing::info!(builder, number = build.number, results = %build.results.unwrap_or(Results::Exception), "build finished: {}", build.state);
+        let again = match &end {
+            RequestEnd::Again { why, counts } => {
+                let mut request = (*request).clone();
+                request.attempts += u32::from(*counts);
+                request.story.push(why.clone());
+                Some((Arc::new(request), String::new()))
+            }
+            RequestEnd::Complete(_) => None,
+        };
+        if failures == 0 || again.is_some() {
+            self.leave(&build, &worker, if failures == 0 { build.results } else { None }, again);
+        }
+        if let RequestEnd::Complete(results) = end {
+            self.tell(Event::RequestComplete(request.id, results));
+        }
+        self.tell(Event::BuildFinished { id: build.id, build: Arc::new(build) });
+    }
+
+    /// The build is over: its worker is free, and its request may wait again.
+    fn leave(&self, build: &Build, worker: &str, results: Option<Results>, again: Option<(Arc<BuildRequest>, String)>) {
+        let mut state = self.state();
+        let was_running = state.running.remove(&build.id).is_some();
+        if let Some(builder) = state.builders.get_mut(&build.builder) {
+            if builder.building.get(worker) == Some(&build.number) {
+                builder.building.remove(worker);
+            }
+        }
+        if let Some((request, verdict)) = again {
+            state.enqueue(request, Some(verdict).filter(|v| !v.is_empty()));
+        }
+        state.dirty.insert(build.builder);
+        drop(state);
+        if was_running {
+            self.registry.release(worker, results);
+        }
+        self.poke();
+        self.ended.notify_waiters();
+    }
+
+    /// Order a build to end. False if it does not run.
+    pub fn stop_build(&self, id: BuildId, reason: &str, results: Results) -> bool {
+        let state = self.state();
+        let Some(running) = state.running.get(&id) else { return false };
+        running.stop.send_if_modified(|stop| {
+            let first = stop.is_none();
+            if first {
+                *stop = Some(Stop { results, reason: reason.to_owned(), master_stops: false });
+            }
+            first
+        });
+        true
+    }
+
+    /// The build that a request runs as now.
+    pub fn build_of(&self, request: RequestId) -> Option<BuildId> {
+        self.state().running.iter().find(|(_, r)| r.request == request).map(|(id, _)| *id)
+    }
+
+    /// Builds that run now: id, builder, worker.
+    pub fn running(&self) -> Vec<(BuildId, BuilderId, String)> {
+        self.state().running.iter().map(|(id, r)| (*id, r.builder, r.worker.clone())).collect()
+    }
+
+    /// Why a request waits; none if it does not.
+    pub fn why(&self, id: RequestId) -> Option<Json> {
+        let now = self.clock.now();
+        let state = self.state();
+        let builder = state.builders.get(state.by_request.get(&id)?)?;
+        let ahead = builder.waiting.keys().position(|(_, r)| *r == id)?;
+        let queued = builder.waiting.values().nth(ahead)?;
+        let names: Vec<&str> = builder.spec.iter().flat_map(|s| s.workers.iter().map(String::as_str)).collect();
+        let availabilities = self.registry.availabilities(names.iter().copied());
+        let workers = names
+            .into_iter()
+            .map(|name| (name, availabilities.get(name).cloned().unwrap_or(Availability::NotConfigured), builder.building.get(name).copied()))
+            .collect();
+        let waits = Waits {
+            builder: &builder.name,
+            builder_removed: builder.spec.is_none(),
+            shutting_down: state.stopping,
+            ahead,
+            verdict: queued.verdict.as_deref(),
+            workers,
+        };
+        Some(why(&waits, now))
+    }
+
+    /// No new builds; running ones get `grace`, then end as retry and run again after the restart.
+    pub async fn shutdown(&self, grace: Duration) {
+        self.state().stopping = true;
+        if !self.wait_idle(grace).await {
+            for running in self.state().running.values() {
+                running.stop.send_replace(Some(Stop { results: Results::Retry, reason: "the master stops".into(), master_stops: true }));
+            }
+            // What does not end in time is closed as retry by the next start.
+            self.wait_idle(Duration::from_secs(10)).await;
+        }
+    }
+
+    async fn wait_idle(&self, limit: Duration) -> bool {
+        let wait = async {
+            loop {
+                let ended = self.ended.notified();
+                tokio::pin!(ended);
+                ended.as_mut().enable();
+                if self.state().running.is_empty() {
+                    return;
+                }
+                ended.await;
+            }
+        };
+        tokio::time::timeout(limit, wait).await.is_ok()
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Does a builder collapse requests, and by which rule?
+    pub(super) fn collapse_rule(active: &Active, spec: &BuilderSpec) -> Collapse {
+        match (&spec.collapse_requests, &active.config.collapse_requests) {
+            (Collapse::Inherit, Collapse::Inherit) => Collapse::Always(true),
+            (Collapse::Inherit, global) => global.clone(),
+            (own, _) => own.clone(),
+        }
+    }
+}
+
+fn builder_is_empty(state: &State, id: BuilderId) -> bool {
+    state.builders.get(&id).is_none_or(|b| b.waiting.is_empty())
+}
+
+/// What becomes of a request when a build of it ends.
+fn request_end(request: &BuildRequest, number: i64, worker: &str, outcome: &Outcome, stopped: Option<&Stop>) -> RequestEnd {
+    if stopped.is_some_and(|s| s.master_stops) && outcome.results == Results::Retry {
+        return RequestEnd::Again { why: format!("build {number} on {worker}: the master stopped"), counts: false };
+    }
+    match outcome.results {
+        Results::Retry if outcome.lost.is_some() && request.attempts + 1 >= MAX_ATTEMPTS => RequestEnd::Complete(Results::Exception),
+        Results::Retry => {
+            let why = outcome.lost.as_deref().unwrap_or("it was to be run again");
+            RequestEnd::Again { why: format!("build {number} on {worker}: {why}"), counts: outcome.lost.is_some() }
+        }
+        results => RequestEnd::Complete(results),
+    }
+}
+
+fn story(request: &BuildRequest, number: i64, worker: &str, lost: Option<&str>) -> Vec<String> {
+    let mut story = request.story.clone();
+    story.push(format!("build {number} on {worker}: {}", lost.unwrap_or("lost")));
+    story
+}

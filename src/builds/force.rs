@@ -1,0 +1,353 @@
+//! What a filled-in force form asks for: a build set, or what is wrong with which field. Pure.
+
+use std::collections::BTreeMap;
+
+use regex::Regex;
+use serde_json::{Map, Value as Json};
+
+use crate::config::{ForceSpec, Parameter, ParameterKind, SchedulerSpec};
+use crate::model::{Properties, SourceStamp};
+
+/// Who sets the properties of a forced build.
+pub const SOURCE: &str = "Force Build Form";
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Forced {
+    pub builders: Vec<String>,
+    pub reason: String,
+    pub sourcestamps: Vec<SourceStamp>,
+    pub properties: Properties,
+    pub priority: i64,
+}
+
+/// What is wrong, by the full name of the parameter.
+pub type Problems = BTreeMap<String, String>;
+
+/// The full name of a parameter: its own, behind that of the parameter it stands in.
+fn full_name(parent: &str, name: &str) -> String {
+    match (parent.is_empty(), name.is_empty()) {
+        (true, _) => name.to_owned(),
+        (_, true) => parent.to_owned(),
+        _ => format!("{parent}_{name}"),
+    }
+}
+
+/// All full names that a form has, in order: for the API and for checking what a person typed.
+pub fn field_names(force: &ForceSpec) -> Vec<String> {
+    fn walk(parameter: &Parameter, parent: &str, out: &mut Vec<String>) {
+        match &parameter.kind {
+            ParameterKind::Codebase { codebase, fields } => fields.iter().for_each(|f| walk(f, codebase, out)),
+            ParameterKind::Nested { fields, .. } => {
+                let here = full_name(parent, &parameter.name);
+                fields.iter().for_each(|f| walk(f, &here, out));
+            }
+            ParameterKind::AnyProperty => {
+                let here = full_name(parent, &parameter.name);
+                out.push(full_name(&here, "name"));
+                out.push(full_name(&here, "value"));
+            }
+            _ => out.push(full_name(parent, &parameter.name)),
+        }
+    }
+    let mut out = Vec::new();
+    for parameter in [&force.username, &force.reason, &force.priority].into_iter().chain(&force.codebases).chain(&force.properties) {
+        walk(parameter, "", &mut out);
+    }
+    out
+}
+
+/// `params` as they came with the request; `builders` those that were asked for (none: all of the scheduler's).
+pub fn force(
+    scheduler: &SchedulerSpec,
+    form: &ForceSpec,
+    builders: Option<Vec<String>>,
+    owner: Option<&str>,
+    params: &Map<String, Json>,
+) -> Result<Forced, Problems> {
+    let mut problems = Problems::new();
+    let builders = builders.unwrap_or_else(|| scheduler.builders.clone());
+    for builder in builders.iter().filter(|b| !scheduler.builders.contains(b)) {
+        problems.insert("builderNames".into(), format!("scheduler '{}' does not force builder '{builder}'", scheduler.name));
+    }
+
+    let mut reader = Reader { params, problems };
+    let owner = match owner {
+        Some(owner) => owner.to_owned(),
+        None => text_of(&reader.value(&form.username, "")),
+    };
+    let reason = text_of(&reader.value(&form.reason, ""));
+    let priority = match reader.value(&form.priority, "") {
+        Json::Number(n) => n.as_i64().unwrap_or(0),
+        Json::String(text) => text.trim().parse().unwrap_or(0),
+        _ => 0,
+    };
+
+    let mut properties = Properties::default();
+    properties.set_all(&scheduler.properties, "Scheduler");
+    properties.set("scheduler", scheduler.name.as_str(), "Scheduler");
+
+    let mut sourcestamps = Vec::new();
+    for parameter in &form.codebases {
+        if let ParameterKind::Codebase { codebase, fields } = &parameter.kind {
+            sourcestamps.push(reader.sourcestamp(codebase, fields));
+        }
+    }
+    let mut values = Map::new();
+    for parameter in &form.properties {
+        reader.property(parameter, "", &mut values);
+    }
+    properties.set_all(&values, SOURCE);
+    let said = form.reason_string.replace("%(owner)s", &owner).replace("%(reason)s", &reason);
+    if !owner.is_empty() {
+        properties.set("owner", owner, SOURCE);
+    }
+    properties.set("reason", said.as_str(), SOURCE);
+
+    if !reader.problems.is_empty() {
+        return Err(reader.problems);
+    }
+    Ok(Forced { builders, reason: said, sourcestamps, properties, priority: scheduler.priority.saturating_add(priority) })
+}
+
+fn text_of(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        Json::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+struct Reader<'a> {
+    params: &'a Map<String, Json>,
+    problems: Problems,
+}
+
+impl Reader<'_> {
+    fn problem(&mut self, name: &str, text: String) {
+        self.problems.entry(name.to_owned()).or_insert(text);
+    }
+
+    fn sourcestamp(&mut self, codebase: &str, fields: &[Parameter]) -> SourceStamp {
+        let mut stamp = SourceStamp { codebase: codebase.to_owned(), ..SourceStamp::default() };
+        for field in fields {
+            let text = text_of(&self.value(field, codebase));
+            let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            match field.name.as_str() {
+                "branch" => stamp.branch = some(&text),
+                "revision" => stamp.revision = some(&text),
+                "repository" => stamp.repository = text,
+                "project" => stamp.project = text,
+                _ => {}
+            }
+        }
+        stamp
+    }
+
+    fn property(&mut self, parameter: &Parameter, parent: &str, out: &mut Map<String, Json>) {
+        let here = full_name(parent, &parameter.name);
+        match &parameter.kind {
+            ParameterKind::Nested { fields, .. } => fields.iter().for_each(|f| self.property(f, &here, out)),
+            ParameterKind::AnyProperty => {
+                let name = self.params.get(&full_name(&here, "name")).map(text_of).unwrap_or_default();
+                if !name.is_empty() {
+                    out.insert(name, self.params.get(&full_name(&here, "value")).cloned().unwrap_or_else(|| "".into()));
+                }
+            }
+            ParameterKind::Worker => {
+                let value = self.value(parameter, parent);
+                if !text_of(&value).is_empty() {
+                    out.insert(parameter.name.clone(), value);
+                }
+            }
+            _ => {
+                let value = self.value(parameter, parent);
+                out.insert(parameter.name.clone(), value);
+            }
+        }
+    }
+
+    /// The value of one field, checked.
+    fn value(&mut self, parameter: &Parameter, parent: &str) -> Json {
+        let name = full_name(parent, &parameter.name);
+        if parameter.kind == ParameterKind::Fixed {
+            return parameter.default.clone();
+        }
+        let given = match self.params.get(&name) {
+            Some(Json::Array(items)) if !parameter.multiple => items.first().cloned().unwrap_or(Json::Null),
+            Some(value) => value.clone(),
+            // A check box that is not ticked is not sent by a form.
+            None => parameter.default.clone(),
+        };
+        if parameter.multiple {
+            let items = match given {
+                Json::Array(items) => items,
+                Json::Null => vec![],
+                one => vec![one],
+            };
+            return items.into_iter().map(|item| self.one(parameter, &name, item)).collect::<Vec<_>>().into();
+        }
+        self.one(parameter, &name, given)
+    }
+
+    fn one(&mut self, parameter: &Parameter, name: &str, given: Json) -> Json {
+        let label = if parameter.label.is_empty() { name } else { parameter.label.trim_end_matches(':') };
+        let text = text_of(&given);
+        if text.is_empty() && parameter.required {
+            self.problem(name, format!("'{label}' needs to be specified"));
+        }
+        if let Some(pattern) = parameter.regex.as_deref().filter(|_| !text.is_empty()) {
+            match Regex::new(&format!("^(?:{pattern})")) {
+                Ok(regex) if !regex.is_match(&text) => self.problem(name, format!("{label}: {text:?} does not match the pattern '{pattern}'")),
+                Ok(_) => {}
+                Err(_) => self.problem(name, format!("{label}: the configured pattern '{pattern}' is no regular expression")),
+            }
+        }
+        match &parameter.kind {
+            ParameterKind::Int => match (&given, text.trim().parse::<i64>()) {
+                (_, Ok(number)) => number.into(),
+                (_, Err(_)) if text.is_empty() => Json::Null,
+                _ => {
+                    self.problem(name, format!("{label}: {text:?} is no whole number"));
+                    Json::Null
+                }
+            },
+            ParameterKind::Bool => match given {
+                Json::Bool(b) => b.into(),
+                Json::Number(n) => (n.as_f64() != Some(0.0)).into(),
+                _ => matches!(text.to_lowercase().as_str(), "true" | "on" | "yes" | "1" | "checked").into(),
+            },
+            ParameterKind::UserName { need_email } => {
+                if *need_email && !text.is_empty() && !looks_like_an_address(&text) {
+                    self.problem(name, format!("{label}: please fill in an email address in the form 'User <email@email.com>'"));
+                }
+                text.into()
+            }
+            ParameterKind::Choice { choices, strict } => {
+                if *strict && !text.is_empty() && !choices.contains(&text) {
+                    self.problem(name, format!("{label}: {text:?} does not belong to the choices: {}", choices.join(", ")));
+                }
+                text.into()
+            }
+            ParameterKind::File { max_bytes } => {
+                if text.len() as u64 > *max_bytes {
+                    self.problem(name, format!("{label}: the file is larger than {max_bytes} bytes"));
+                }
+                text.into()
+            }
+            _ if given.is_null() => "".into(),
+            _ if given.is_string() || given.is_number() || given.is_boolean() => text.into(),
+            _ => given,
+        }
+    }
+}
+
+fn looks_like_an_address(text: &str) -> bool {
+    let address = text.rsplit_once('<').map_or(text, |(_, rest)| rest.trim_end_matches('>'));
+    matches!(address.split_once('@'), Some((user, host)) if !user.is_empty() && host.contains('.') && !address.contains(char::is_whitespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::{Place, SchedulerKind};
+
+    fn parameter(name: &str, kind: ParameterKind) -> Parameter {
+        Parameter {
+            class: "StringParameter".into(),
+            name: name.into(),
+            label: String::new(),
+            tablabel: String::new(),
+            tooltip: String::new(),
+            regex: None,
+            default: "".into(),
+            required: false,
+            multiple: false,
+            hide: false,
+            size: None,
+            cols: None,
+            rows: None,
+            kind,
+        }
+    }
+
+    fn scheduler(properties: Vec<Parameter>) -> (SchedulerSpec, ForceSpec) {
+        let fields = ["branch", "revision", "repository", "project"].map(|n| parameter(n, ParameterKind::Text)).to_vec();
+        let form = ForceSpec {
+            label: "force".into(),
+            button_name: "force".into(),
+            reason_string: "A build was forced by '%(owner)s': %(reason)s".into(),
+            username: parameter("username", ParameterKind::UserName { need_email: false }),
+            reason: Parameter { default: "force build".into(), ..parameter("reason", ParameterKind::Text) },
+            priority: Parameter { default: 0.into(), ..parameter("priority", ParameterKind::Int) },
+            codebases: vec![parameter("", ParameterKind::Codebase { codebase: String::new(), fields })],
+            properties,
+        };
+        let spec = SchedulerSpec {
+            name: "force".into(),
+            builders: vec!["a".into(), "b".into()],
+            properties: Map::new(),
+            priority: 0,
+            kind: SchedulerKind::Force(Box::new(form.clone())),
+            place: Place::default(),
+        };
+        (spec, form)
+    }
+
+    fn run(properties: Vec<Parameter>, params: Json) -> Result<Forced, Problems> {
+        let (spec, form) = scheduler(properties);
+        force(&spec, &form, None, None, params.as_object().expect("an object"))
+    }
+
+    #[test]
+    fn defaults_and_the_codebase() {
+        let forced = run(vec![], json!({ "username": "ann", "branch": "main", "revision": "" })).expect("valid");
+        assert_eq!(forced.builders, ["a", "b"]);
+        assert_eq!(forced.reason, "A build was forced by 'ann': force build");
+        assert_eq!(forced.sourcestamps, [SourceStamp { branch: Some("main".into()), ..SourceStamp::default() }]);
+        assert_eq!(forced.properties.text("owner"), Some("ann"));
+        assert_eq!(forced.properties.text("scheduler"), Some("force"));
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let needed = Parameter { required: true, ..parameter("needed", ParameterKind::Text) };
+        let matched = Parameter { regex: Some("[0-9]+$".into()), ..parameter("matched", ParameterKind::Text) };
+        let choice = parameter("colour", ParameterKind::Choice { choices: vec!["red".into()], strict: true });
+        let params = json!({ "matched": "x1", "colour": "blue", "count": "many" });
+        let problems = run(vec![needed, matched, choice, parameter("count", ParameterKind::Int)], params).expect_err("invalid");
+        assert_eq!(problems.keys().collect::<Vec<_>>(), ["colour", "count", "matched", "needed"]);
+    }
+
+    #[test]
+    fn kinds_convert() {
+        let nested = Parameter {
+            kind: ParameterKind::Nested { fields: vec![parameter("deep", ParameterKind::Text)], columns: None, layout: "vertical".into() },
+            ..parameter("opt", ParameterKind::Text)
+        };
+        let list = Parameter { multiple: true, ..parameter("list", ParameterKind::Text) };
+        let params = json!({ "n": "7", "flag": "on", "opt_deep": "x", "list": ["a", "b"], "any_name": "k", "any_value": "v" });
+        let kinds = vec![
+            parameter("n", ParameterKind::Int),
+            parameter("flag", ParameterKind::Bool),
+            nested,
+            list,
+            parameter("any", ParameterKind::AnyProperty),
+            Parameter { default: "f".into(), ..parameter("fixed", ParameterKind::Fixed) },
+        ];
+        let properties = run(kinds, params).expect("valid").properties;
+        for (name, value) in
+            [("n", json!(7)), ("flag", json!(true)), ("deep", json!("x")), ("list", json!(["a", "b"])), ("k", json!("v")), ("fixed", json!("f"))]
+        {
+            assert_eq!(properties.get(name), Some(&value), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_the_schedulers_builders() {
+        let (spec, form) = scheduler(vec![]);
+        assert!(force(&spec, &form, Some(vec!["z".into()]), None, &Map::new()).is_err());
+        assert_eq!(force(&spec, &form, Some(vec!["b".into()]), Some("me"), &Map::new()).expect("valid").builders, ["b"]);
+    }
+}

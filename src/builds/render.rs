@@ -1,0 +1,178 @@
+//! Rendering: what a [`Template`] is for one build. Walks templates; asks Lua only for functions.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use serde_json::{Map, Value as Json};
+
+use crate::config::template::{Form, Part, Source};
+use crate::config::{Arg, FromValue, Template, Value};
+use crate::lua::{Generation, RenderInput};
+use crate::model::{Properties, SourceStamp, WorkerInfo};
+
+/// Functions that return functions that return …: more is taken for a loop.
+const DEEPEST: usize = 32;
+
+/// What a build offers to templates.
+pub struct Renderer<'a> {
+    pub properties: &'a Properties,
+    pub sourcestamps: &'a [SourceStamp],
+    pub worker: &'a WorkerInfo,
+    pub generation: &'a Generation,
+}
+
+/// Why something could not be rendered, for the log of the step.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct RenderError(pub String);
+
+type Rendering<'a, T> = Pin<Box<dyn Future<Output = Result<T, RenderError>> + Send + 'a>>;
+
+impl Renderer<'_> {
+    /// The value of an argument, checked as at load.
+    pub async fn arg<T: FromValue + Clone + Sync>(&self, what: &str, arg: &Arg<T>) -> Result<T, RenderError> {
+        match arg {
+            Arg::Const(value) => Ok(value.clone()),
+            Arg::Dynamic(template) => {
+                let json = self.value(template).await.map_err(|e| RenderError(format!("{what}: {e}")))?;
+                T::from_value(&Value::from_json(&json)).map_err(|wrong| RenderError(format!("{what} {wrong}")))
+            }
+        }
+    }
+
+    pub async fn value(&self, template: &Template) -> Result<Json, RenderError> {
+        match template {
+            Template::Const(json) => Ok(json.clone()),
+            template => self.walk(template, 0).await,
+        }
+    }
+
+    fn walk<'a>(&'a self, template: &'a Template, depth: usize) -> Rendering<'a, Json> {
+        Box::pin(async move {
+            if depth > DEEPEST {
+                return Err(RenderError(format!("more than {DEEPEST} renderables within each other")));
+            }
+            Ok(match template {
+                Template::Const(json) => json.clone(),
+                Template::List(items) => {
+                    let mut out = Vec::with_capacity(items.len());
+                    for item in items {
+                        out.push(self.walk(item, depth + 1).await?);
+                    }
+                    out.into()
+                }
+                Template::Map(entries) => {
+                    let mut out = Map::new();
+                    for (name, item) in entries {
+                        out.insert(name.clone(), self.walk(item, depth + 1).await?);
+                    }
+                    out.into()
+                }
+                Template::Property { key, default, default_when_false } => match (self.properties.get(key), default) {
+                    (Some(value), Some(default)) if *default_when_false && !truthy(value) => self.walk(default, depth + 1).await?,
+                    (Some(value), _) => value.clone(),
+                    (None, Some(default)) => self.walk(default, depth + 1).await?,
+                    (None, None) => Json::Null,
+                },
+                Template::Interpolate(parts) => self.text(parts, depth + 1).await?.into(),
+                Template::Call(function) => {
+                    let input = RenderInput { properties: self.properties.clone(), sourcestamps: self.sourcestamps.to_vec() };
+                    let value = self.generation.render(function, &input).await.map_err(|e| RenderError(e.to_string()))?;
+                    let template = Template::from_value(&value)
+                        .map_err(|wrong| RenderError(format!("the function at {} returned what can't be rendered: {wrong}", function.place)))?;
+                    self.walk(&template, depth + 1).await?
+                }
+            })
+        })
+    }
+
+    fn text<'a>(&'a self, parts: &'a [Part], depth: usize) -> Rendering<'a, String> {
+        Box::pin(async move {
+            let mut out = String::new();
+            for part in parts {
+                match part {
+                    Part::Text(text) => out.push_str(text),
+                    Part::Substitute { source, form } => {
+                        let value = self.source(source, depth + 1).await?;
+                        out.push_str(&self.form(value, form, depth + 1).await?);
+                    }
+                }
+            }
+            Ok(out)
+        })
+    }
+
+    /// The value itself; none if there is no such thing.
+    async fn source(&self, source: &Source, depth: usize) -> Result<Option<Json>, RenderError> {
+        Ok(match source {
+            Source::Property(name) => self.properties.get(name).cloned(),
+            Source::Argument(template) => Some(self.walk(template, depth).await?).filter(|v| !v.is_null()),
+            Source::Worker(attribute) => worker_attribute(self.worker, attribute),
+            Source::SourceStamp { codebase, attribute } => {
+                self.sourcestamps.iter().find(|s| s.codebase == *codebase).and_then(|s| match attribute.as_str() {
+                    "branch" => s.branch.clone(),
+                    "revision" => s.revision.clone(),
+                    "repository" => Some(s.repository.clone()),
+                    "project" => Some(s.project.clone()),
+                    "codebase" => Some(s.codebase.clone()),
+                    _ => None,
+                })
+                .map(Json::from)
+            }
+        })
+    }
+
+    async fn form(&self, value: Option<Json>, form: &Form, depth: usize) -> Result<String, RenderError> {
+        let shown = |value: Option<Json>| value.as_ref().map(show).unwrap_or_default();
+        match form {
+            Form::Plain => Ok(shown(value)),
+            Form::IfMissing(text) => match value {
+                Some(value) => Ok(show(&value)),
+                None => self.text(text, depth).await,
+            },
+            Form::IfFalse(text) => match value.filter(truthy) {
+                Some(value) => Ok(show(&value)),
+                None => self.text(text, depth).await,
+            },
+            Form::IfPresent(text) => match value {
+                Some(_) => self.text(text, depth).await,
+                None => Ok(String::new()),
+            },
+            Form::Choose { by_truth, then, otherwise } => {
+                let holds = value.is_some_and(|v| !by_truth || truthy(&v));
+                self.text(if holds { then } else { otherwise }, depth).await
+            }
+        }
+    }
+}
+
+fn worker_attribute(info: &WorkerInfo, attribute: &str) -> Option<Json> {
+    Some(match attribute {
+        "version" => info.version.clone().into(),
+        "system" => info.system.clone().into(),
+        "basedir" => info.basedir.clone().into(),
+        "numcpus" => info.numcpus?.into(),
+        file => info.files.get(file)?.trim_end_matches('\n').into(),
+    })
+}
+
+/// Empty, zero, false and nothing are not.
+pub fn truthy(value: &Json) -> bool {
+    match value {
+        Json::Null => false,
+        Json::Bool(b) => *b,
+        Json::Number(n) => n.as_f64() != Some(0.0),
+        Json::String(text) => !text.is_empty(),
+        Json::Array(items) => !items.is_empty(),
+        Json::Object(map) => !map.is_empty(),
+    }
+}
+
+/// As text within a text.
+pub fn show(value: &Json) -> String {
+    match value {
+        Json::Null => String::new(),
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,177 @@
+//! A command on the worker, from its start to its end: logs, stop, loss of the worker.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::{StepError, StepLog, new_log};
+use crate::builds::run::{Run, Stop};
+use crate::model::build::Stream;
+use crate::model::{LogKind, Step};
+use crate::wire::{Command, CommandEnd, Update};
+use crate::workers::CommandEvent;
+
+/// A worker that does not end a command so long after it was asked to is cut off.
+const INTERRUPT_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How a command ended.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    pub rc: Option<i64>,
+    /// Why the worker killed it, if it did.
+    pub failure_reason: Option<String>,
+    /// It was stopped by order.
+    pub stopped: Option<Stop>,
+    /// The worker was lost: why.
+    pub lost: Option<String>,
+    /// The worker refused or failed to carry it out: why.
+    pub failed: Option<String>,
+}
+
+/// The logs of a step: `stdio` and those of files.
+pub(crate) struct Logs {
+    pub stdio: StepLog,
+    files: BTreeMap<String, StepLog>,
+}
+
+impl Logs {
+    /// `stdio` and, unless they are to appear with their first line only, the logs of files.
+    pub fn new(run: &Run, step: &Step, stdio: &str, files: impl Iterator<Item = String>) -> Logs {
+        let stdio = new_log(run, step, stdio, LogKind::Stdio);
+        Logs { stdio, files: files.map(|name| (name.clone(), new_log(run, step, &name, LogKind::Text))).collect() }
+    }
+
+    fn flush(&mut self) -> Result<(), StepError> {
+        self.stdio.flush()?;
+        for log in self.files.values_mut() {
+            log.flush()?;
+        }
+        Ok(())
+    }
+
+    pub fn finish(self) -> Result<(), StepError> {
+        let mut result = self.stdio.finish().map(drop);
+        for log in self.files.into_values() {
+            result = result.and(log.finish().map(drop));
+        }
+        Ok(result?)
+    }
+}
+
+/// Run it. `observe` gets the output as it comes, with even line ends.
+pub(crate) async fn run(
+    run: &Run,
+    step: &Step,
+    command: Command,
+    logs: &mut Logs,
+    observe: &mut (dyn FnMut(Stream, &Bytes) -> Result<(), StepError> + Send),
+) -> Result<Ended, StepError> {
+    let mut ended = Ended::default();
+    let mut stop = run.job.stop.clone();
+    let mut running = run.job.link.start(&run.job.builder.name, command);
+    let mut ticks = interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut give_up: Option<Instant> = None;
+    // The first failure to keep or to look at the output: the command is interrupted, the rest is dropped.
+    let mut trouble: Option<StepError> = None;
+
+    loop {
+        let event = tokio::select! {
+            biased;
+            order = stop.wait_for(Option::is_some), if ended.stopped.is_none() => {
+                if let Ok(order) = order {
+                    let order = order.clone();
+                    if let Some(order) = &order {
+                        running.interrupt(&order.reason);
+                    }
+                    ended.stopped = order;
+                    give_up = Some(Instant::now() + INTERRUPT_DEADLINE);
+                }
+                continue;
+            }
+            event = running.events.recv() => event,
+            _ = ticks.tick() => {
+                if trouble.is_none() && let Err(e) = logs.flush() {
+                    running.interrupt("the log could not be written");
+                    give_up = Some(Instant::now() + INTERRUPT_DEADLINE);
+                    trouble = Some(e);
+                }
+                continue;
+            }
+            () = async { sleep_until(give_up.unwrap_or_else(Instant::now)).await }, if give_up.is_some() => {
+                let why = format!("the command did not end within {} s after it was interrupted", INTERRUPT_DEADLINE.as_secs());
+                run.job.link.disconnect(&why);
+                ended.lost = Some(why);
+                break;
+            }
+        };
+        match event {
+            Some(CommandEvent::Update(update)) if trouble.is_none() => {
+                if let Err(e) = take(run, step, update, &mut ended, logs, observe) {
+                    running.interrupt("its output could not be kept");
+                    give_up = Some(Instant::now() + INTERRUPT_DEADLINE);
+                    trouble = Some(e);
+                }
+            }
+            Some(CommandEvent::Update(_)) => {}
+            Some(CommandEvent::End(CommandEnd::Complete)) => break,
+            Some(CommandEvent::End(CommandEnd::Lost(why))) => {
+                ended.lost = Some(why);
+                break;
+            }
+            Some(CommandEvent::End(CommandEnd::Failed(why) | CommandEnd::Refused(why))) => {
+                ended.failed = Some(why);
+                break;
+            }
+            None => {
+                ended.lost = Some("the connection closed".into());
+                break;
+            }
+        }
+    }
+    if let Some(trouble) = trouble {
+        return Err(trouble);
+    }
+    if let Some(why) = &ended.lost {
+        logs.stdio.header(&format!("worker lost: {why}"))?;
+    }
+    if let Some(why) = &ended.failed {
+        logs.stdio.header(&format!("the worker could not carry out the command: {why}"))?;
+    }
+    if let Some(order) = &ended.stopped {
+        logs.stdio.header(&format!("stopped: {}", order.reason))?;
+    }
+    Ok(ended)
+}
+
+fn take(
+    run: &Run,
+    step: &Step,
+    update: Update,
+    ended: &mut Ended,
+    logs: &mut Logs,
+    observe: &mut (dyn FnMut(Stream, &Bytes) -> Result<(), StepError> + Send),
+) -> Result<(), StepError> {
+    match update {
+        Update::Stdout(text) => observe(Stream::Stdout, &logs.stdio.append(Stream::Stdout, text)?)?,
+        Update::Stderr(text) => observe(Stream::Stderr, &logs.stdio.append(Stream::Stderr, text)?)?,
+        Update::Header(text) => {
+            // Texts of some workers come without a line end of their own.
+            let whole = text.ends_with(b"\n");
+            logs.stdio.append(Stream::Header, text)?;
+            if !whole {
+                logs.stdio.append(Stream::Header, Bytes::from_static(b"\n"))?;
+            }
+        }
+        Update::Log(name, text) => {
+            let log = logs.files.entry(name).or_insert_with_key(|name| new_log(run, step, name, LogKind::Text));
+            log.append(Stream::Stdout, text)?;
+        }
+        Update::Rc(rc) => ended.rc = Some(rc),
+        Update::FailureReason(reason) => ended.failure_reason = Some(reason),
+        Update::Elapsed(_) | Update::Files(_) | Update::Stat(_) => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! `ShellCommand` and its relatives: a command, its exit code, warnings in its output.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::command::{Ended, Logs};
+use super::{StepError, command, complete_log, suffix};
+use crate::builds::run::{Run, StepEnd};
+use crate::config::{CommandLine, CommandOptions, Env, EnvValue, ShellSpec, StepSpec};
+use crate::model::build::Stream;
+use crate::model::{Results, Step};
+use crate::wire::Command;
+use crate::wire::commands::{CommandArg, EnvArg, ShellArgs};
+
+/// Lines of warnings that are kept for their log; all are counted.
+const WARNINGS_KEPT: usize = 10_000;
+/// A line longer than that is looked at in pieces.
+const LONGEST_LINE: usize = 64 << 10;
+
+/// The options of a command, rendered.
+pub(super) struct Options {
+    env: Env,
+    timeout: Option<f64>,
+    max_time: Option<f64>,
+    max_lines: Option<i64>,
+    sigterm_time: Option<f64>,
+    interrupt_signal: String,
+    use_pty: bool,
+    initial_stdin: Option<String>,
+    pub want_stdout: bool,
+    pub want_stderr: bool,
+    log_environ: bool,
+    logfiles: BTreeMap<String, crate::config::LogFile>,
+    lazylogfiles: bool,
+    pub decode_rc: BTreeMap<i64, Results>,
+    workdir: String,
+}
+
+impl Options {
+    pub async fn render(run: &Run, spec: &StepSpec, o: &CommandOptions) -> Result<Options, StepError> {
+        let r = run.renderer();
+        let mut env = r.arg("the builder's env", &run.job.builder.env).await?;
+        env.extend(r.arg("env", &o.env).await?);
+        let workdir = r.arg("workdir", &spec.workdir).await?;
+        Ok(Options {
+            env,
+            timeout: r.arg("timeout", &o.timeout).await?,
+            max_time: r.arg("maxTime", &o.max_time).await?,
+            max_lines: r.arg("max_lines", &o.max_lines).await?,
+            sigterm_time: r.arg("sigtermTime", &o.sigterm_time).await?,
+            interrupt_signal: r.arg("interruptSignal", &o.interrupt_signal).await?,
+            use_pty: r.arg("usePTY", &o.use_pty).await?.unwrap_or(false),
+            initial_stdin: r.arg("initialStdin", &o.initial_stdin).await?,
+            want_stdout: r.arg("want_stdout", &o.want_stdout).await?,
+            want_stderr: r.arg("want_stderr", &o.want_stderr).await?,
+            log_environ: r.arg("logEnviron", &o.log_environ).await?,
+            logfiles: r.arg("logfiles", &o.logfiles).await?,
+            lazylogfiles: r.arg("lazylogfiles", &o.lazylogfiles).await?,
+            decode_rc: r.arg("decodeRC", &o.decode_rc).await?,
+            workdir: workdir.unwrap_or_else(|| run.job.builder.factory.workdir.clone()),
+        })
+    }
+
+    pub fn command(&self, line: &CommandLine) -> Command {
+        ShellArgs {
+            command: match line {
+                CommandLine::Shell(text) => CommandArg::Shell(text.clone()),
+                CommandLine::Words(words) => CommandArg::Words(words.clone()),
+            },
+            workdir: self.workdir.clone(),
+            env: self.env.iter().map(|(name, value)| (name.clone(), env_arg(value))).collect(),
+            want_stdout: self.want_stdout,
+            want_stderr: self.want_stderr,
+            timeout: self.timeout,
+            max_time: self.max_time,
+            max_lines: self.max_lines,
+            sigterm_time: self.sigterm_time,
+            interrupt_signal: self.interrupt_signal.clone(),
+            use_pty: self.use_pty,
+            log_environ: self.log_environ,
+            initial_stdin: self.initial_stdin.clone(),
+            logfiles: self.logfiles.iter().map(|(name, file)| (name.clone(), file.filename.clone(), file.follow)).collect(),
+        }
+        .into_command()
+    }
+
+    pub fn logs(&self, run: &Run, step: &Step, stdio: &str) -> Logs {
+        let names = self.logfiles.keys().filter(|_| !self.lazylogfiles).cloned();
+        Logs::new(run, step, stdio, names)
+    }
+}
+
+fn env_arg(value: &EnvValue) -> EnvArg {
+    match value {
+        EnvValue::Set(text) => EnvArg::Set(text.clone()),
+        EnvValue::Path(parts) => EnvArg::Path(parts.clone()),
+        EnvValue::Remove => EnvArg::Remove,
+    }
+}
+
+pub(super) async fn run(run: &mut Run, spec: &StepSpec, shell: &ShellSpec, step: &mut Step) -> Result<StepEnd, StepError> {
+    carry_out(run, spec, shell, step, &mut |_, _| Ok(())).await.map(|(end, _)| end)
+}
+
+/// Run it, judge it. Also what the exit status was.
+pub(super) async fn carry_out(
+    run: &mut Run,
+    spec: &StepSpec,
+    shell: &ShellSpec,
+    step: &mut Step,
+    observe: &mut (dyn FnMut(Stream, &Bytes) -> Result<(), StepError> + Send),
+) -> Result<(StepEnd, Option<i64>), StepError> {
+    let options = Options::render(run, spec, &shell.options).await?;
+    let line = run.renderer().arg("command", &shell.command).await?;
+    if spec.description == Default::default() {
+        step.state = format!("running {}", shorten(&line));
+        run.tell(step, true);
+    }
+    let mut logs = options.logs(run, step, "stdio");
+    let mut warnings = shell.warning_pattern.as_ref().map(Warnings::new);
+    let ended = command::run(run, step, options.command(&line), &mut logs, &mut |stream, text| {
+        if let Some(warnings) = &mut warnings {
+            warnings.look(stream, text);
+        }
+        observe(stream, text)
+    })
+    .await;
+    logs.finish()?;
+    let ended = ended?;
+    let mut results = judge(&ended, &options.decode_rc);
+
+    let count = match warnings {
+        Some(warnings) => warnings.finish(run, step)?,
+        None => 0,
+    };
+    if count > 0 && matches!(results, Results::Success | Results::Warnings) {
+        results = if shell.max_warn_count.is_some_and(|max| count > max) { Results::Failure } else { Results::Warnings };
+    }
+    let what = match run.describe(spec, false).await {
+        Some(text) => text,
+        None => shorten(&line),
+    };
+    let rc = ended.rc;
+    let mut state = what + &detail(&ended) + &suffix(results);
+    if count > 0 {
+        state.push_str(&format!(" {count} warning{}", if count == 1 { "" } else { "s" }));
+    }
+    Ok((StepEnd { results, state, lost: ended.lost }, rc))
+}
+
+/// What a command's end means.
+pub(super) fn judge(ended: &Ended, decode_rc: &BTreeMap<i64, Results>) -> Results {
+    if let Some(stop) = &ended.stopped {
+        return stop.results;
+    }
+    if ended.lost.is_some() {
+        return Results::Retry;
+    }
+    if ended.failed.is_some() {
+        return Results::Exception;
+    }
+    match ended.rc {
+        // Killed for time or output: never what decodeRC says of -1.
+        _ if ended.failure_reason.is_some() => Results::Failure,
+        Some(rc) => decode_rc.get(&rc).copied().unwrap_or(Results::Failure),
+        None => Results::Failure,
+    }
+}
+
+/// Words that tell why a command was killed.
+pub(super) fn detail(ended: &Ended) -> String {
+    match ended.failure_reason.as_deref() {
+        Some("timeout_without_output") => " timed out: no output".into(),
+        Some("timeout") => " timed out".into(),
+        Some("max_lines_failure") => " wrote too many lines".into(),
+        _ if ended.lost.is_some() => " worker lost".into(),
+        _ => String::new(),
+    }
+}
+
+/// `'make check ...'`
+pub(super) fn shorten(line: &CommandLine) -> String {
+    let words: Vec<&str> = match line {
+        CommandLine::Shell(text) => text.split_whitespace().take(3).collect(),
+        CommandLine::Words(words) => words.iter().map(String::as_str).take(3).collect(),
+    };
+    let mut text: String = words.iter().take(2).map(|w| w.chars().take(40).collect::<String>()).collect::<Vec<_>>().join(" ");
+    if words.len() > 2 {
+        text.push_str(" ...");
+    }
+    format!("'{text}'")
+}
+
+/// Counts the lines that are warnings.
+struct Warnings<'a> {
+    pattern: &'a regex::Regex,
+    begun: [Vec<u8>; 2],
+    count: u64,
+    kept: String,
+    kept_lines: usize,
+}
+
+impl<'a> Warnings<'a> {
+    fn new(pattern: &'a regex::Regex) -> Warnings<'a> {
+        Warnings { pattern, begun: Default::default(), count: 0, kept: String::new(), kept_lines: 0 }
+    }
+
+    fn look(&mut self, stream: Stream, text: &[u8]) {
+        let which = usize::from(stream == Stream::Stderr);
+        let mut begun = std::mem::take(&mut self.begun[which]);
+        for piece in text.split_inclusive(|b| *b == b'\n') {
+            begun.extend_from_slice(&piece[..piece.len().min(LONGEST_LINE)]);
+            if piece.ends_with(b"\n") || begun.len() >= LONGEST_LINE {
+                self.line(&begun);
+                begun.clear();
+            }
+        }
+        self.begun[which] = begun;
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        let line = line.trim_end_matches('\n');
+        // Anchored at the start, as configurations expect.
+        if !line.is_empty() && self.pattern.find(line).is_some_and(|m| m.start() == 0) {
+            self.count += 1;
+            if self.kept_lines < WARNINGS_KEPT {
+                self.kept_lines += 1;
+                self.kept.push_str(line);
+                self.kept.push('\n');
+            }
+        }
+    }
+
+    fn finish(mut self, run: &mut Run, step: &Step) -> Result<u64, StepError> {
+        for begun in std::mem::take(&mut self.begun) {
+            self.line(&begun);
+        }
+        if self.count > 0 {
+            complete_log(run, step, &format!("warnings ({})", self.count), &self.kept)?;
+            let before = run.properties.get("warnings-count").and_then(serde_json::Value::as_u64).unwrap_or(0);
+            run.set_property("warnings-count", (before + self.count).into(), "WarningCountingShellCommand");
+        }
+        Ok(self.count)
+    }
+}

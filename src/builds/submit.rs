@@ -1,0 +1,184 @@
+//! Requests come in and are taken back: force, rebuild, cancel, priority, collapse.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use super::collapse::same_work;
+use super::decide::request_input;
+use super::engine::{Active, Engine};
+use super::force;
+use crate::base::{BuilderId, BuildsetId, RequestId};
+use crate::config::{Collapse, SchedulerKind};
+use crate::lua::BuilderInput;
+use crate::model::request::NewBuildset;
+use crate::model::{BuildRequest, Event, Results};
+
+/// A build set that was accepted, with its request on each builder.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Submitted {
+    pub buildset: BuildsetId,
+    pub requests: BTreeMap<BuilderId, RequestId>,
+}
+
+/// Why something asked for is not done.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    Invalid(String),
+    /// What is wrong, by the full name of the parameter.
+    #[error("{}", .0.values().cloned().collect::<Vec<_>>().join("; "))]
+    Fields(BTreeMap<String, String>),
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Engine {
+    /// Force builds through a force scheduler, with the parameters of its form.
+    pub async fn force(self: &Arc<Self>, scheduler: &str, mut params: Map<String, Json>) -> Result<Submitted, Refusal> {
+        let active = self.active().ok_or_else(|| Refusal::Failed("the master is starting".into()))?;
+        let spec = active.config.schedulers.iter().find(|s| s.name == scheduler);
+        let Some(spec) = spec else {
+            let hint = crate::base::suggest::hint(scheduler, active.config.schedulers.iter().map(|s| s.name.as_str()));
+            return Err(Refusal::NotFound(format!("there is no force scheduler '{scheduler}'{hint}")));
+        };
+        let SchedulerKind::Force(form) = &spec.kind;
+        let builders = asked_builders(&mut params, &active)?;
+        let owner = match params.remove("owner") {
+            Some(Json::String(owner)) => Some(owner),
+            _ => None,
+        };
+        let forced = force::force(spec, form, builders, owner.as_deref(), &params).map_err(Refusal::Fields)?;
+        let builders = forced.builders.iter().filter_map(|name| active.builder_ids.get(name).copied()).collect();
+        self.submit(NewBuildset {
+            reason: forced.reason,
+            submitted_at: self.now(),
+            external_idstring: None,
+            sourcestamps: forced.sourcestamps,
+            properties: forced.properties,
+            builders,
+            priority: forced.priority,
+            rebuilt_buildid: None,
+        })
+        .await
+    }
+
+    /// Record a build set; its requests wait from now on.
+    pub async fn submit(self: &Arc<Self>, new: NewBuildset) -> Result<Submitted, Refusal> {
+        let requests = self.store.add_buildset(new).await.map_err(|e| Refusal::Failed(format!("the request could not be recorded: {e}")))?;
+        let Some(first) = requests.first() else { return Err(Refusal::Invalid("no builder was asked for".into())) };
+        let submitted = Submitted { buildset: first.buildset.id, requests: requests.iter().map(|r| (r.builder, r.id)).collect() };
+        let active = self.active();
+        for request in requests {
+            let request = Arc::new(request);
+            if let Some(active) = &active {
+                self.collapse(&request, active).await;
+            }
+            tracing::info!(request = request.id.0, builder = request.builder.0, reason = request.buildset.reason, "request added");
+            self.tell(Event::RequestAdded(request.id));
+            self.state().enqueue(request, None);
+        }
+        self.poke();
+        Ok(submitted)
+    }
+
+    /// Older requests that the new one answers as well end as skipped.
+    async fn collapse(&self, newer: &Arc<BuildRequest>, active: &Active) {
+        let (spec, older): (_, Vec<Arc<BuildRequest>>) = {
+            let state = self.state();
+            let Some(builder) = state.builders.get(&newer.builder) else { return };
+            let Some(spec) = builder.spec.clone() else { return };
+            (spec, builder.waiting.values().map(|q| q.request.clone()).collect())
+        };
+        if older.is_empty() {
+            return;
+        }
+        let rule = Engine::collapse_rule(active, &spec);
+        for old in older {
+            let collapses = match &rule {
+                Collapse::Always(false) | Collapse::Inherit => return,
+                Collapse::Always(true) => same_work(&old, newer),
+                Collapse::Call(f) => {
+                    let builder = BuilderInput { name: spec.name.clone(), builderid: newer.builder.0, ..BuilderInput::default() };
+                    match active.generation.collapse_requests(f, &builder, &request_input(&old), &request_input(newer)).await {
+                        Ok(answer) => answer,
+                        Err(failure) => {
+                            tracing::error!(builder = spec.name, "{failure}; the requests stay apart");
+                            return;
+                        }
+                    }
+                }
+            };
+            if collapses && self.withdraw(old.id, Results::Skipped).await.is_ok_and(|done| done) {
+                tracing::info!(request = old.id.0, by = newer.id.0, "request collapsed into a newer one");
+            }
+        }
+    }
+
+    /// Take a waiting request out of the queue with a result. False if it does not wait.
+    async fn withdraw(&self, id: RequestId, results: Results) -> Result<bool, Refusal> {
+        let Some(request) = self.state().dequeue(id) else { return Ok(false) };
+        match self.store.finish_request(id, results, self.now()).await {
+            Ok(done) => {
+                if done {
+                    self.tell(Event::RequestComplete(id, results));
+                }
+                Ok(done)
+            }
+            Err(e) => {
+                self.state().enqueue(request, None);
+                Err(Refusal::Failed(format!("the request could not be ended: {e}")))
+            }
+        }
+    }
+
+    /// Cancel a request, whether it waits or runs.
+    pub async fn cancel(&self, id: RequestId, reason: &str) -> Result<(), Refusal> {
+        if self.withdraw(id, Results::Cancelled).await? {
+            tracing::info!(request = id.0, reason, "request cancelled");
+            return Ok(());
+        }
+        match self.build_of(id) {
+            Some(build) => {
+                self.stop_build(build, reason, Results::Cancelled);
+                Ok(())
+            }
+            None => Err(Refusal::Invalid(format!("request {id} is complete or does not exist"))),
+        }
+    }
+
+    /// Change the priority of a request that waits.
+    pub async fn set_priority(&self, id: RequestId, priority: i64) -> Result<(), Refusal> {
+        self.store.set_request_priority(id, priority).await.map_err(|e| Refusal::Failed(e.to_string()))?;
+        let mut state = self.state();
+        if let Some(request) = state.dequeue(id) {
+            let mut request = (*request).clone();
+            request.priority = priority;
+            state.enqueue(Arc::new(request), None);
+        }
+        drop(state);
+        self.poke();
+        Ok(())
+    }
+}
+
+/// `builderid` (a number or a name) or `builderNames`, as clients give them.
+fn asked_builders(params: &mut Map<String, Json>, active: &Active) -> Result<Option<Vec<String>>, Refusal> {
+    if let Some(names) = params.remove("builderNames") {
+        return match names {
+            Json::String(name) => Ok(Some(vec![name])),
+            Json::Array(items) => Ok(Some(items.iter().map(super::render::show).collect())),
+            Json::Null => Ok(None),
+            other => Err(Refusal::Invalid(format!("builderNames must be a list of names, got {other}"))),
+        };
+    }
+    let asked = match params.remove("builderid") {
+        None | Some(Json::Null) => return Ok(None),
+        Some(value) => super::render::show(&value),
+    };
+    let name = active.builder_ids.iter().find(|(name, id)| id.to_string() == asked || **name == asked).map(|(name, _)| name.clone());
+    name.map(|n| Some(vec![n])).ok_or_else(|| Refusal::NotFound(format!("there is no builder {asked}")))
+}

@@ -1,0 +1,119 @@
+//! Why a request waits: one sentence and its parts for machines. Pure.
+
+use serde_json::{Value as Json, json};
+
+use crate::base::Timestamp;
+use crate::workers::registry::Availability;
+
+/// What is known of a request that waits.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Waits<'a> {
+    pub builder: &'a str,
+    /// Nothing of its builder is configured any more.
+    pub builder_removed: bool,
+    pub shutting_down: bool,
+    /// Requests of its builder that go first.
+    pub ahead: usize,
+    /// What a callback or the store said last.
+    pub verdict: Option<&'a str>,
+    /// The builder's workers; with the build that they run for this builder, if they do.
+    pub workers: Vec<(&'a str, Availability, Option<i64>)>,
+}
+
+/// `{"text": …, "code": …, …}`.
+pub fn why(waits: &Waits, now: Timestamp) -> Json {
+    let builder = waits.builder;
+    if waits.shutting_down {
+        return json!({ "code": "master_stopping", "text": "the master is stopping and starts no builds" });
+    }
+    if waits.builder_removed {
+        return json!({ "code": "builder_removed", "builder": builder, "text": format!("builder {builder} is not in the configuration any more") });
+    }
+    let reasons: Vec<Json> = waits.workers.iter().map(|(name, availability, building)| worker_reason(builder, name, availability, *building, now)).collect();
+    let any_free = reasons.iter().any(|r| r["code"] == "worker_free");
+    if let Some(verdict) = waits.verdict.filter(|_| any_free) {
+        return json!({ "code": "not_started", "builder": builder, "text": verdict });
+    }
+    if waits.ahead > 0 {
+        let text = match waits.ahead {
+            1 => format!("one request of {builder} goes first"),
+            n => format!("{n} requests of {builder} go first"),
+        };
+        return json!({ "code": "behind_others", "builder": builder, "ahead": waits.ahead, "text": text, "workers": reasons });
+    }
+    match reasons.as_slice() {
+        [] => json!({ "code": "no_worker", "builder": builder, "text": format!("builder {builder} has no worker") }),
+        [one] => one.clone(),
+        many => {
+            let texts: Vec<&str> = many.iter().take(5).filter_map(|r| r["text"].as_str()).collect();
+            let more = if many.len() > 5 { format!("; and {} more workers", many.len() - 5) } else { String::new() };
+            let same = many.iter().all(|r| r["code"] == many[0]["code"]);
+            let code = if same { many[0]["code"].clone() } else { "no_free_worker".into() };
+            json!({ "code": code, "builder": builder, "text": texts.join("; ") + &more, "workers": many })
+        }
+    }
+}
+
+fn worker_reason(builder: &str, worker: &str, availability: &Availability, building: Option<i64>, now: Timestamp) -> Json {
+    let ago = |t: Timestamp| crate::base::duration::human(now.since(t));
+    match (availability, building) {
+        (Availability::NotConfigured, _) => json!({ "code": "worker_unknown", "worker": worker, "text": format!("worker {worker} is not configured") }),
+        (Availability::NotAttached { last_seen }, _) => {
+            let text = match last_seen {
+                Some(seen) => format!("worker {worker} is not attached (last seen {} ago)", ago(*seen)),
+                None => format!("worker {worker} has never attached"),
+            };
+            json!({ "code": "worker_not_attached", "worker": worker, "last_seen": last_seen.map(Timestamp::seconds), "text": text })
+        }
+        (Availability::Paused { reason }, _) => {
+            let why = reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
+            json!({ "code": "worker_paused", "worker": worker, "reason": reason, "text": format!("worker {worker} is paused{why}") })
+        }
+        (Availability::Stopping, _) => json!({ "code": "worker_stopping", "worker": worker, "text": format!("worker {worker} is stopping") }),
+        (Availability::Quarantined { until }, _) => {
+            let text = format!("worker {worker} gets no build for {} after a failure", crate::base::duration::human(until.since(now)));
+            json!({ "code": "worker_quarantined", "worker": worker, "until": until.seconds(), "text": text })
+        }
+        (_, Some(number)) => {
+            json!({ "code": "worker_busy", "worker": worker, "builder": builder, "number": number, "text": format!("worker {worker} is busy with build {number} of {builder}") })
+        }
+        (Availability::Full { running }, None) => {
+            json!({ "code": "worker_full", "worker": worker, "running": running, "text": format!("worker {worker} runs {running} builds and takes no more") })
+        }
+        (Availability::Free { .. }, None) => json!({ "code": "worker_free", "worker": worker, "text": format!("worker {worker} is free; the request starts in a moment") }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits<'a>(workers: Vec<(&'a str, Availability, Option<i64>)>) -> Waits<'a> {
+        Waits { builder: "runtests", builder_removed: false, shutting_down: false, ahead: 0, verdict: None, workers }
+    }
+
+    #[test]
+    fn tells_the_reason() {
+        let now = Timestamp(100_000);
+        let free = Availability::Free { more: None, running: 1 };
+        for (workers, code, text) in [
+            (vec![("bot1", free.clone(), Some(12))], "worker_busy", "worker bot1 is busy with build 12 of runtests"),
+            (vec![("bot1", Availability::NotAttached { last_seen: Some(Timestamp(40_000)) }, None)], "worker_not_attached", "worker bot1 is not attached (last seen 1 min 0 s ago)"),
+            (vec![("bot1", Availability::Paused { reason: Some("disk".into()) }, None)], "worker_paused", "worker bot1 is paused: disk"),
+            (vec![("a", Availability::Stopping, None), ("b", Availability::Full { running: 2 }, None)], "no_free_worker", "worker a is stopping; worker b runs 2 builds and takes no more"),
+            (vec![], "no_worker", "builder runtests has no worker"),
+        ] {
+            let why = why(&waits(workers), now);
+            assert_eq!((why["code"].as_str(), why["text"].as_str()), (Some(code), Some(text)));
+        }
+    }
+
+    #[test]
+    fn a_verdict_counts_only_beside_a_free_worker() {
+        let free = Availability::Free { more: None, running: 0 };
+        let said = Waits { verdict: Some("canStartBuild said no"), ..waits(vec![("a", free, None)]) };
+        assert_eq!(why(&said, Timestamp(0))["text"], "canStartBuild said no");
+        let busy = Waits { workers: vec![("a", Availability::Stopping, None)], ..said };
+        assert_eq!(why(&busy, Timestamp(0))["code"], "worker_stopping");
+    }
+}

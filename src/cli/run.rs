@@ -1,0 +1,60 @@
+//! `buildmoon run BUILDER [DIR]`
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Base;
+use super::progress::Progress;
+use crate::master::StartError;
+use crate::master::oneshot::{self, Options};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The builder
+    builder: String,
+    #[command(flatten)]
+    base: Base,
+    /// A property of the build; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = super::property)]
+    property: Vec<(String, String)>,
+    /// The worker whose name and properties the build sees (default: the builder's first)
+    #[arg(long, value_name = "NAME")]
+    worker: Option<String>,
+    /// Show no output of the commands, only the steps
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    super::runtime()?.block_on(build(args))
+}
+
+async fn build(args: Args) -> Result<ExitCode> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let options = Options { path: args.base.dir, builder: args.builder, worker: args.worker, properties: args.property, config_timeout: Duration::from_secs(600) };
+    let started = match oneshot::start(options).await {
+        Ok(started) => started,
+        Err(StartError::Configuration(mistakes)) => {
+            for mistake in &mistakes {
+                eprintln!("{mistake}");
+            }
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(StartError::Other(e)) => return Err(e),
+    };
+    let mut progress = Progress::new(args.quiet);
+    let stop = started.stopper();
+    let watch = started.watch(|event| progress.show(event));
+    tokio::pin!(watch);
+    loop {
+        tokio::select! {
+            results = &mut watch => return Ok(super::exit_code(results?)),
+            _ = term.recv() => stop(),
+            _ = int.recv() => stop(),
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! Which workers there are, who is attached, who may take a build, and if not, why not.
+//!
+//! The registry holds state and answers questions; it starts no builds and speaks no protocol. Tests are below.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use tokio::sync::mpsc;
+
+use super::gate::Gate;
+use super::link::Link;
+use crate::base::duration::human;
+use crate::base::{Clock, Secret, Timestamp, WorkerId};
+use crate::config::WorkerSpec;
+use crate::model::query::Row;
+use crate::model::{Results, WorkerInfo};
+use crate::store::{Store, StoredWorker};
+
+/// Something about a worker changed that may let a request start.
+#[derive(Clone, PartialEq, Debug)]
+pub enum WorkerEvent {
+    Attached(Arc<str>),
+    Detached(Arc<str>),
+    Changed(Arc<str>),
+}
+
+/// May a worker take a build now, and if not, why not?
+#[derive(Clone, PartialEq, Debug)]
+pub enum Availability {
+    /// It may take as many more (none: any number); it runs so many now.
+    Free { more: Option<u32>, running: u32 },
+    /// All its places are taken.
+    Full { running: u32 },
+    NotConfigured,
+    NotAttached { last_seen: Option<Timestamp> },
+    Paused { reason: Option<String> },
+    /// It was asked to stop and finishes what it runs.
+    Stopping,
+    /// After failures it gets nothing until then.
+    Quarantined { until: Timestamp },
+}
+
+struct Entry {
+    spec: Arc<WorkerSpec>,
+    id: WorkerId,
+    /// Builder name, folder on the worker.
+    builders: Vec<(String, String)>,
+    attached: Option<Attached>,
+    info: Arc<WorkerInfo>,
+    last_seen: Option<Timestamp>,
+    running: u32,
+    paused: bool,
+    pause_reason: Option<String>,
+    stopping: bool,
+    quarantined_until: Option<Timestamp>,
+    quarantine_delay: Duration,
+}
+
+struct Attached {
+    link: Arc<dyn Link>,
+    peer: String,
+    since: Timestamp,
+}
+
+impl Entry {
+    fn availability(&self, now: Timestamp) -> Availability {
+        if self.attached.is_none() {
+            return Availability::NotAttached { last_seen: self.last_seen };
+        }
+        if self.paused {
+            return Availability::Paused { reason: self.pause_reason.clone() };
+        }
+        if self.stopping {
+            return Availability::Stopping;
+        }
+        if let Some(until) = self.quarantined_until.filter(|until| *until > now) {
+            return Availability::Quarantined { until };
+        }
+        let more = self.spec.max_builds.map(|max| max.saturating_sub(self.running));
+        match more {
+            Some(0) => Availability::Full { running: self.running },
+            more => Availability::Free { more, running: self.running },
+        }
+    }
+}
+
+pub struct Registry {
+    entries: Mutex<BTreeMap<Arc<str>, Entry>>,
+    events: mpsc::UnboundedSender<WorkerEvent>,
+    store: Store,
+    clock: Arc<dyn Clock>,
+}
+
+/// A configured worker, for [`Registry::configure`].
+pub struct Configured {
+    pub spec: Arc<WorkerSpec>,
+    pub stored: StoredWorker,
+    pub builders: Vec<(String, String)>,
+}
+
+impl Registry {
+    pub fn new(store: Store, clock: Arc<dyn Clock>) -> (Arc<Registry>, mpsc::UnboundedReceiver<WorkerEvent>) {
+        let (events, receiver) = mpsc::unbounded_channel();
+        (Arc::new(Registry { entries: Mutex::default(), events, store, clock }), receiver)
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
+        self.entries.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn tell(&self, event: WorkerEvent) {
+        // The receiver is gone only while the master ends.
+        let _ = self.events.send(event);
+    }
+
+    /// Take over a configuration's workers. Those that are not in it any more lose their connection.
+    pub fn configure(&self, workers: Vec<Configured>) {
+        let mut entries = self.entries();
+        let mut old = std::mem::take(&mut *entries);
+        for Configured { spec, stored, builders } in workers {
+            let name: Arc<str> = spec.name.as_str().into();
+            let entry = match old.remove(&name) {
+                Some(mut entry) => {
+                    entry.spec = spec;
+                    entry.builders = builders;
+                    entry
+                }
+                None => Entry {
+                    quarantine_delay: spec.quarantine_initial_timeout,
+                    spec,
+                    id: stored.id,
+                    builders,
+                    attached: None,
+                    info: Arc::new(stored.info),
+                    last_seen: stored.last_seen,
+                    running: 0,
+                    paused: stored.paused,
+                    pause_reason: stored.pause_reason,
+                    stopping: false,
+                    quarantined_until: None,
+                },
+            };
+            entries.insert(name, entry);
+        }
+        for (name, entry) in old {
+            if let Some(attached) = entry.attached {
+                tracing::info!(worker = %name, "worker is no longer configured; its connection is closed");
+                attached.link.disconnect("not configured any more");
+            }
+        }
+    }
+
+    pub fn availability(&self, name: &str) -> Availability {
+        let now = self.clock.now();
+        self.entries().get(name).map_or(Availability::NotConfigured, |e| e.availability(now))
+    }
+
+    /// Availability of many under one lock.
+    pub fn availabilities<'a>(&self, names: impl Iterator<Item = &'a str>) -> HashMap<String, Availability> {
+        let now = self.clock.now();
+        let entries = self.entries();
+        names.map(|name| (name.to_owned(), entries.get(name).map_or(Availability::NotConfigured, |e| e.availability(now)))).collect()
+    }
+
+    /// Take a place on a worker for a build, and the line to it.
+    pub fn reserve(&self, name: &str) -> Result<(WorkerId, Arc<dyn Link>, Arc<WorkerInfo>), Availability> {
+        let now = self.clock.now();
+        let mut entries = self.entries();
+        let entry = entries.get_mut(name).ok_or(Availability::NotConfigured)?;
+        match (entry.availability(now), &entry.attached) {
+            (Availability::Free { .. }, Some(attached)) => {
+                entry.running += 1;
+                Ok((entry.id, attached.link.clone(), entry.info.clone()))
+            }
+            (other, _) => Err(other),
+        }
+    }
+
+    /// Give the place back. A result of exception keeps new builds away for a while, longer each time.
+    pub fn release(&self, name: &str, results: Option<Results>) {
+        let now = self.clock.now();
+        let mut shut_down = None;
+        {
+            let mut entries = self.entries();
+            let Some(entry) = entries.get_mut(name) else { return };
+            entry.running = entry.running.saturating_sub(1);
+            match results {
+                Some(Results::Exception) => {
+                    let delay = entry.quarantine_delay;
+                    entry.quarantined_until = Some(now.plus(delay));
+                    entry.quarantine_delay = (delay * 2).min(entry.spec.quarantine_max_timeout);
+                    tracing::warn!(worker = name, "gets no build for {}: the last one ended with an exception", human(delay));
+                    self.poke_after(name, delay);
+                }
+                Some(Results::Retry) | None => {}
+                Some(_) => entry.quarantine_delay = entry.spec.quarantine_initial_timeout,
+            }
+            if entry.stopping && entry.running == 0 {
+                shut_down = entry.attached.as_ref().map(|a| a.link.clone());
+            }
+        }
+        if let Some(link) = shut_down {
+            tokio::spawn(async move { link.shutdown().await });
+        }
+        self.tell(WorkerEvent::Changed(name.into()));
+    }
+
+    fn poke_after(&self, name: &str, delay: Duration) {
+        let (events, name): (_, Arc<str>) = (self.events.clone(), name.into());
+        tokio::spawn(async move {
+            tokio::time::sleep(delay + Duration::from_millis(5)).await;
+            let _ = events.send(WorkerEvent::Changed(name));
+        });
+    }
+
+    pub fn name_of(&self, id: WorkerId) -> Option<Arc<str>> {
+        self.entries().iter().find(|(_, e)| e.id == id).map(|(name, _)| name.clone())
+    }
+
+    pub fn link(&self, name: &str) -> Option<Arc<dyn Link>> {
+        self.entries().get(name).and_then(|e| e.attached.as_ref().map(|a| a.link.clone()))
+    }
+
+    pub fn spec(&self, name: &str) -> Option<Arc<WorkerSpec>> {
+        self.entries().get(name).map(|e| e.spec.clone())
+    }
+
+    pub fn info(&self, name: &str) -> Option<Arc<WorkerInfo>> {
+        self.entries().get(name).map(|e| e.info.clone())
+    }
+
+    /// No new builds there until `unpause`; kept over a restart.
+    pub fn set_paused(&self, name: &str, paused: bool, reason: Option<&str>) -> bool {
+        let id = {
+            let mut entries = self.entries();
+            let Some(entry) = entries.get_mut(name) else { return false };
+            entry.paused = paused;
+            entry.pause_reason = reason.filter(|r| paused && !r.is_empty()).map(str::to_owned);
+            if !paused {
+                entry.quarantined_until = None;
+            }
+            entry.id
+        };
+        drop(self.store.set_worker_paused(id, paused, reason));
+        tracing::info!(worker = name, paused, reason, "worker was {}", if paused { "paused" } else { "unpaused" });
+        self.tell(WorkerEvent::Changed(name.into()));
+        true
+    }
+
+    /// No new builds; when the running ones are done, the worker's process is asked to end.
+    pub fn stop_gracefully(&self, name: &str, who: &str) -> bool {
+        let shut_down = {
+            let mut entries = self.entries();
+            let Some(entry) = entries.get_mut(name) else { return false };
+            let Some(attached) = &entry.attached else { return true };
+            entry.stopping = true;
+            (entry.running == 0).then(|| attached.link.clone())
+        };
+        tracing::info!(worker = name, "asked to stop by {who}");
+        if let Some(link) = shut_down {
+            tokio::spawn(async move { link.shutdown().await });
+        }
+        true
+    }
+
+    /// The worker's process is asked to end now; its builds are lost.
+    pub fn kill(&self, name: &str) -> bool {
+        if let Some(entry) = self.entries().get_mut(name) {
+            entry.stopping = true;
+        }
+        let Some(link) = self.link(name) else { return false };
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(Duration::from_secs(5), link.shutdown()).await;
+            link.disconnect("killed on request");
+        });
+        true
+    }
+
+    /// Cut every line, at the end of the master.
+    pub fn disconnect_all(&self, why: &str) {
+        for entry in self.entries().values() {
+            if let Some(attached) = &entry.attached {
+                attached.link.disconnect(why);
+            }
+        }
+    }
+
+    /// Workers as the API shows them. `builder_ids` by name.
+    pub fn rows(&self, master: i64, builder_ids: &HashMap<String, i64>) -> Vec<Row> {
+        let now = self.clock.now();
+        self.entries().iter().map(|(name, entry)| entry.row(name, master, builder_ids, now)).collect()
+    }
+}
+
+impl Entry {
+    fn row(&self, name: &str, master: i64, builder_ids: &HashMap<String, i64>, now: Timestamp) -> Row {
+        let mut row = Row::new();
+        let connected: Vec<Json> = self.attached.iter().map(|_| json!({ "masterid": master })).collect();
+        let configured: Vec<Json> = self
+            .builders
+            .iter()
+            .filter_map(|(builder, _)| builder_ids.get(builder))
+            .map(|id| json!({ "builderid": id, "masterid": master }))
+            .collect();
+        row.insert("workerid".into(), self.id.0.into());
+        row.insert("name".into(), name.into());
+        row.insert("connected_to".into(), connected.into());
+        row.insert("configured_on".into(), configured.into());
+        row.insert("workerinfo".into(), self.info_row());
+        row.insert("paused".into(), self.paused.into());
+        row.insert("pause_reason".into(), self.pause_reason.clone().into());
+        row.insert("graceful".into(), self.stopping.into());
+        row.insert("quarantined_until".into(), self.quarantined_until.filter(|u| *u > now).map(Timestamp::seconds).into());
+        row.insert("last_seen".into(), self.last_seen.map(Timestamp::seconds).into());
+        row.insert("attached_at".into(), self.attached.as_ref().map(|a| a.since.seconds()).into());
+        row.insert("peer".into(), self.attached.as_ref().map(|a| a.peer.clone()).into());
+        row.insert("running_builds".into(), self.running.into());
+        row
+    }
+
+    /// What the worker said of itself, without its environment, which may hold secrets.
+    fn info_row(&self) -> Json {
+        let mut row = Row::new();
+        for (file, text) in &self.info.files {
+            row.insert(file.clone(), text.trim_end_matches('\n').into());
+        }
+        if !self.info.version.is_empty() {
+            row.insert("version".into(), self.info.version.clone().into());
+            row.insert("system".into(), self.info.system.clone().into());
+            row.insert("basedir".into(), self.info.basedir.clone().into());
+            row.insert("numcpus".into(), self.info.numcpus.into());
+        }
+        row.into()
+    }
+}
+
+impl Gate for Registry {
+    fn password(&self, name: &str) -> Option<Secret> {
+        self.entries().get(name).and_then(|e| e.spec.password.clone())
+    }
+
+    fn keepalive_interval(&self, name: &str) -> Option<Duration> {
+        self.entries().get(name).and_then(|e| e.spec.keepalive_interval)
+    }
+
+    fn attached(&self, name: &str) -> Option<Arc<dyn Link>> {
+        self.link(name)
+    }
+
+    fn builders(&self, name: &str) -> Vec<(String, String)> {
+        self.entries().get(name).map(|e| e.builders.clone()).unwrap_or_default()
+    }
+
+    fn attach(&self, name: &str, peer: &str, info: WorkerInfo, link: Arc<dyn Link>) -> Result<(), String> {
+        let now = self.clock.now();
+        let (key, id, info) = {
+            let mut entries = self.entries();
+            let (key, entry) = match entries.get_key_value(name) {
+                Some((key, _)) => (key.clone(), entries.get_mut(name)),
+                None => return Err(format!("worker {name} is not configured any more")),
+            };
+            let Some(entry) = entry else { return Err(format!("worker {name} is not configured any more")) };
+            if entry.attached.is_some() {
+                return Err(format!("worker {name} is attached already"));
+            }
+            let changed = *entry.info != info;
+            entry.info = Arc::new(info);
+            entry.last_seen = Some(now);
+            entry.stopping = false;
+            entry.attached = Some(Attached { link, peer: peer.to_owned(), since: now });
+            (key, entry.id, changed.then(|| entry.info.clone()))
+        };
+        match info {
+            Some(info) => drop(self.store.worker_attached(id, &info, now)),
+            None => drop(self.store.worker_seen(id, now)),
+        }
+        tracing::info!(worker = name, peer, "worker attached");
+        self.tell(WorkerEvent::Attached(key));
+        Ok(())
+    }
+
+    fn detach(&self, name: &str, link: &Arc<dyn Link>, why: &str) {
+        let now = self.clock.now();
+        let id = {
+            let mut entries = self.entries();
+            let Some(entry) = entries.get_mut(name) else { return };
+            match &entry.attached {
+                Some(attached) if Arc::ptr_eq(&attached.link, link) => {}
+                _ => return,
+            }
+            entry.attached = None;
+            entry.last_seen = Some(now);
+            entry.id
+        };
+        drop(self.store.worker_seen(id, now));
+        tracing::info!(worker = name, why, "worker detached");
+        self.tell(WorkerEvent::Detached(name.into()));
+    }
+
+    fn shutdown_requested(&self, name: &str) {
+        self.stop_gracefully(name, "its administrator");
+    }
+
+    fn seen(&self, name: &str) {
+        let now = self.clock.now();
+        if let Some(entry) = self.entries().get_mut(name) {
+            entry.last_seen = Some(now);
+        }
+    }
+}
