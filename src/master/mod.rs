@@ -87,7 +87,9 @@ impl Master {
             worker_listeners.push(listen_for_workers(listen, &folder, &mut addresses)?);
         }
         let web_listener = match &config.www {
-            Some(listen) => Some(web::Listener::bind(listen, folder.path()).with_context(|| format!("cannot listen for the web on {}", show(listen)))?),
+            Some(listen) => {
+                Some(web::Listener::bind(listen, folder.path()).with_context(|| format!("cannot listen for the web on {}", show(listen)))?)
+            }
             None => None,
         };
         if let Some(listener) = &web_listener {
@@ -97,7 +99,8 @@ impl Master {
 
         let now = clock.now();
         let ids = Ids::sync(&store, &config).await.map_err(|e| anyhow!("the names of the configuration could not be stored: {e}"))?;
-        let recovery = store.recover(now, MAX_ATTEMPTS).await.map_err(|e| anyhow!("the database could not be settled after the last run: {e}"))?;
+        let recovery =
+            store.recover(now, MAX_ATTEMPTS).await.map_err(|e| anyhow!("the database could not be settled after the last run: {e}"))?;
         for build in &recovery.interrupted {
             tracing::warn!(build = build.0, "build was running when the master ended; closed as retry, its request runs again");
         }
