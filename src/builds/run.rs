@@ -11,7 +11,7 @@ use super::rules::{Flags, Progress};
 use super::steps;
 use crate::base::Clock;
 use crate::config::{BuilderSpec, Condition, MasterConfig, StepSpec, Words};
-use crate::lua::{Generation, StepInput};
+use crate::lua::{BuildInput, Generation, StepInput};
 use crate::model::{Build, BuildRequest, Event, Properties, Property, Results, SourceStamp, Step, WorkerInfo};
 use crate::store::Store;
 use crate::workers::Link;
@@ -142,7 +142,18 @@ impl Run {
     }
 
     pub fn renderer(&self) -> Renderer<'_> {
-        Renderer { properties: &self.properties, sourcestamps: &self.sourcestamps, worker: &self.job.worker, generation: &self.job.generation }
+        Renderer { properties: &self.properties, sourcestamps: &self.sourcestamps, worker: &self.job.worker, generation: &self.job.generation, build: self.input() }
+    }
+
+    /// The build as callbacks see it.
+    fn input(&self) -> BuildInput {
+        BuildInput {
+            buildid: self.job.build.id.0,
+            number: self.job.build.number,
+            builder: self.job.builder.name.clone(),
+            workername: self.job.worker_name.clone(),
+            results: None,
+        }
     }
 
     /// A property that a step sets, kept at once.
@@ -208,12 +219,21 @@ impl Run {
         }
     }
 
+    /// The step's summary changes while it runs.
+    pub fn show_state(&self, step: &mut Step, state: String) {
+        step.state = state;
+        drop(self.job.store.put_step(step));
+        if self.job.events.receiver_count() > 0 {
+            let _ = self.job.events.send(Event::StepState(Arc::new(step.clone())));
+        }
+    }
+
     async fn condition(&self, condition: &Condition, results: Option<Results>, name: &str) -> Result<bool, RenderError> {
         match condition {
             Condition::Always(answer) => Ok(*answer),
             Condition::Render(template) => Ok(super::render::truthy(&self.renderer().value(template).await?)),
             Condition::Call(function) => {
-                let step = StepInput { name: name.to_owned(), properties: self.properties.clone() };
+                let step = StepInput { name: name.to_owned(), properties: self.properties.clone(), build: Some(self.input()) };
                 self.job.generation.step_condition(function, results, &step).await.map_err(|e| RenderError(e.to_string()))
             }
         }
