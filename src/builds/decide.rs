@@ -9,7 +9,7 @@ use super::engine::{Active, Engine, chosen_worker};
 use crate::base::{BuilderId, RequestId};
 use crate::config::BuilderSpec;
 use crate::lua::{BuilderInput, CanStart, LuaFailure, RequestInput, WorkerInput};
-use crate::model::BuildRequest;
+use crate::model::{BuildRequest, WorkerInfo};
 
 /// When `canStartBuild` says no without a time, it is asked again after this at the latest.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
@@ -60,7 +60,7 @@ impl Engine {
             name: spec.name.clone(),
             builderid: id.0,
             tags: spec.tags.clone(),
-            building: builder.building.len() as i64,
+            building: builder.building.len(),
             workers: spec.workers.clone(),
             highest_priority: builder.waiting.values().next().map(|q| q.request.priority),
             ..BuilderInput::default()
@@ -176,9 +176,10 @@ impl Engine {
             name: name.to_owned(),
             properties: spec.as_ref().map(|s| s.properties.clone()).unwrap_or_default(),
             max_builds: spec.as_ref().and_then(|s| s.max_builds),
-            active_builds: running.into(),
+            active_builds: running as usize,
             attached: true,
-            info: self.registry.info(name).and_then(|i| serde_json::to_value(&*i).ok()).unwrap_or_default(),
+            state: "ready".into(),
+            info: self.registry.info(name).map(|i| info(&i)).unwrap_or_default(),
             ..WorkerInput::default()
         }
     }
@@ -207,12 +208,20 @@ impl Engine {
 
 pub(super) fn request_input(r: &BuildRequest) -> RequestInput {
     RequestInput {
-        id: r.id.0,
+        id: r.id,
         bsid: r.buildset.id.0,
         priority: r.priority,
         reason: r.buildset.reason.clone(),
         submitted_at: r.submitted_at.seconds(),
         properties: r.buildset.properties.clone(),
         sources: r.buildset.sourcestamps.iter().map(|(_, s)| s.clone()).collect(),
+    }
+}
+
+/// What a worker said of itself, as callbacks see it.
+fn info(info: &WorkerInfo) -> serde_json::Map<String, serde_json::Value> {
+    match serde_json::to_value(info) {
+        Ok(serde_json::Value::Object(map)) => map,
+        _ => serde_json::Map::new(),
     }
 }

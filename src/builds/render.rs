@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::config::template::{Form, Part, Source};
 use crate::config::{Arg, FromValue, Template, Value};
-use crate::lua::{Generation, RenderInput};
+use crate::lua::{BuildInput, Generation, RenderInput};
 use crate::model::{Properties, SourceStamp, WorkerInfo};
 
 /// Functions that return functions that return …: more is taken for a loop.
@@ -19,6 +19,7 @@ pub struct Renderer<'a> {
     pub sourcestamps: &'a [SourceStamp],
     pub worker: &'a WorkerInfo,
     pub generation: &'a Generation,
+    pub build: BuildInput,
 }
 
 /// Why something could not be rendered, for the log of the step.
@@ -76,7 +77,7 @@ impl Renderer<'_> {
                 },
                 Template::Interpolate(parts) => self.text(parts, depth + 1).await?.into(),
                 Template::Call(function) => {
-                    let input = RenderInput { properties: self.properties.clone(), sourcestamps: self.sourcestamps.to_vec() };
+                    let input = RenderInput { properties: self.properties.clone(), build: Some(self.build.clone()) };
                     let value = self.generation.render(function, &input).await.map_err(|e| RenderError(e.to_string()))?;
                     let template = Template::from_value(&value).map_err(|wrong| {
                         RenderError(format!("the function at {} returned what can't be rendered: {wrong}", function.place))

@@ -11,7 +11,7 @@ use super::rules::{Flags, Progress};
 use super::steps;
 use crate::base::Clock;
 use crate::config::{BuilderSpec, Condition, MasterConfig, StepSpec, Words};
-use crate::lua::{Generation, StepInput};
+use crate::lua::{BuildInput, Generation, StepInput};
 use crate::model::{Build, BuildRequest, Event, Properties, Property, Results, SourceStamp, Step, WorkerInfo};
 use crate::store::Store;
 use crate::workers::Link;
@@ -142,20 +142,24 @@ impl Run {
     }
 
     pub fn renderer(&self) -> Renderer<'_> {
-        Renderer {
-            properties: &self.properties,
-            sourcestamps: &self.sourcestamps,
-            worker: &self.job.worker,
-            generation: &self.job.generation,
+        Renderer { properties: &self.properties, sourcestamps: &self.sourcestamps, worker: &self.job.worker, generation: &self.job.generation, build: self.input() }
+    }
+
+    /// The build as callbacks see it.
+    fn input(&self) -> BuildInput {
+        BuildInput {
+            buildid: self.job.build.id.0,
+            number: self.job.build.number,
+            builder: self.job.builder.name.clone(),
+            workername: self.job.worker_name.clone(),
+            results: None,
         }
     }
 
     /// A property that a step sets, kept at once.
     pub fn set_property(&mut self, name: &str, value: serde_json::Value, source: &str) {
         self.properties.set(name, value.clone(), source);
-        drop(
-            self.job.store.set_build_properties(self.job.build.id, vec![(name.to_owned(), Property { value, source: source.to_owned() })]),
-        );
+        drop(self.job.store.set_build_properties(self.job.build.id, vec![(name.to_owned(), Property { value, source: source.to_owned() })]));
     }
 
     async fn step(&mut self, spec: &Arc<StepSpec>, names: &mut Vec<String>) -> StepEnd {
@@ -177,11 +181,9 @@ impl Run {
             Err(e) => Err(e),
         };
         let mut ended = match wanted {
-            Ok(false) => StepEnd {
-                results: Results::Skipped,
-                state: format!("{} (skipped)", self.describe(spec, false).await.unwrap_or_else(|| step.name.clone())),
-                lost: None,
-            },
+            Ok(false) => {
+                StepEnd { results: Results::Skipped, state: format!("{} (skipped)", self.describe(spec, false).await.unwrap_or_else(|| step.name.clone())), lost: None }
+            }
             Ok(true) => {
                 step.state = self.describe(spec, true).await.unwrap_or_else(|| "running".into());
                 self.tell(&step, true);
@@ -217,12 +219,21 @@ impl Run {
         }
     }
 
+    /// The step's summary changes while it runs.
+    pub fn show_state(&self, step: &mut Step, state: String) {
+        step.state = state;
+        drop(self.job.store.put_step(step));
+        if self.job.events.receiver_count() > 0 {
+            let _ = self.job.events.send(Event::StepState(Arc::new(step.clone())));
+        }
+    }
+
     async fn condition(&self, condition: &Condition, results: Option<Results>, name: &str) -> Result<bool, RenderError> {
         match condition {
             Condition::Always(answer) => Ok(*answer),
             Condition::Render(template) => Ok(super::render::truthy(&self.renderer().value(template).await?)),
             Condition::Call(function) => {
-                let step = StepInput { name: name.to_owned(), properties: self.properties.clone() };
+                let step = StepInput { name: name.to_owned(), properties: self.properties.clone(), build: Some(self.input()) };
                 self.job.generation.step_condition(function, results, &step).await.map_err(|e| RenderError(e.to_string()))
             }
         }

@@ -21,7 +21,8 @@ pub fn manual() -> Result<ExitCode> {
     let mut out = std::io::stdout();
     clap_mangen::Man::new(command.clone()).render(&mut out)?;
     for sub in command.get_subcommands().filter(|s| s.get_name() != "help") {
-        clap_mangen::Man::new(sub.clone().name(format!("buildmoon-{}", sub.get_name()))).render(&mut out)?;
+        let title = format!("buildmoon-{}", sub.get_name());
+        clap_mangen::Man::new(sub.clone()).title(title).render(&mut out)?;
     }
     Ok(ExitCode::SUCCESS)
 }

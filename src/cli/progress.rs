@@ -29,7 +29,9 @@ impl Progress {
     fn write(&mut self, event: &Event) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         match event {
-            Event::StepStarted(step) if step.state == "running" || step.results.is_none() => {
+            // A step that says only that it runs says more in a moment, or is over.
+            Event::StepStarted(step) if step.state == "running" => {}
+            Event::StepStarted(step) | Event::StepState(step) => {
                 self.end_line(&mut out)?;
                 writeln!(out, "{}", self.paint("1", &format!("→ {}: {}", step.name, step.state)))?;
             }

@@ -232,15 +232,17 @@ impl Backend for Master {
 
     fn log_lines(&self, logid: i64, first: u64, limit: u64) -> BoxFuture<'_, Result<LogLines, ApiError>> {
         Box::pin(async move {
-            let content = self.store.log_lines(LogId(logid), first, limit).await.map_err(api_error)?;
-            Ok(LogLines { first_line: first, content })
+            let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+            let lines = self.store.log_lines(LogId(logid), signed(first), signed(limit)).await.map_err(api_error)?;
+            Ok(LogLines { first_line: first, content: lines.content })
         })
     }
 
     fn log_raw(&self, logid: i64) -> BoxFuture<'_, Result<RawLog, ApiError>> {
         Box::pin(async move {
             let raw = self.store.log_raw(LogId(logid)).await.map_err(api_error)?;
-            Ok(RawLog { bytes: raw.bytes, stream: Box::pin(raw.stream.map(|chunk| chunk.map_err(std::io::Error::other))) })
+            let bytes = raw.log.complete.then_some(raw.total);
+            Ok(RawLog { bytes, stream: Box::pin(raw.map(|chunk| chunk.map_err(std::io::Error::other))) })
         })
     }
 
@@ -249,7 +251,7 @@ impl Backend for Master {
     }
 
     fn config(&self) -> Json {
-        let files: Vec<Json> = self.loaded.files.iter().map(|f| json!({ "path": f.path, "changed": f.changed() })).collect();
+        let files: Vec<Json> = self.loaded.files.iter().map(|f| json!({ "path": f.path, "changed": !f.is_current() })).collect();
         json!({
             "generation": 1, "loaded_at": self.loaded_at.seconds().floor() as i64, "files": files,
             "title": self.loaded.config.title, "titleURL": self.loaded.config.title_url, "buildbotURL": self.loaded.config.buildbot_url,

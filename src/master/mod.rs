@@ -21,9 +21,10 @@ use crate::config::{Listen, MasterConfig, Mistake, WorkerKind, WorkerSpec};
 use crate::lua::{self, Loaded};
 use crate::model::query::Row;
 use crate::store::{BuilderRow, Store, StoreOptions};
-use crate::web;
+use crate::web::{self, Bound};
 use crate::workers::local::LocalLink;
 use crate::workers::registry::{Configured, Registry};
+use crate::workers::pb::PbServer;
 use crate::workers::{Gate, Link, pb};
 use folder::Folder;
 
@@ -87,20 +88,14 @@ impl Master {
             worker_listeners.push(listen_for_workers(listen, &folder, &mut addresses)?);
         }
         let web_listener = match &config.www {
-            Some(listen) => {
-                Some(web::Listener::bind(listen, folder.path()).with_context(|| format!("cannot listen for the web on {}", show(listen)))?)
-            }
+            Some(listen) => Some(listen_for_the_web(listen, &folder, &mut addresses)?),
             None => None,
         };
-        if let Some(listener) = &web_listener {
-            addresses.push(format!("web on {}", listener.describe()));
-        }
         let control = folder.bind_control_socket()?;
 
         let now = clock.now();
         let ids = Ids::sync(&store, &config).await.map_err(|e| anyhow!("the names of the configuration could not be stored: {e}"))?;
-        let recovery =
-            store.recover(now, MAX_ATTEMPTS).await.map_err(|e| anyhow!("the database could not be settled after the last run: {e}"))?;
+        let recovery = store.recover(now, MAX_ATTEMPTS).await.map_err(|e| anyhow!("the database could not be settled after the last run: {e}"))?;
         for build in &recovery.interrupted {
             tracing::warn!(build = build.0, "build was running when the master ended; closed as retry, its request runs again");
         }
@@ -131,14 +126,16 @@ impl Master {
         for listener in worker_listeners {
             let gate: Arc<dyn Gate> = registry.clone();
             match listener {
-                WorkerListener::Tcp(listener) => tasks.spawn(pb::serve_tcp(listener, gate)),
-                WorkerListener::Unix(listener) => tasks.spawn(pb::serve_unix(listener, gate)),
+                WorkerListener::Tcp(listener) => tasks.spawn(async move { PbServer::new(gate).serve(listener).await }),
+                WorkerListener::Unix(listener) => tasks.spawn(async move { PbServer::new(gate).serve_unix(listener).await }),
             };
         }
         let router = web::router(master.clone());
         tasks.spawn(web::serve_unix(control, router.clone()));
-        if let Some(listener) = web_listener {
-            tasks.spawn(listener.serve(router));
+        match web_listener {
+            Some(Bound::Tcp(listener)) => drop(tasks.spawn(web::serve_tcp(listener, router))),
+            Some(Bound::Unix(listener)) => drop(tasks.spawn(web::serve_unix(listener, router))),
+            None => {}
         }
         drop(tasks);
         for spec in &config.workers {
@@ -259,6 +256,19 @@ fn listen_for_workers(listen: &Listen, folder: &Folder, addresses: &mut Vec<Stri
             WorkerListener::Unix(folder::bind_unix(&path).with_context(failed)?)
         }
     })
+}
+
+fn listen_for_the_web(listen: &Listen, folder: &Folder, addresses: &mut Vec<String>) -> Result<Bound> {
+    let listen = match listen {
+        Listen::Unix { path } => Listen::Unix { path: folder.path().join(path) },
+        tcp => tcp.clone(),
+    };
+    let bound = web::bind(&listen).context("the web port (c.www)")?;
+    addresses.push(match &bound {
+        Bound::Tcp(listener) => format!("web on http://{}/", listener.local_addr().context("the web port (c.www)")?),
+        Bound::Unix(_) => format!("web on {}", show(&listen)),
+    });
+    Ok(bound)
 }
 
 fn show(listen: &Listen) -> String {

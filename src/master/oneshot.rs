@@ -1,7 +1,7 @@
 //! One build without a running master: the configuration, a local worker in place of the builder's own, no ports, no state
 //! left behind. It may run beside a master on the same folder.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,7 +156,7 @@ impl OneShot {
 
     /// Tell every event until the request has its result.
     pub async fn watch(mut self, mut show: impl FnMut(&Event)) -> anyhow::Result<Results> {
-        let mut last: HashMap<BuildId, Results> = HashMap::new();
+        let mut last: BTreeMap<BuildId, Results> = BTreeMap::new();
         let mut complete = None;
         let results = loop {
             match self.events.recv().await {

@@ -58,12 +58,12 @@ pub async fn serve_tcp(listener: TcpListener, router: Router) {
 
 /// Serves the master's own socket until it is dropped: who may open it is trusted.
 pub async fn serve_unix(listener: UnixListener, router: Router) {
-    let accept = async || listener.accept().await.map(|(stream, _)| (stream, Caller::Socket));
+    let accept = || async { listener.accept().await.map(|(stream, _)| (stream, Caller::Socket)) };
     serve(accept, router, Limits::default()).await;
 }
 
 pub(super) async fn serve_tcp_within(listener: TcpListener, router: Router, limits: Limits) {
-    let accept = async || {
+    let accept = || async {
         let (stream, peer) = listener.accept().await?;
         // answers are small and written at once: waiting for more to send only delays them
         _ = stream.set_nodelay(true);
@@ -72,8 +72,9 @@ pub(super) async fn serve_tcp_within(listener: TcpListener, router: Router, limi
     serve(accept, router, limits).await;
 }
 
-async fn serve<S>(accept: impl AsyncFn() -> io::Result<(S, Caller)>, router: Router, limits: Limits)
+async fn serve<S, F>(accept: impl Fn() -> F, router: Router, limits: Limits)
 where
+    F: Future<Output = io::Result<(S, Caller)>>,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let guests = Arc::new(Guests::default());

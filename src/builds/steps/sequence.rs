@@ -14,8 +14,7 @@ pub(super) async fn run(run: &mut Run, spec: &StepSpec, sequence: &SequenceSpec,
     for (index, one) in sequence.commands.iter().enumerate() {
         let line = run.renderer().arg(&format!("commands[{}]", index + 1), &one.command).await?;
         last = Some(shell::shorten(&line));
-        step.state = format!("running {}", shell::shorten(&line));
-        run.tell(step, true);
+        run.show_state(step, format!("running {}", shell::shorten(&line)));
         let stdio = match (&one.logname, index) {
             (Some(name), _) => name.clone(),
             (None, 0) => "stdio".to_owned(),

@@ -114,8 +114,7 @@ pub(super) async fn carry_out(
     let options = Options::render(run, spec, &shell.options).await?;
     let line = run.renderer().arg("command", &shell.command).await?;
     if spec.description == Default::default() {
-        step.state = format!("running {}", shorten(&line));
-        run.tell(step, true);
+        run.show_state(step, format!("running {}", shorten(&line)));
     }
     let mut logs = options.logs(run, step, "stdio");
     let mut warnings = shell.warning_pattern.as_ref().map(Warnings::new);
