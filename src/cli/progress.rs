@@ -53,12 +53,7 @@ impl Progress {
             }
             Event::BuildFinished { build, .. } => {
                 let results = build.results.unwrap_or(Results::Exception);
-                writeln!(
-                    out,
-                    "{} ({})",
-                    self.paint(colour(results), &format!("{}: {}", results, build.state)),
-                    human(self.begun.elapsed())
-                )?;
+                writeln!(out, "{} ({})", self.paint(colour(results), &format!("{}: {}", results, build.state)), human(self.begun.elapsed()))?;
             }
             _ => {}
         }
