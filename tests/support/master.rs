@@ -255,13 +255,13 @@ impl Master {
         answer.body
     }
 
-    /// Waits until a log of a step that may not have begun contains a text.
-    pub fn wait_log_of(&self, build: &Value, step: &str, text: &str) {
-        wait_for(&format!("step {step} says '{text}'"), || {
+    /// Waits until the output of a step, which may not have begun, has this line. A whole line: the header repeats the command.
+    pub fn wait_log_of(&self, build: &Value, step: &str, line: &str) {
+        wait_for(&format!("step {step} says '{line}'"), || {
             let steps = self.steps(build);
             let id = &steps.iter().find(|s| s["name"] == step)?["stepid"];
             let answer = self.http.get(&format!("steps/{id}/logs/stdio/raw"));
-            (answer.status == 200 && String::from_utf8_lossy(&answer.body).contains(text)).then_some(())
+            (answer.status == 200 && String::from_utf8_lossy(&answer.body).lines().any(|l| l == line)).then_some(())
         });
     }
 
