@@ -15,10 +15,7 @@ pub enum Event {
     BuildStarted(Arc<Build>),
     StepStarted(Arc<Step>),
     /// The step's one-line summary changed.
-    StepState {
-        step: StepId,
-        state: String,
-    },
+    StepState(Arc<Step>),
     /// Whole lines of a log.
     LogLines {
         step: StepId,
