@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,21 +59,22 @@ pub async fn serve_tcp(listener: TcpListener, router: Router) {
 
 /// Serves the master's own socket until it is dropped: who may open it is trusted.
 pub async fn serve_unix(listener: UnixListener, router: Router) {
-    let accept = async || listener.accept().await.map(|(stream, _)| (stream, Caller::Socket));
+    let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(stream, _)| (stream, Caller::Socket));
     serve(accept, router, Limits::default()).await;
 }
 
 pub(super) async fn serve_tcp_within(listener: TcpListener, router: Router, limits: Limits) {
-    let accept = async || {
-        let (stream, peer) = listener.accept().await?;
-        // answers are small and written at once: waiting for more to send only delays them
-        _ = stream.set_nodelay(true);
-        Ok((stream, Caller::Tcp(peer)))
+    let accept = |cx: &mut Context<'_>| {
+        listener.poll_accept(cx).map_ok(|(stream, peer)| {
+            // answers are small and written at once: waiting for more to send only delays them
+            _ = stream.set_nodelay(true);
+            (stream, Caller::Tcp(peer))
+        })
     };
     serve(accept, router, limits).await;
 }
 
-async fn serve<S>(accept: impl AsyncFn() -> io::Result<(S, Caller)>, router: Router, limits: Limits)
+async fn serve<S>(mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(S, Caller)>>, router: Router, limits: Limits)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -81,7 +83,7 @@ where
     let mut failing = false;
     loop {
         while tasks.try_join_next().is_some() {}
-        match accept().await {
+        match poll_fn(&mut accept).await {
             Ok((stream, caller)) => {
                 failing = false;
                 let seat = guests.seat(limits.connections).await;
