@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -82,7 +83,7 @@ where
     let mut failing = false;
     loop {
         while tasks.try_join_next().is_some() {}
-        match accept().await {
+        match poll_fn(&mut accept).await {
             Ok((stream, caller)) => {
                 failing = false;
                 let seat = guests.seat(limits.connections).await;
@@ -121,12 +122,25 @@ where
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(MAX_HEAD);
-    let connection = http.serve_connection(TokioIo::new(Patient { stream, stall: limits.stall, waiting: None }), service);
-    tokio::select! {
-        ended = connection => if let Err(error) = ended {
-            tracing::debug!(peer = %caller, "a connection to the web breaks off: {error}");
-        },
-        () = seat.guest.leave.notified() => tracing::debug!(peer = %caller, "an idle connection to the web makes room for another"),
+    let patient = Patient { stream, stall: limits.stall, waiting: None };
+    let mut connection = pin!(http.serve_connection(TokioIo::new(patient), service));
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(peer = %caller, "a connection to the web breaks off: {error}");
+                }
+                return;
+            }
+            () = seat.guest.leave.notified() => {
+                tracing::debug!(peer = %caller, "an idle connection to the web makes room for another");
+                if seat.guest.idle_since.load(Ordering::Relaxed) > 0 {
+                    return;
+                }
+                // a request came in the same moment: it is answered first
+                connection.as_mut().graceful_shutdown();
+            }
+        }
     }
 }
 
