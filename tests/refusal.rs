@@ -51,7 +51,7 @@ fn a_second_worker_of_a_name_is_turned_away(version: &str) {
 
     let second = Worker::start(version, "w", "right", master.pb);
     wait_for("a line on the second worker", || {
-        master.log().lines().any(|l| l.contains("refused") && l.contains('w') && l.contains("127.0.0.1")).then_some(())
+        master.log().lines().any(|l| l.contains("attached already") && l.contains("127.0.0.1")).then_some(())
     });
     stays_true(Duration::from_secs(2), "the first worker stays", || master.attached("w"));
     std::fs::write(master.dir().join("go"), "").expect("the file");

@@ -151,9 +151,10 @@ impl Scripted {
     pub fn login(&mut self, name: &str, password: &str) -> io::Result<i64> {
         let number = self.call(raw("root"), "login", [raw(name)])?;
         let answer = loop {
-            if let Call::Answer(n, true, value) = self.next()? {
-                assert_eq!(n, number);
-                break value;
+            match self.next()? {
+                Call::Answer(n, true, value) if n == number => break value,
+                Call::Answer(n, false, value) if n == number => return Err(io::Error::other(format!("refused: {value:?}"))),
+                _ => {}
             }
         };
         let [_, B::Bytes(challenge), challenger] = answer.list() else { panic!("no challenge: {answer:?}") };

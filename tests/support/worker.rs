@@ -26,11 +26,17 @@ impl Worker {
 
     /// Made, not started.
     pub fn create(version: &str, name: &str, password: &str, port: u16) -> Worker {
+        Worker::create_with(version, name, password, port, &[])
+    }
+
+    /// With more options for `create-worker`.
+    pub fn create_with(version: &str, name: &str, password: &str, port: u16, options: &[&str]) -> Worker {
         let bin = peers::worker_bin(version);
         let home = tempfile::Builder::new().prefix("worker-").tempdir().expect("a temporary folder");
         // `maxdelay` bounds the pause before it dials again: five minutes by default.
         let made = Command::new(bin.join("buildbot-worker"))
             .args(["create-worker", "--maxdelay=2"])
+            .args(options)
             .arg(home.path().join("base"))
             .args([&format!("127.0.0.1:{port}"), name, password])
             .output()
