@@ -4,10 +4,31 @@
 //! mistake. A class's arguments are declared once, in the file of its kind; the declaration gives the parser, the
 //! errors and the reference.
 
+mod arguments;
+pub mod assemble;
+mod builders;
+pub mod class;
+mod commands;
+pub mod convert;
+mod instance;
+mod interpolate;
+mod listen;
+mod names;
+mod parameters;
+pub mod reference;
+mod renderables;
+mod root;
+mod schedulers;
 pub mod spec;
+mod steps;
 pub mod template;
+#[cfg(test)]
+mod testing;
 pub mod value;
+mod workers;
 
+pub use assemble::assemble;
+pub use convert::{FromValue, Wrong};
 pub use spec::*;
 pub use template::{Arg, Template};
 pub use value::{FnRef, Mistake, Object, Place, Table, Value};

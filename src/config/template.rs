@@ -4,7 +4,8 @@
 
 use serde_json::Value as Json;
 
-use super::value::FnRef;
+use super::convert::{self, FromValue, Wrong};
+use super::value::{FnRef, Value};
 
 /// A value that may have to be rendered for each build.
 #[derive(Clone, PartialEq, Debug)]
@@ -72,5 +73,72 @@ pub enum Arg<T> {
 impl<T: Default> Default for Arg<T> {
     fn default() -> Self {
         Arg::Const(T::default())
+    }
+}
+
+/// Tables within tables; more is a loop or a joke.
+const DEEPEST: usize = 64;
+
+impl Template {
+    /// Anything that can be rendered. What holds nothing to render is a [`Template::Const`].
+    pub fn read(value: &Value) -> Result<Template, Wrong> {
+        Template::read_for(value, &<Template as FromValue>::expected())
+    }
+
+    /// The same, where a mistake says that `expected` was expected.
+    pub fn read_for(value: &Value, expected: &str) -> Result<Template, Wrong> {
+        read(value, expected, 0)
+    }
+}
+
+fn read(value: &Value, expected: &str, depth: usize) -> Result<Template, Wrong> {
+    if depth > DEEPEST {
+        return Err(Wrong::says(format!("has more than {DEEPEST} tables within each other")));
+    }
+    match value {
+        Value::Function(f) => Ok(Template::Call(f.clone())),
+        Value::Object(o) => match super::renderables::template(o) {
+            Some(read) => read,
+            None => Err(Wrong::must(expected, value)),
+        },
+        Value::Table(t) if t.strange_key.is_none() && t.named.is_empty() && !t.items.is_empty() => {
+            let items = t.items.iter().enumerate().map(|(i, v)| inner(v, depth).map_err(|w| w.inside(convert::item(i))));
+            items.collect::<Result<_, _>>().map(|items| Template::List(items).folded())
+        }
+        Value::Table(t) if t.strange_key.is_none() && t.items.is_empty() && !t.named.is_empty() => {
+            let entries = t.named.iter().map(|(k, v)| Ok((k.clone(), inner(v, depth).map_err(|w| w.inside(convert::field(k)))?)));
+            entries.collect::<Result<_, _>>().map(|entries| Template::Map(entries).folded())
+        }
+        plain => convert::json(plain).map(Template::Const),
+    }
+}
+
+fn inner(value: &Value, depth: usize) -> Result<Template, Wrong> {
+    read(value, &<Template as FromValue>::expected(), depth + 1)
+}
+
+impl Template {
+    /// Constant all through? Then the constant.
+    pub(super) fn folded(self) -> Template {
+        match self {
+            Template::List(items) if items.iter().all(|t| matches!(t, Template::Const(_))) => {
+                Template::Const(Json::Array(items.into_iter().filter_map(Template::constant).collect()))
+            }
+            Template::Map(entries) if entries.iter().all(|(_, t)| matches!(t, Template::Const(_))) => {
+                Template::Const(Json::Object(entries.into_iter().filter_map(|(k, t)| Some((k, t.constant()?))).collect()))
+            }
+            Template::Interpolate(parts) if parts.iter().all(|p| matches!(p, Part::Text(_))) => {
+                let text = parts.iter().map(|p| if let Part::Text(t) = p { t.as_str() } else { "" });
+                Template::Const(Json::String(text.collect()))
+            }
+            other => other,
+        }
+    }
+
+    fn constant(self) -> Option<Json> {
+        match self {
+            Template::Const(json) => Some(json),
+            _ => None,
+        }
     }
 }

@@ -1,0 +1,228 @@
+//! Which arguments an object was given: by position and by name, each once, none unknown, none missing.
+//!
+//! [`arguments!`] declares the arguments of a class once; the declaration gives the struct, its reader, the texts of the
+//! mistakes and the rows of the reference. Knows no particular class.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::class::{ArgDecl, ClassDecl};
+use super::convert::FromValue;
+use super::value::{Object, Table, Value};
+use crate::base::suggest;
+
+/// A declared list of arguments.
+pub trait Arguments: Sized {
+    fn declare(list: &mut Vec<ArgDecl>);
+
+    /// None if any is wrong; all are read nevertheless, so that every mistake is told.
+    fn read(reader: &mut Reader) -> Option<Self>;
+
+    fn declared() -> Vec<ArgDecl> {
+        let mut list = Vec::new();
+        Self::declare(&mut list);
+        list
+    }
+}
+
+/// `[position] "name" | "old name" field: Type = default => "default as shown", "what it is for";`, without a default
+/// if it must be given. `include group: Type;` takes over another list.
+macro_rules! arguments {
+    ($(#[$meta:meta])* $name:ident {
+        $(include $group:ident: $group_type:ty;)*
+        $( $([$position:literal])? $key:literal $(| $alias:literal)* $field:ident: $type:ty $(= $default:expr => $shown:literal)?, $doc:literal; )*
+    }) => {
+        $(#[$meta])*
+        #[allow(dead_code)]
+        pub(super) struct $name {
+            $(pub $group: $group_type,)*
+            $(pub $field: $type,)*
+        }
+
+        impl $crate::config::arguments::Arguments for $name {
+            fn declare(list: &mut Vec<$crate::config::class::ArgDecl>) {
+                $(list.push($crate::config::class::ArgDecl {
+                    name: $key,
+                    position: arguments!(@optional $($position)?),
+                    kind: <$type as $crate::config::convert::FromValue>::expected(),
+                    required: arguments!(@required $($shown)?),
+                    default: String::new() $(+ $shown)?,
+                    doc: $doc,
+                    aliases: &[$($alias),*],
+                });)*
+                $(<$group_type as $crate::config::arguments::Arguments>::declare(list);)*
+            }
+
+            fn read(reader: &mut $crate::config::arguments::Reader) -> Option<$name> {
+                $(let $group = <$group_type as $crate::config::arguments::Arguments>::read(reader);)*
+                $(let $field: Option<$type> = reader.take($key, arguments!(@default $($default)?));)*
+                Some($name { $($group: $group?,)* $($field: $field?,)* })
+            }
+        }
+    };
+    (@optional) => { None };
+    (@optional $value:expr) => { Some($value) };
+    (@required) => { true };
+    (@required $shown:literal) => { false };
+    (@default) => { None };
+    (@default $default:expr) => { Some($default) };
+}
+pub(super) use arguments;
+
+/// A default that a class has for an argument of a shared list.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Preset {
+    Bool(bool),
+    Text(&'static str),
+    Words(&'static [&'static str]),
+}
+
+impl Preset {
+    pub fn value(self) -> Value {
+        match self {
+            Preset::Bool(b) => Value::Bool(b),
+            Preset::Text(t) => Value::Text(t.into()),
+            Preset::Words(words) => {
+                Value::Table(Arc::new(Table { items: words.iter().map(|w| Value::Text((*w).into())).collect(), ..Table::default() }))
+            }
+        }
+    }
+
+    pub fn shown(self) -> String {
+        match self {
+            Preset::Bool(b) => b.to_string(),
+            Preset::Text(t) => format!("{t:?}"),
+            Preset::Words(words) => format!("{{ {} }}", words.iter().map(|w| format!("{w:?}")).collect::<Vec<_>>().join(", ")),
+        }
+    }
+}
+
+/// A mistake's text; `of` is the object that it belongs to if that is another one.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Fault {
+    pub text: String,
+    pub of: Option<u64>,
+}
+
+/// The arguments of one object by name, and what was wrong with them so far.
+#[derive(Default)]
+pub struct Reader {
+    given: BTreeMap<&'static str, Value>,
+    presets: &'static [(&'static str, Preset)],
+    /// `argument`, or `key` of a table of settings.
+    noun: &'static str,
+    pub mistakes: Vec<Fault>,
+    pub warnings: Vec<Warning>,
+}
+
+/// A warning; those of one `about` are told once for the whole configuration.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Warning {
+    pub text: String,
+    pub about: Option<String>,
+}
+
+impl Reader {
+    pub fn of_object(class: &ClassDecl, object: &Object) -> Reader {
+        let mut reader = Reader { presets: class.presets, noun: "argument", ..Reader::default() };
+        if !class.open {
+            reader.place(&class.args, &as_first_list(class, &object.args));
+        }
+        reader
+    }
+
+    /// A table of settings: only names.
+    pub fn of_settings(declared: &[ArgDecl], table: &Table) -> Reader {
+        let mut reader = Reader { noun: "key", ..Reader::default() };
+        reader.place(declared, table);
+        reader
+    }
+
+    fn place(&mut self, declared: &[ArgDecl], args: &Table) {
+        let most = declared.iter().filter_map(|a| a.position).max().unwrap_or(0);
+        if args.items.len() > most {
+            let got = args.items.len();
+            self.wrong(match (self.noun, most) {
+                ("key", _) => format!("takes names, not positions, got {got} {}", plural(got, "item")),
+                (_, 0) => format!("takes no positional arguments, got {got}"),
+                _ => format!("takes at most {most} positional {}, got {got}", plural(most, "argument")),
+            });
+        }
+        for (i, value) in args.items.iter().enumerate() {
+            if let Some(arg) = declared.iter().find(|a| a.position == Some(i + 1)) {
+                self.given.insert(arg.name, value.clone());
+            }
+        }
+        if let Some(key) = &args.strange_key {
+            self.wrong(format!("the key {key} is neither a name nor the next position"));
+        }
+        for (name, value) in &args.named {
+            let Some(arg) = declared.iter().find(|a| a.name == name || a.aliases.contains(&name.as_str())) else {
+                self.wrong(format!("unknown {} '{name}'{}", self.noun, suggest::hint(name, declared.iter().map(|a| a.name))));
+                continue;
+            };
+            if arg.name != name {
+                self.warn_once(format!("'{name}' is the old spelling of '{}'", arg.name));
+            }
+            if arg.position.is_some_and(|p| p <= args.items.len()) {
+                self.wrong(format!("'{}' given twice, by position and by name", arg.name));
+            } else if self.given.insert(arg.name, value.clone()).is_some() {
+                self.wrong(format!("'{}' given twice, also by its old name", arg.name));
+            }
+        }
+    }
+
+    /// The argument `name`, its class's own default, the default, or a mistake.
+    pub fn take<T: FromValue>(&mut self, name: &'static str, default: Option<T>) -> Option<T> {
+        let preset = || self.presets.iter().find(|(n, _)| *n == name).map(|(_, preset)| preset.value());
+        let given = self.given.remove(name);
+        if T::UNUSED && given.as_ref().is_some_and(|v| *v != Value::None) {
+            self.warn(format!("'{name}' is not used yet"));
+        }
+        let Some(value) = given.or_else(preset) else {
+            if default.is_none() {
+                self.wrong(format!("missing {} '{name}'", self.noun));
+            }
+            return default;
+        };
+        match T::from_value(&value) {
+            Ok(read) => Some(read),
+            Err(wrong) => {
+                self.mistakes.push(Fault { text: wrong.told(name), of: wrong.of });
+                None
+            }
+        }
+    }
+
+    pub fn wrong(&mut self, text: impl Into<String>) {
+        self.mistakes.push(Fault { text: text.into(), of: None });
+    }
+
+    pub fn warn(&mut self, text: impl Into<String>) {
+        self.warnings.push(Warning { text: text.into(), about: None });
+    }
+
+    pub fn warn_once(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        self.warnings.push(Warning { about: Some(text.clone()), text });
+    }
+}
+
+/// A class that takes a list first may be given the list's items directly: `BuildFactory{ step, step }`.
+fn as_first_list(class: &ClassDecl, args: &Table) -> Table {
+    let Some(holds) = class.holds else { return args.clone() };
+    let held = |v: &Value| matches!(v, Value::Object(o) if holds.fits(&o.class));
+    if !args.items.iter().any(held) {
+        return args.clone();
+    }
+    let items = args.items.iter().flat_map(|v| match v {
+        Value::Table(t) if t.named.is_empty() && t.items.iter().all(held) => t.items.clone(),
+        one => vec![one.clone()],
+    });
+    let list = Value::Table(Arc::new(Table { items: items.collect(), ..Table::default() }));
+    Table { items: vec![list], named: args.named.clone(), strange_key: args.strange_key.clone() }
+}
+
+pub(super) fn plural(count: usize, word: &str) -> String {
+    if count == 1 { word.into() } else { format!("{word}s") }
+}

@@ -1,0 +1,273 @@
+//! Makes a [`MasterConfig`] of what a file said, or tells every mistake in it: each object once, then what objects say of
+//! each other. Knows neither Lua nor files.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::arguments::Reader;
+use super::class::{Kind, class_named};
+use super::root::{self, BuilderItem};
+use super::spec::*;
+use super::value::{Mistake, Object, Place, Table, Value};
+use crate::base::suggest;
+
+/// An object, understood.
+#[derive(Clone)]
+pub enum Parsed {
+    Worker(Arc<WorkerSpec>),
+    Builder(Arc<BuilderSpec>),
+    Factory(Arc<FactorySpec>),
+    Step(Arc<StepSpec>),
+    ShellArg(Arc<ShellArgSpec>),
+    Scheduler(Arc<SchedulerSpec>),
+    Parameter(Arc<Parameter>),
+    Renderable,
+}
+
+/// What was understood so far, and every mistake so far.
+pub struct Assembly {
+    /// None: it has mistakes, which are told.
+    parsed: HashMap<u64, Option<Parsed>>,
+    /// Objects that are looked at themselves, so that what holds them needs not tell their mistakes.
+    known: HashSet<u64>,
+    /// With the number of the object, which orders them.
+    mistakes: Vec<(u64, Mistake)>,
+    warnings: Vec<(u64, Mistake)>,
+    /// Warnings that are told once.
+    warned: HashSet<String>,
+}
+
+/// The order of what is said of no object: after all objects.
+const AFTER_ALL: u64 = u64::MAX;
+
+/// Plain tables that stand for builders get numbers from here on.
+const TABLES: u64 = 1 << 62;
+
+/// `root` is what `BuildmasterConfig` holds; `objects` are all instances that the file made, in their order, used or not.
+pub fn assemble(root: &Table, root_place: &Place, objects: &[Arc<Object>]) -> Result<MasterConfig, Vec<Mistake>> {
+    let mut assembly = Assembly {
+        parsed: HashMap::with_capacity(objects.len()),
+        known: objects.iter().map(|o| o.id).collect(),
+        mistakes: Vec::new(),
+        warnings: Vec::new(),
+        warned: HashSet::new(),
+    };
+    for object in objects {
+        assembly.parsed(object);
+    }
+    let read = root::read(root, &mut |name, reader| {
+        let subject = if name.is_empty() { "BuildmasterConfig".to_string() } else { format!("BuildmasterConfig.{name}") };
+        assembly.tell(AFTER_ALL, root_place, &subject, reader);
+    });
+    let config = read.map(|read| assembly.whole(read, root_place));
+    assembly.end(config, root_place)
+}
+
+impl Assembly {
+    /// What an object is; none if it has mistakes.
+    pub fn parsed(&mut self, object: &Arc<Object>) -> Option<Parsed> {
+        if let Some(parsed) = self.parsed.get(&object.id) {
+            return parsed.clone();
+        }
+        let parsed = match class_named(&object.class) {
+            Some(class) => {
+                let mut reader = Reader::of_object(class, object);
+                let parsed = (class.build)(&mut reader, object, self);
+                let whole = reader.mistakes.is_empty();
+                self.tell(object.id, &object.place, &subject(object), reader);
+                parsed.filter(|_| whole)
+            }
+            None => {
+                let text = format!("there is no class '{}'", object.class);
+                self.mistake(object.id, &object.place, &subject(object), text);
+                None
+            }
+        };
+        self.parsed.insert(object.id, parsed.clone());
+        parsed
+    }
+
+    fn tell(&mut self, order: u64, place: &Place, subject: &str, reader: Reader) {
+        for fault in reader.mistakes {
+            if fault.of.is_none_or(|id| !self.known.contains(&id)) {
+                self.mistake(order, place, subject, fault.text);
+            }
+        }
+        for warning in reader.warnings {
+            if warning.about.is_none_or(|about| self.warned.insert(about)) {
+                self.warnings.push((order, said(place, subject, warning.text)));
+            }
+        }
+    }
+
+    fn mistake(&mut self, order: u64, place: &Place, subject: &str, text: String) {
+        self.mistakes.push((order, said(place, subject, text)));
+    }
+
+    fn warn(&mut self, order: u64, place: &Place, subject: &str, text: String) {
+        self.warnings.push((order, said(place, subject, text)));
+    }
+
+    /// What the objects say of each other.
+    fn whole(&mut self, read: root::Root, root_place: &Place) -> MasterConfig {
+        let root::Root { workers, builders, schedulers, mut config } = read;
+        let builders: Vec<Arc<Object>> = builders
+            .into_iter()
+            .enumerate()
+            .map(|(i, item)| match item {
+                BuilderItem::Object(object) => object,
+                BuilderItem::Table(table) => Arc::new(Object {
+                    id: TABLES + i as u64,
+                    class: "BuilderConfig".into(),
+                    custom_class: None,
+                    args: (*table).clone(),
+                    place: root_place.clone(),
+                }),
+            })
+            .collect();
+        for object in builders.iter().chain(&workers).chain(&schedulers) {
+            self.parsed(object);
+        }
+        let known_workers = self.unique(&workers);
+        let known_builders = self.unique(&builders);
+        self.unique(&schedulers);
+
+        for object in &workers {
+            if let Some(Some(Parsed::Worker(worker))) = self.parsed.get(&object.id) {
+                config.workers.push(worker.clone());
+            }
+        }
+        let mut used = BTreeSet::new();
+        let mut folders: HashMap<String, Arc<Object>> = HashMap::new();
+        for object in &builders {
+            let Some(Some(Parsed::Builder(builder))) = self.parsed.get(&object.id).cloned() else {
+                // What it names counts as used all the same: its mistakes are enough.
+                used.extend(texts(object, &["workername", "workernames", "slavename", "slavenames"]));
+                continue;
+            };
+            let what = match ["workername", "slavename", "slavenames"].iter().find(|n| object.args.named.contains_key(**n)) {
+                Some(name) if !object.args.named.contains_key("workernames") => name,
+                _ => "workernames",
+            };
+            self.names_exist(object, what, &builder.workers, "worker", &known_workers);
+            used.extend(builder.workers.iter().cloned());
+            if let Some(other) = folders.insert(builder.builddir.clone(), object.clone())
+                && name_of(&other) != name_of(object)
+            {
+                let text = format!("builddir '{}' is that of {} ({}) too", builder.builddir, subject(&other), other.place);
+                self.mistake(object.id, &object.place, &subject(object), text);
+            }
+            config.builders.push(builder);
+        }
+        let mut scheduled = BTreeSet::new();
+        for object in &schedulers {
+            let Some(Some(Parsed::Scheduler(scheduler))) = self.parsed.get(&object.id).cloned() else {
+                scheduled.extend(texts(object, &["builderNames"]));
+                continue;
+            };
+            self.names_exist(object, "builderNames", &scheduler.builders, "builder", &known_builders);
+            scheduled.extend(scheduler.builders.iter().cloned());
+            config.schedulers.push(scheduler);
+        }
+
+        for object in workers.iter().filter(|o| name_of(o).is_some_and(|n| !used.contains(n))) {
+            self.warn(object.id, &object.place, &subject(object), "no builder uses it".into());
+        }
+        for object in builders.iter().filter(|o| name_of(o).is_some_and(|n| !scheduled.contains(n))) {
+            self.warn(object.id, &object.place, &subject(object), "no scheduler starts it".into());
+        }
+        let remote = config.workers.iter().find(|w| w.kind == WorkerKind::Remote && w.password.is_some());
+        if let Some(worker) = remote.filter(|_| config.pb.is_empty()) {
+            let text = format!("Worker {:?} can't connect: protocols has no pb port", worker.name);
+            self.warn(AFTER_ALL, root_place, "BuildmasterConfig", text);
+        }
+        config
+    }
+
+    /// All names, also of objects with mistakes; a name that is there twice is a mistake.
+    fn unique(&mut self, objects: &[Arc<Object>]) -> BTreeSet<String> {
+        let mut by_name: HashMap<&str, &Arc<Object>> = HashMap::new();
+        for object in objects {
+            let Some(name) = name_of(object) else { continue };
+            let Some(other) = by_name.insert(name, object) else { continue };
+            let text = if other.id == object.id {
+                "is listed twice".to_string()
+            } else {
+                format!("the name is taken by {} ({}) already", subject(other), other.place)
+            };
+            self.mistake(object.id, &object.place, &subject(object), text);
+        }
+        by_name.into_keys().map(str::to_owned).collect()
+    }
+
+    fn names_exist(&mut self, object: &Object, argument: &str, names: &[String], what: &str, known: &BTreeSet<String>) {
+        for name in names.iter().filter(|n| !known.contains(*n)) {
+            let hint = suggest::hint(name, known.iter().map(String::as_str));
+            self.mistake(object.id, &object.place, &subject(object), format!("{argument} names '{name}', which is no {what}{hint}"));
+        }
+    }
+
+    fn end(mut self, config: Option<MasterConfig>, root_place: &Place) -> Result<MasterConfig, Vec<Mistake>> {
+        self.mistakes.sort_by_key(|(order, _)| *order);
+        self.warnings.sort_by_key(|(order, _)| *order);
+        match config {
+            Some(mut config) if self.mistakes.is_empty() => {
+                config.warnings = without_repeats(self.warnings);
+                Ok(config)
+            }
+            _ => {
+                let mut mistakes = without_repeats(self.mistakes);
+                if mistakes.is_empty() {
+                    // A value that is refused without a word would be a defect here; it must not look like success.
+                    mistakes.push(said(root_place, "", "the configuration could not be understood".into()));
+                }
+                Err(mistakes)
+            }
+        }
+    }
+}
+
+fn without_repeats(list: Vec<(u64, Mistake)>) -> Vec<Mistake> {
+    let mut seen = HashSet::new();
+    list.into_iter().map(|(_, m)| m).filter(|m| seen.insert((m.place.clone(), m.subject.clone(), m.text.clone()))).collect()
+}
+
+fn said(place: &Place, subject: &str, text: String) -> Mistake {
+    Mistake { place: place.clone(), subject: subject.into(), text }
+}
+
+/// `Worker "bot-linux"`.
+fn subject(object: &Object) -> String {
+    let class = object.custom_class.as_ref().unwrap_or(&object.class);
+    match name_of(object) {
+        Some(name) => format!("{class} {name:?}"),
+        None => class.clone(),
+    }
+}
+
+/// The name that it was given, whatever else is wrong with it.
+fn name_of(object: &Object) -> Option<&str> {
+    let class = class_named(&object.class)?;
+    let first = || object.args.items.first().filter(|_| class.args.iter().any(|a| a.name == "name" && a.position == Some(1)));
+    let named = object.args.named.get("name").or_else(|| object.args.named.get("slavename").filter(|_| class.kind == Kind::Worker));
+    match named.or_else(first) {
+        Some(Value::Text(name)) if class.kind != Kind::Renderable => Some(name),
+        _ => None,
+    }
+}
+
+/// The texts that arguments hold, one or a list, whatever else is wrong with the object.
+fn texts(object: &Object, names: &[&str]) -> Vec<String> {
+    let positions = class_named(&object.class).into_iter().flat_map(|c| &c.args).filter(|a| names.contains(&a.name));
+    let by_position = positions.filter_map(|a| object.args.items.get(a.position?.checked_sub(1)?));
+    let by_name = names.iter().filter_map(|n| object.args.named.get(*n));
+    let mut found = Vec::new();
+    for value in by_position.chain(by_name) {
+        match value {
+            Value::Text(text) => found.push(text.clone()),
+            Value::Table(t) => found.extend(t.items.iter().filter_map(|v| if let Value::Text(t) = v { Some(t.clone()) } else { None })),
+            _ => {}
+        }
+    }
+    found
+}

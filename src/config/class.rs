@@ -1,0 +1,161 @@
+//! Which classes a configuration may use, and with which arguments. One declaration gives the parser, the messages, the
+//! reference and what editors know; the classes' own files declare, this one collects.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::arguments::{Arguments, Preset, Reader};
+use super::assemble::{Assembly, Parsed};
+use super::value::Object;
+
+pub use super::names::known_names_hint;
+
+/// What a class is, and so where an instance of it may stand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Worker,
+    Builder,
+    Factory,
+    Step,
+    ShellArg,
+    Scheduler,
+    Parameter,
+    /// Gives a value for each build.
+    Renderable,
+}
+
+/// What the list holds that a class takes first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holds {
+    Steps,
+    ShellArgs,
+}
+
+impl Holds {
+    /// Is an instance of this declared class one of them?
+    pub fn fits(self, class: &str) -> bool {
+        let kind = match self {
+            Holds::Steps => Kind::Step,
+            Holds::ShellArgs => Kind::ShellArg,
+        };
+        class_named(class).is_some_and(|c| c.kind == kind)
+    }
+}
+
+/// One argument as declared.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ArgDecl {
+    pub name: &'static str,
+    /// Counts from 1.
+    pub position: Option<usize>,
+    /// In people's words: `a whole number ≥ 1 or None`.
+    pub kind: String,
+    pub required: bool,
+    /// As it would be written; empty if required.
+    pub default: String,
+    pub doc: &'static str,
+    /// Older spellings.
+    pub aliases: &'static [&'static str],
+}
+
+pub type Build = fn(&mut Reader, &Object, &mut Assembly) -> Option<Parsed>;
+
+/// A class as declared.
+#[derive(Clone, Debug)]
+pub struct ClassDecl {
+    pub name: &'static str,
+    /// The global tables that have it: `steps`, `util` …
+    pub namespaces: &'static [&'static str],
+    /// It is a global itself, too.
+    pub top_level: bool,
+    pub old_names: &'static [&'static str],
+    pub extensible: bool,
+    /// The first argument is a list of these, and a lone table of them is that list.
+    pub holds: Option<Holds>,
+    pub args: Vec<ArgDecl>,
+    pub doc: &'static str,
+    pub kind: Kind,
+    /// Takes any further arguments (`Interpolate`) and reads them itself.
+    pub open: bool,
+    /// Defaults for arguments of shared lists.
+    pub presets: &'static [(&'static str, Preset)],
+    pub build: Build,
+}
+
+impl ClassDecl {
+    pub(super) fn new<A: Arguments>(name: &'static str, kind: Kind, build: Build, doc: &'static str) -> ClassDecl {
+        let namespaces: &[&str] = match kind {
+            Kind::Worker => &["worker"],
+            Kind::Builder | Kind::Factory | Kind::ShellArg | Kind::Renderable => &["util"],
+            Kind::Step => &["steps"],
+            Kind::Scheduler => &["schedulers"],
+            Kind::Parameter => &["util", "schedulers"],
+        };
+        ClassDecl {
+            name,
+            namespaces,
+            top_level: matches!(kind, Kind::Worker),
+            old_names: &[],
+            extensible: !matches!(kind, Kind::Renderable | Kind::ShellArg),
+            holds: None,
+            args: A::declared(),
+            doc,
+            kind,
+            open: false,
+            presets: &[],
+            build,
+        }
+    }
+
+    pub(super) fn presets(mut self, presets: &'static [(&'static str, Preset)]) -> ClassDecl {
+        for (name, preset) in presets {
+            for arg in self.args.iter_mut().filter(|a| a.name == *name) {
+                arg.required = false;
+                arg.default = preset.shown();
+            }
+        }
+        self.presets = presets;
+        self
+    }
+
+    pub(super) fn old(mut self, names: &'static [&'static str]) -> ClassDecl {
+        self.old_names = names;
+        self
+    }
+
+    pub(super) fn holding(mut self, holds: Holds) -> ClassDecl {
+        self.holds = Some(holds);
+        self
+    }
+
+    pub(super) fn top(mut self) -> ClassDecl {
+        self.top_level = true;
+        self
+    }
+
+    pub(super) fn open(mut self) -> ClassDecl {
+        self.open = true;
+        self
+    }
+}
+
+/// Every class that there is, in the order of the reference.
+pub fn classes() -> &'static [ClassDecl] {
+    static CLASSES: LazyLock<Vec<ClassDecl>> = LazyLock::new(|| {
+        let mut list = Vec::new();
+        super::workers::declare(&mut list);
+        super::builders::declare(&mut list);
+        super::steps::declare(&mut list);
+        super::schedulers::declare(&mut list);
+        super::parameters::declare(&mut list);
+        super::renderables::declare(&mut list);
+        list
+    });
+    &CLASSES
+}
+
+/// The class of that declared name.
+pub fn class_named(name: &str) -> Option<&'static ClassDecl> {
+    static BY_NAME: LazyLock<HashMap<&'static str, &'static ClassDecl>> = LazyLock::new(|| classes().iter().map(|c| (c.name, c)).collect());
+    BY_NAME.get(name).copied()
+}

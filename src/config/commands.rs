@@ -1,0 +1,183 @@
+//! Command lines, environments and what else steps that run commands are told, as types that check themselves.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use super::convert::{FromValue, Wrong, item};
+use super::spec::{Collapse, CommandLine, Condition, EnvValue, LogFile, Words};
+use super::template::Template;
+use super::value::{FnRef, Value};
+use crate::model::Results;
+
+impl FromValue for CommandLine {
+    fn expected() -> String {
+        "text or a list of texts".into()
+    }
+
+    fn plural() -> String {
+        "command lines".into()
+    }
+
+    fn from_value(value: &Value) -> Result<CommandLine, Wrong> {
+        match value {
+            Value::Text(text) if !text.trim().is_empty() => Ok(CommandLine::Shell(text.clone())),
+            Value::Table(t) if t.named.is_empty() && t.strange_key.is_none() => {
+                let mut words = Vec::new();
+                flatten(value, &mut words)?;
+                if words.is_empty() {
+                    Err(Wrong::says("must hold at least one word, got an empty list"))
+                } else {
+                    Ok(CommandLine::Words(words))
+                }
+            }
+            other => Err(Wrong::must(Self::expected(), other)),
+        }
+    }
+
+    fn check_template(template: &Template) -> Result<(), Wrong> {
+        match template {
+            Template::Map(_) => Err(Wrong::says(format!("must be {}, got a table", Self::expected()))),
+            Template::List(items) => items.iter().enumerate().try_for_each(|(i, t)| {
+                match t {
+                    Template::Const(json) => flatten(&Value::from_json(json), &mut Vec::new()),
+                    dynamic => CommandLine::check_template(dynamic),
+                }
+                .map_err(|w| w.inside(item(i)))
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Lists in lists are one list. A whole number is a word; `1800.0` would be a surprise in a command line.
+fn flatten(value: &Value, words: &mut Vec<String>) -> Result<(), Wrong> {
+    match value {
+        Value::Text(text) => words.push(text.clone()),
+        Value::Int(number) => words.push(number.to_string()),
+        Value::Float(_) => return Err(Wrong::must("text or a whole number", value)),
+        Value::Table(t) if t.named.is_empty() && t.strange_key.is_none() => {
+            for (i, v) in t.items.iter().enumerate() {
+                flatten(v, words).map_err(|w| w.inside(item(i)))?;
+            }
+        }
+        other => return Err(Wrong::must("text", other)),
+    }
+    Ok(())
+}
+
+impl FromValue for EnvValue {
+    fn expected() -> String {
+        "text, a list of texts or None".into()
+    }
+
+    fn plural() -> String {
+        "texts (or lists of texts, or None)".into()
+    }
+
+    fn from_value(value: &Value) -> Result<EnvValue, Wrong> {
+        match value {
+            Value::None => Ok(EnvValue::Remove),
+            Value::Text(text) => Ok(EnvValue::Set(text.clone())),
+            Value::Table(_) => Vec::from_value(value).map(EnvValue::Path),
+            other => Err(Wrong::must(Self::expected(), other)),
+        }
+    }
+}
+
+impl FromValue for LogFile {
+    fn expected() -> String {
+        "a file's name or { filename = …, follow = true }".into()
+    }
+
+    fn plural() -> String {
+        "files' names".into()
+    }
+
+    fn from_value(value: &Value) -> Result<LogFile, Wrong> {
+        match value {
+            Value::Text(filename) => Ok(LogFile { filename: filename.clone(), follow: false }),
+            Value::Table(t) if t.items.is_empty() && t.named.keys().all(|k| k == "filename" || k == "follow") => {
+                let Some(filename) = t.named.get("filename") else { return Err(Wrong::must(Self::expected(), value)) };
+                let follow = t.named.get("follow").map_or(Ok(false), bool::from_value).map_err(|w| w.inside(".follow"))?;
+                Ok(LogFile { filename: String::from_value(filename).map_err(|w| w.inside(".filename"))?, follow })
+            }
+            other => Err(Wrong::must(Self::expected(), other)),
+        }
+    }
+}
+
+/// `decodeRC`: exit codes are whole numbers, wherever in the table they landed.
+impl FromValue for BTreeMap<i64, Results> {
+    fn expected() -> String {
+        "a table of exit codes and results such as { [0] = util.SUCCESS }".into()
+    }
+
+    fn from_value(value: &Value) -> Result<Self, Wrong> {
+        let Value::Table(t) = value else { return Err(Wrong::must(Self::expected(), value)) };
+        let mut codes = BTreeMap::new();
+        for (i, v) in t.items.iter().enumerate() {
+            codes.insert(i as i64 + 1, Results::from_value(v).map_err(|w| w.inside(item(i)))?);
+        }
+        for (name, v) in &t.named {
+            let Ok(code) = name.parse::<i64>() else {
+                return Err(Wrong::says(format!("must be {}, got the key '{name}'", <Self as FromValue>::expected())));
+            };
+            codes.insert(code, Results::from_value(v).map_err(|w| w.inside(format!("[{code}]")))?);
+        }
+        let strange = t.strange_key.as_deref().map(|key| key.trim_matches(['[', ']']).trim());
+        match strange {
+            Some(key) if !key.parse::<i64>().is_ok_and(|code| codes.contains_key(&code)) => {
+                Err(Wrong::says(format!("must be {}, got the key {key}", <Self as FromValue>::expected())))
+            }
+            _ => Ok(codes),
+        }
+    }
+}
+
+impl FromValue for Words {
+    fn expected() -> String {
+        "text or a list of texts".into()
+    }
+
+    fn from_value(value: &Value) -> Result<Words, Wrong> {
+        match value {
+            Value::Text(text) => Ok(Words(text.clone())),
+            Value::Table(_) => Vec::<String>::from_value(value).map(|words| Words(words.join(" "))),
+            other => Err(Wrong::must(Self::expected(), other)),
+        }
+    }
+}
+
+impl FromValue for Condition {
+    fn expected() -> String {
+        "true, false, a function or something to render".into()
+    }
+
+    fn from_value(value: &Value) -> Result<Condition, Wrong> {
+        match value {
+            Value::Bool(b) => Ok(Condition::Always(*b)),
+            Value::Function(f) => Ok(Condition::Call(f.clone())),
+            Value::Object(_) => match Template::read_for(value, &Self::expected())? {
+                Template::Const(json) => Ok(Condition::Always(!matches!(json, Json::String(ref text) if text.is_empty()))),
+                dynamic => Ok(Condition::Render(dynamic)),
+            },
+            other => Err(Wrong::must(Self::expected(), other)),
+        }
+    }
+}
+
+impl FromValue for Collapse {
+    fn expected() -> String {
+        "true, false, a function or None".into()
+    }
+
+    fn from_value(value: &Value) -> Result<Collapse, Wrong> {
+        match value {
+            Value::None => Ok(Collapse::Inherit),
+            Value::Bool(b) => Ok(Collapse::Always(*b)),
+            Value::Function(_) => FnRef::from_value(value).map(Collapse::Call),
+            other => Err(Wrong::must(Self::expected(), other)),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The classes that give a value for each build: `Property`, `Interpolate`, and those that are told as old or missing.
+
+use std::collections::BTreeMap;
+
+use super::arguments::{Fault, Reader, arguments};
+use super::assemble::Parsed;
+use super::class::{ClassDecl, Kind, class_named};
+use super::convert::Wrong;
+use super::interpolate;
+use super::template::Template;
+use super::value::{Object, Value};
+
+arguments! {
+    PropertyArgs {
+        [1] "key" key: String, "The name of the property.";
+        [2] "default" default: Option<Template> = None => "None", "What it is without such a property; may be rendered itself.";
+        [3] "defaultWhenFalse" default_when_false: bool = true => "true", "The default also stands for a value that is false, empty or zero.";
+    }
+}
+
+arguments! {
+    InterpolateArgs {
+        [1] "fmt" fmt: String, "The text with `%(selector:name)s` in it; further positions fill `%s`, further names `%(kw:name)s`.";
+    }
+}
+
+arguments! {
+    SecretArgs {
+        [1] "name" name: String, "The name of the secret.";
+    }
+}
+
+pub(super) fn declare(list: &mut Vec<ClassDecl>) {
+    let class = |name, doc| ClassDecl::new::<InterpolateArgs>(name, Kind::Renderable, build, doc);
+    list.push(ClassDecl::new::<PropertyArgs>("Property", Kind::Renderable, build, "The value of a property of the build.").top());
+    list.push(class("Interpolate", "A text with values of the build in it.").top().open());
+    list.push(class("WithProperties", "Gone from Buildbot; use `Interpolate`.").open());
+    list.push(ClassDecl::new::<SecretArgs>("Secret", Kind::Renderable, build, "A secret. Not supported yet."));
+}
+
+fn build(reader: &mut Reader, object: &Object, _: &mut super::assemble::Assembly) -> Option<Parsed> {
+    read(reader, object).map(|_| Parsed::Renderable)
+}
+
+/// The template that an object is; none if its class is not one to render.
+pub(super) fn template(object: &Object) -> Option<Result<Template, Wrong>> {
+    let class = class_named(&object.class).filter(|c| c.kind == Kind::Renderable)?;
+    let mut reader = Reader::of_object(class, object);
+    let template = read(&mut reader, object);
+    Some(match (template, reader.mistakes.first()) {
+        (Some(template), None) => Ok(template),
+        (_, first) => {
+            let why = first.map(|fault| fault.text.clone()).unwrap_or_default();
+            Err(Wrong { of: Some(object.id), ..Wrong::says(format!("holds a wrong {} ({}): {why}", class.name, object.place)) })
+        }
+    })
+}
+
+fn read(reader: &mut Reader, object: &Object) -> Option<Template> {
+    match object.class.as_str() {
+        "Property" => {
+            let args: PropertyArgs = super::arguments::Arguments::read(reader)?;
+            Some(Template::Property { key: args.key, default: args.default.map(Box::new), default_when_false: args.default_when_false })
+        }
+        "Interpolate" => interpolate(reader, object),
+        "WithProperties" => {
+            reader.wrong("is gone: write Interpolate, with '%(prop:name)s' for '%(name)s'");
+            None
+        }
+        _ => {
+            reader.wrong("secrets are not supported yet: read the value in the file with os.getenv or fs.read");
+            None
+        }
+    }
+}
+
+fn interpolate(reader: &mut Reader, object: &Object) -> Option<Template> {
+    let mut named = object.args.named.clone();
+    let mut items = object.args.items.iter().cloned();
+    let text = match (items.next(), named.remove("fmt")) {
+        (Some(Value::Text(text)), None) | (None, Some(Value::Text(text))) => text,
+        (Some(_), Some(_)) => return refuse(reader, "'fmt' given twice, by position and by name"),
+        (Some(other), None) | (None, Some(other)) => return refuse(reader, &format!("'fmt' must be text, got {}", other.describe())),
+        (None, None) => return refuse(reader, "missing argument 'fmt'"),
+    };
+    let before = reader.mistakes.len();
+    let mut argument = |what: String, value: &Value| {
+        Template::read(value).unwrap_or_else(|wrong| {
+            reader.mistakes.push(Fault { text: wrong.told(&what), of: wrong.of });
+            Template::Const(serde_json::Value::Null)
+        })
+    };
+    let positional: Vec<Template> = items.enumerate().map(|(i, v)| argument(format!("value {}", i + 1), &v)).collect();
+    let named: BTreeMap<String, Template> = named.into_iter().map(|(k, v)| (k.clone(), argument(k, &v))).collect();
+    match interpolate::parse(&text, &interpolate::Arguments { positional: &positional, named: &named }) {
+        Ok(parts) if reader.mistakes.len() == before => Some(Template::Interpolate(parts).folded()),
+        Ok(_) => None,
+        Err(mistakes) => {
+            mistakes.into_iter().for_each(|text| reader.wrong(text));
+            None
+        }
+    }
+}
+
+fn refuse(reader: &mut Reader, why: &str) -> Option<Template> {
+    reader.wrong(why);
+    None
+}

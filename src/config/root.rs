@@ -1,0 +1,297 @@
+//! The keys of `BuildmasterConfig`: what is understood of each, without a look at the others.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::arguments::{Arguments, Reader, arguments};
+use super::convert::{Dict, FromValue, Ignored, NotUsed, NotYet, OneOrMany, Settings, Whole, Wrong};
+use super::instance::{SchedulerRef, WorkerRef};
+use super::listen::Endpoint;
+use super::spec::{Collapse, Listen, LuaLimits, MasterConfig};
+use super::value::{FnRef, Object, Table, Value};
+
+arguments! {
+    /// `c.…`
+    RootArgs {
+        "workers" | "slaves" workers: OneOrMany<WorkerRef> = OneOrMany(Vec::new()) => "{}", "The workers.";
+        "builders" builders: OneOrMany<BuilderItem> = OneOrMany(Vec::new()) => "{}", "The builders: `BuilderConfig`s, or plain tables of their arguments.";
+        "schedulers" schedulers: OneOrMany<SchedulerRef> = OneOrMany(Vec::new()) => "{}", "The schedulers.";
+        "protocols" protocols: Settings = Settings::default() => "{}", "Where workers connect: `{ pb = { port = 9989 } }`.";
+        "slavePortnum" slave_port: Option<Endpoint> = None => "None", "The old spelling of `protocols = { pb = { port = … } }`.";
+        "www" www: Settings = Settings::default() => "{}", "The web server: `{ port = 8010 }`.";
+        "db" db: Settings = Settings::default() => "{}", "The database: `{ db_url = \"sqlite:///state.sqlite\" }`.";
+        "db_url" db_url: Option<DbUrl> = None => "None", "The same, shorter.";
+        "title" title: String = "Buildbot".into() => "\"Buildbot\"", "The title of pages.";
+        "titleURL" title_url: String = "https://buildbot.net/".into() => "\"https://buildbot.net/\"", "Where the title links to.";
+        "buildbotURL" buildbot_url: String = "http://localhost:8080/".into() => "\"http://localhost:8080/\"", "The address under which people reach the master.";
+        "properties" properties: Dict = Dict::default() => "{}", "Properties of every build.";
+        "collapseRequests" | "mergeRequests" collapse_requests: Collapse = Collapse::Inherit => "None", "Are equal requests one? `function(master, builder, request, request)` decides on two; None: yes.";
+        "prioritizeBuilders" prioritize_builders: Option<FnRef> = None => "None", "`function(master, builders)`: their order.";
+        "select_next_worker" select_next_worker: Option<FnRef> = None => "None", "`nextWorker` of builders that have none.";
+        "logMaxSize" log_max_size: Option<Whole<1>> = None => "None", "Bytes after which a log is cut off.";
+        "logMaxTailSize" log_max_tail_size: Option<Whole<0>> = None => "None", "Bytes of its end that are kept of a log that was cut off.";
+        "lua" lua: Settings = Settings::default() => "{}", "Limits of callbacks: `{ callback_timeout = 30, memory_limit = \"256MiB\" }`.";
+        "buildbotNetUsageData" _usage: Ignored = Ignored => "None", "Nothing is ever sent.";
+        "change_source" | "sources" _change_source: NotYet = NotYet => "{}", "Where changes come from.";
+        "services" | "status" _services: NotYet = NotYet => "{}", "Reporters and other services.";
+        "configurators" _configurators: NotYet = NotYet => "{}", "What adds to the configuration.";
+        "secretsProviders" _secrets: NotYet = NotYet => "{}", "Where secrets come from.";
+        "codebaseGenerator" _codebase_generator: NotYet = NotYet => "None", "The codebase of a change.";
+        "codebases" _codebases: NotYet = NotYet => "{}", "Codebases of projects.";
+        "projects" _projects: NotYet = NotYet => "{}", "Projects.";
+        "machines" _machines: NotYet = NotYet => "{}", "Machines that workers run on.";
+        "manhole" _manhole: NotYet = NotYet => "None", "A shell within the master.";
+        "user_managers" _user_managers: NotYet = NotYet => "{}", "Who manages users.";
+        "multiMaster" _multi_master: NotYet = NotYet => "false", "Several masters share a database.";
+        "mq" mq: Settings = Settings::default() => "{}", "How masters talk: only `{ type = \"simple\" }`.";
+        "caches" _caches: Ignored = Ignored => "{}", "Has no effect.";
+        "buildCacheSize" _build_cache: Ignored = Ignored => "None", "Has no effect.";
+        "changeCacheSize" _change_cache: Ignored = Ignored => "None", "Has no effect.";
+        "logCompressionLimit" _compression_limit: Ignored = Ignored => "None", "Has no effect.";
+        "logCompressionMethod" _compression_method: Ignored = Ignored => "None", "Has no effect.";
+        "changeHorizon" _change_horizon: NotUsed = NotUsed => "None", "How many changes are kept.";
+        "logHorizon" _log_horizon: NotUsed = NotUsed => "None", "Gone from Buildbot.";
+        "buildHorizon" _build_horizon: NotUsed = NotUsed => "None", "Gone from Buildbot.";
+        "eventHorizon" _event_horizon: NotUsed = NotUsed => "None", "Gone from Buildbot.";
+        "debugPassword" _debug_password: NotUsed = NotUsed => "None", "Gone from Buildbot.";
+        "logEncoding" _log_encoding: NotUsed = NotUsed => "\"utf-8\"", "How workers encode output.";
+        "metrics" _metrics: NotUsed = NotUsed => "None", "Counters in the log.";
+        "validation" _validation: NotUsed = NotUsed => "{}", "What may come from outside.";
+        "revlink" _revlink: NotUsed = NotUsed => "None", "Links to revisions.";
+    }
+}
+
+arguments! {
+    ProtocolsArgs {
+        "pb" pb: Settings = Settings::default() => "{}", "Perspective Broker: `{ port = 9989 }`.";
+        "null" _null: Ignored = Ignored => "{}", "Local workers need nothing.";
+        "msgpack_experimental_v7" _msgpack: NotYet = NotYet => "None", "MessagePack over WebSocket.";
+        "wamp" _wamp: NotYet = NotYet => "None", "Several masters.";
+    }
+}
+
+arguments! {
+    PbArgs {
+        "port" port: OneOrMany<Endpoint> = OneOrMany(Vec::new()) => "None", "The port; a bare number listens on every interface.";
+    }
+}
+
+arguments! {
+    WwwArgs {
+        "port" port: Option<Endpoint> = None => "None", "The port; a bare number listens on 127.0.0.1.";
+        "plugins" _plugins: NotUsed = NotUsed => "{}", "Parts of the pages.";
+        "auth" _auth: NotUsed = NotUsed => "None", "How people log in.";
+        "authz" _authz: NotUsed = NotUsed => "None", "Who may do what.";
+        "change_hook_dialects" _dialects: NotUsed = NotUsed => "{}", "Who may tell of changes.";
+        "change_hook_auth" _hook_auth: NotUsed = NotUsed => "None", "How they show who they are.";
+        "allowed_origins" _origins: NotUsed = NotUsed => "{}", "Pages elsewhere that may call the API.";
+        "avatar_methods" _avatars: NotUsed = NotUsed => "{}", "Where pictures of people come from.";
+        "cookie_expiration_time" _cookie: NotUsed = NotUsed => "None", "How long a login lasts.";
+        "custom_templates_dir" _templates: NotUsed = NotUsed => "None", "Templates of pages.";
+        "default_page" _page: NotUsed = NotUsed => "None", "The first page.";
+        "ui_default_config" _ui: NotUsed = NotUsed => "{}", "Settings of pages.";
+        "versions" _versions: NotUsed = NotUsed => "{}", "Lines of the page about the master.";
+        "jsonp" _jsonp: NotUsed = NotUsed => "None", "Answers as scripts.";
+        "json_cache_seconds" _cache: NotUsed = NotUsed => "None", "How long answers may be kept.";
+        "rest_minimum_version" _rest: NotUsed = NotUsed => "None", "The oldest API.";
+        "debug" _debug: NotUsed = NotUsed => "false", "More in the log.";
+        "logfileName" _logfile: NotUsed = NotUsed => "None", "The log of requests.";
+        "logRotateLength" _rotate: NotUsed = NotUsed => "None", "Its size.";
+        "maxRotatedFiles" _rotated: NotUsed = NotUsed => "None", "How many of it are kept.";
+        "ws_ping_interval" _ping: NotUsed = NotUsed => "0", "Signs of life on WebSockets.";
+        "project_widgets" _widgets: NotUsed = NotUsed => "None", "Parts of pages.";
+        "theme" _theme: NotUsed = NotUsed => "None", "Colours of pages.";
+        "graphql" _graphql: NotUsed = NotUsed => "None", "Gone from Buildbot.";
+    }
+}
+
+arguments! {
+    DbArgs {
+        "db_url" db_url: Option<DbUrl> = None => "\"sqlite:///state.sqlite\"", "Where the database is.";
+        "engine_kwargs" _engine: Ignored = Ignored => "{}", "Has no effect.";
+    }
+}
+
+arguments! {
+    LuaArgs {
+        "callback_timeout" callback_timeout: Option<Duration> = None => "None", "The longest that a callback may take.";
+        "memory_limit" memory_limit: Option<Bytes> = None => "\"256MiB\"", "The most memory of a configuration.";
+    }
+}
+
+arguments! {
+    MqArgs {
+        "type" kind: Simple = Simple => "\"simple\"", "Only `simple`.";
+        "debug" _debug: Ignored = Ignored => "false", "Has no effect.";
+    }
+}
+
+/// What the keys hold before the objects in them are looked at.
+pub(super) struct Root {
+    pub workers: Vec<Arc<Object>>,
+    pub builders: Vec<BuilderItem>,
+    pub schedulers: Vec<Arc<Object>>,
+    /// Everything that needs no look at other objects.
+    pub config: MasterConfig,
+}
+
+/// Reads all keys. `told` gets each table of settings with what was wrong in it.
+pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<Root> {
+    let mut reader = Reader::of_settings(&RootArgs::declared(), root);
+    let args = RootArgs::read(&mut reader);
+    if let Some(args) = &args
+        && args.slave_port.is_some()
+    {
+        reader.warn("'slavePortnum' is the old spelling of protocols = { pb = { port = … } }");
+    }
+    told("", reader);
+    let args = args?;
+    let protocols: Option<ProtocolsArgs> = settings(&args.protocols, "protocols", told);
+    let pb: Option<PbArgs> = protocols.and_then(|p| settings(&p.pb, "protocols.pb", told));
+    let www: Option<WwwArgs> = settings(&args.www, "www", told);
+    let db: Option<DbArgs> = settings(&args.db, "db", told);
+    let lua: Option<LuaArgs> = settings(&args.lua, "lua", told);
+    let mq: Option<MqArgs> = settings(&args.mq, "mq", told);
+    let (pb, www, db, lua, _) = (pb?, www?, db?, lua?, mq?);
+
+    let mut buildbot_url = args.buildbot_url;
+    if !buildbot_url.ends_with('/') {
+        buildbot_url.push('/');
+    }
+    let mut pb: Vec<Listen> = pb.port.0.into_iter().map(|e| e.or_on(None)).collect();
+    pb.extend(args.slave_port.map(|e| e.or_on(None)));
+    let size = |n: i64| n.unsigned_abs();
+    Some(Root {
+        workers: args.workers.0.into_iter().map(|w| w.0).collect(),
+        builders: args.builders.0,
+        schedulers: args.schedulers.0.into_iter().map(|s| s.0).collect(),
+        config: MasterConfig {
+            title: args.title,
+            title_url: args.title_url,
+            buildbot_url,
+            pb,
+            www: www.port.map(|e| e.or_on(Some("127.0.0.1"))),
+            sqlite: args.db_url.or(db.db_url).map_or_else(|| PathBuf::from("state.sqlite"), |url| url.0),
+            properties: args.properties.0,
+            collapse_requests: args.collapse_requests,
+            prioritize_builders: args.prioritize_builders,
+            select_next_worker: args.select_next_worker,
+            log_max_size: args.log_max_size.map(|n| size(n.0)),
+            log_max_tail_size: args.log_max_tail_size.map(|n| size(n.0)),
+            limits: LuaLimits {
+                callback_timeout: lua.callback_timeout.filter(|t| !t.is_zero()),
+                memory_bytes: lua.memory_limit.map_or(LuaLimits::default().memory_bytes, |b| b.0),
+            },
+            ..MasterConfig::default()
+        },
+    })
+}
+
+fn settings<A: Arguments>(settings: &Settings, name: &str, told: &mut dyn FnMut(&str, Reader)) -> Option<A> {
+    let mut reader = Reader::of_settings(&A::declared(), &settings.0);
+    let args = A::read(&mut reader);
+    told(name, reader);
+    args
+}
+
+/// A builder: an instance, or the table of its arguments.
+#[derive(Clone, Debug)]
+pub(super) enum BuilderItem {
+    Object(Arc<Object>),
+    Table(Arc<Table>),
+}
+
+impl FromValue for BuilderItem {
+    fn expected() -> String {
+        "a BuilderConfig".into()
+    }
+
+    fn plural() -> String {
+        "BuilderConfig".into()
+    }
+
+    fn from_value(value: &Value) -> Result<BuilderItem, Wrong> {
+        match value {
+            Value::Object(o) if o.class == "BuilderConfig" => Ok(BuilderItem::Object(o.clone())),
+            Value::Table(t) if t.items.is_empty() && !t.named.is_empty() => Ok(BuilderItem::Table(t.clone())),
+            other => Err(Wrong::must("a BuilderConfig", other)),
+        }
+    }
+}
+
+/// The file of an SQLite database, as a URL of SQLAlchemy.
+#[derive(Clone, Debug)]
+pub(super) struct DbUrl(PathBuf);
+
+impl FromValue for DbUrl {
+    fn expected() -> String {
+        "a text such as \"sqlite:///state.sqlite\"".into()
+    }
+
+    fn from_value(value: &Value) -> Result<DbUrl, Wrong> {
+        let Value::Text(url) = value else { return Err(Wrong::must(Self::expected(), value)) };
+        let kind = url.split(':').next().unwrap_or_default();
+        match url.strip_prefix("sqlite:///") {
+            Some(path) => match path.split('?').next().unwrap_or_default() {
+                "" | ":memory:" => Err(Wrong::says("must name a file: what is kept in memory is lost with the master")),
+                path => Ok(DbUrl(PathBuf::from(path))),
+            },
+            None if url == "sqlite://" => Err(Wrong::says("must name a file: what is kept in memory is lost with the master")),
+            // The address may hold a password: only its first word is shown.
+            None if ["postgresql", "postgres", "mysql"].iter().any(|k| kind.starts_with(k)) => {
+                Err(Wrong::says(format!("can't be a {kind} database: only SQLite is supported yet")))
+            }
+            None => Err(Wrong::says(format!("must be {}, got one of \"{kind}\"", Self::expected()))),
+        }
+    }
+}
+
+/// A size of memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bytes(usize);
+
+/// Less than that no configuration fits in.
+const LEAST_MEMORY: usize = 1 << 20;
+
+impl FromValue for Bytes {
+    fn expected() -> String {
+        "a number of bytes (at least 1 MiB) or a size such as \"256MiB\"".into()
+    }
+
+    fn from_value(value: &Value) -> Result<Bytes, Wrong> {
+        let bytes = match value {
+            Value::Text(text) => {
+                let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+                let unit: Option<usize> = match text[digits..].trim().to_ascii_lowercase().as_str() {
+                    "b" => Some(1),
+                    "k" | "kb" | "kib" => Some(1 << 10),
+                    "m" | "mb" | "mib" => Some(1 << 20),
+                    "g" | "gb" | "gib" => Some(1 << 30),
+                    _ => None,
+                };
+                unit.and_then(|unit| text[..digits].parse::<usize>().ok()?.checked_mul(unit))
+            }
+            other => i64::from_value(other).ok().and_then(|n| usize::try_from(n).ok()),
+        };
+        bytes.filter(|b| *b >= LEAST_MEMORY).map(Bytes).ok_or_else(|| Wrong::must(Self::expected(), value))
+    }
+}
+
+/// The only kind of message queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Simple;
+
+impl FromValue for Simple {
+    fn expected() -> String {
+        "\"simple\"".into()
+    }
+
+    fn from_value(value: &Value) -> Result<Simple, Wrong> {
+        match value {
+            Value::Text(text) if text == "simple" => Ok(Simple),
+            Value::Text(text) if text == "wamp" => Err(Wrong::says("can't be \"wamp\": several masters are not supported yet")),
+            other => Err(Wrong::must("\"simple\"", other)),
+        }
+    }
+}

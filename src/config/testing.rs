@@ -1,0 +1,77 @@
+//! Makes tables and objects for the tests of this room, as the host of Lua would.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::value::{FnRef, Object, Place, Table, Value};
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::Text(text.into())
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Value {
+        Value::Int(number)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(number: f64) -> Value {
+        Value::Float(number)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(b: bool) -> Value {
+        Value::Bool(b)
+    }
+}
+
+impl From<&Arc<Object>> for Value {
+    fn from(object: &Arc<Object>) -> Value {
+        Value::Object(object.clone())
+    }
+}
+
+impl From<Table> for Value {
+    fn from(table: Table) -> Value {
+        Value::Table(Arc::new(table))
+    }
+}
+
+/// `table!["positional", 2; name = value]`
+macro_rules! table {
+    ($($item:expr),* $(; $($name:ident = $value:expr),* $(,)?)?) => {
+        $crate::config::value::Table {
+            items: vec![$($crate::config::value::Value::from($item)),*],
+            named: std::collections::BTreeMap::from([$($((stringify!($name).to_string(), $crate::config::value::Value::from($value)),)*)?]),
+            strange_key: None,
+        }
+    };
+}
+pub(super) use table;
+
+pub(super) fn place(line: u32) -> Place {
+    Place { file: "master.lua".into(), line, from: Vec::new() }
+}
+
+pub(super) fn function() -> Value {
+    Value::Function(FnRef { id: 1, place: place(99) })
+}
+
+/// An instance; its number counts over all tests, so it also orders.
+pub(super) fn object(class: &str, line: u32, args: Table) -> Arc<Object> {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    Arc::new(Object { id, class: class.into(), custom_class: None, args, place: place(line) })
+}
+
+/// The mistakes and warnings of one object, as they are shown.
+pub(super) fn mistakes_of(object: &Arc<Object>) -> Vec<String> {
+    match super::assemble(&Table::default(), &place(0), std::slice::from_ref(object)) {
+        Ok(_) => Vec::new(),
+        Err(mistakes) => mistakes.iter().map(ToString::to_string).collect(),
+    }
+}

@@ -1,0 +1,126 @@
+//! `Worker` and `LocalWorker`: what they are told, and what they are by default.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::arguments::{Arguments, Reader, arguments};
+use super::assemble::{Assembly, Parsed};
+use super::class::{ClassDecl, Kind};
+use super::convert::{Dict, FromValue, Locks, OneOrMany, Whole, Wrong};
+use super::names::is_identifier;
+use super::spec::{WorkerKind, WorkerSpec};
+use super::value::{Object, Value};
+use crate::base::Secret;
+
+/// Names that Buildbot keeps for other logins on the same port.
+const RESERVED: [&str; 3] = ["debug", "change", "status"];
+
+arguments! {
+    /// What every kind of worker takes.
+    WorkerCommon {
+        "max_builds" max_builds: Option<Whole<1>> = None => "None", "Builds at the same time over all builders; None: no limit.";
+        "notify_on_missing" notify_on_missing: OneOrMany<Address> = OneOrMany(Vec::new()) => "{}", "Who is told when it is missing.";
+        "missing_timeout" missing_timeout: Option<Duration> = Some(Duration::from_secs(3600)) => "3600", "How long it may be away before it is called missing.";
+        "properties" properties: Dict = Dict::default() => "{}", "Properties of the builds that run on it.";
+        "defaultProperties" default_properties: Dict = Dict::default() => "{}", "The same, where a build has no such property yet.";
+        "locks" _locks: Locks = Locks => "None", "Locks that each build on it takes.";
+        "keepalive_interval" keepalive_interval: Option<Duration> = Some(Duration::from_secs(3600)) => "3600", "How often an idle connection is asked for a sign of life; None: never.";
+        "machine_name" machine_name: Option<String> = None => "None", "The machine that it runs on.";
+        "quarantine_initial_timeout" quarantine_initial_timeout: Duration = Duration::from_secs(10) => "10", "How long it rests after a build that could not start; doubles each time.";
+        "quarantine_max_timeout" quarantine_max_timeout: Duration = Duration::from_secs(3600) => "3600", "The longest such rest.";
+    }
+}
+
+arguments! {
+    WorkerArgs {
+        include common: WorkerCommon;
+        [1] "name" | "slavename" name: WorkerName, "The name it logs in with.";
+        [2] "password" password: Option<Secret>, "The password it logs in with; None: it can't.";
+    }
+}
+
+arguments! {
+    LocalWorkerArgs {
+        include common: WorkerCommon;
+        [1] "name" | "slavename" name: WorkerName, "Its name.";
+        [2] "workdir" workdir: Option<String> = None => "None", "Its folder, below the master's; default: workers/NAME.";
+    }
+}
+
+pub(super) fn declare(list: &mut Vec<ClassDecl>) {
+    list.push(ClassDecl::new::<WorkerArgs>("Worker", Kind::Worker, worker, "A worker that connects by itself.").old(&["BuildSlave"]));
+    list.push(
+        ClassDecl::new::<LocalWorkerArgs>("LocalWorker", Kind::Worker, local_worker, "A worker inside the master.")
+            .old(&["LocalBuildSlave"]),
+    );
+}
+
+fn worker(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
+    let args = WorkerArgs::read(reader)?;
+    Some(spec(object, args.common, args.name, args.password, WorkerKind::Remote))
+}
+
+fn local_worker(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
+    let args = LocalWorkerArgs::read(reader)?;
+    Some(spec(object, args.common, args.name, None, WorkerKind::Local { workdir: args.workdir.map(PathBuf::from) }))
+}
+
+fn spec(object: &Object, common: WorkerCommon, name: WorkerName, password: Option<Secret>, kind: WorkerKind) -> Parsed {
+    let some = |d: Option<Duration>| d.filter(|d| !d.is_zero());
+    Parsed::Worker(Arc::new(WorkerSpec {
+        name: name.0,
+        password,
+        kind,
+        max_builds: common.max_builds.map(|n| u32::try_from(n.0).unwrap_or(u32::MAX)),
+        properties: common.properties.0,
+        default_properties: common.default_properties.0,
+        keepalive_interval: some(common.keepalive_interval),
+        notify_on_missing: common.notify_on_missing.0.into_iter().map(|a| a.0).collect(),
+        missing_timeout: some(common.missing_timeout),
+        machine_name: common.machine_name,
+        quarantine_initial_timeout: common.quarantine_initial_timeout,
+        quarantine_max_timeout: common.quarantine_max_timeout,
+        place: object.place.clone(),
+    }))
+}
+
+/// A name that a worker may have.
+#[derive(Clone, Debug)]
+pub(super) struct WorkerName(String);
+
+impl FromValue for WorkerName {
+    fn expected() -> String {
+        "text".into()
+    }
+
+    fn from_value(value: &Value) -> Result<WorkerName, Wrong> {
+        let name = String::from_value(value)?;
+        if RESERVED.contains(&name.as_str()) {
+            return Err(Wrong::says(format!("can't be \"{name}\": that name is reserved")));
+        }
+        is_identifier(&name, 50)?;
+        Ok(WorkerName(name))
+    }
+}
+
+/// An address of mail.
+#[derive(Clone, Debug)]
+pub(super) struct Address(String);
+
+impl FromValue for Address {
+    fn expected() -> String {
+        "an address of mail".into()
+    }
+
+    fn plural() -> String {
+        "addresses of mail".into()
+    }
+
+    fn from_value(value: &Value) -> Result<Address, Wrong> {
+        match value {
+            Value::Text(text) if text.contains('@') => Ok(Address(text.clone())),
+            other => Err(Wrong::must(Self::expected(), other)),
+        }
+    }
+}
