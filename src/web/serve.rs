@@ -59,23 +59,23 @@ pub async fn serve_tcp(listener: TcpListener, router: Router) {
 
 /// Serves the master's own socket until it is dropped: who may open it is trusted.
 pub async fn serve_unix(listener: UnixListener, router: Router) {
-    let accept = || async { listener.accept().await.map(|(stream, _)| (stream, Caller::Socket)) };
+    let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(stream, _)| (stream, Caller::Socket));
     serve(accept, router, Limits::default()).await;
 }
 
 pub(super) async fn serve_tcp_within(listener: TcpListener, router: Router, limits: Limits) {
-    let accept = || async {
-        let (stream, peer) = listener.accept().await?;
-        // answers are small and written at once: waiting for more to send only delays them
-        _ = stream.set_nodelay(true);
-        Ok((stream, Caller::Tcp(peer)))
+    let accept = |cx: &mut Context<'_>| {
+        listener.poll_accept(cx).map_ok(|(stream, peer)| {
+            // answers are small and written at once: waiting for more to send only delays them
+            _ = stream.set_nodelay(true);
+            (stream, Caller::Tcp(peer))
+        })
     };
     serve(accept, router, limits).await;
 }
 
-async fn serve<S, F>(accept: impl Fn() -> F, router: Router, limits: Limits)
+async fn serve<S>(mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(S, Caller)>>, router: Router, limits: Limits)
 where
-    F: Future<Output = io::Result<(S, Caller)>>,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let guests = Arc::new(Guests::default());
