@@ -82,10 +82,9 @@ impl Preset {
         match self {
             Preset::Bool(b) => Value::Bool(b),
             Preset::Text(t) => Value::Text(t.into()),
-            Preset::Words(words) => Value::Table(Arc::new(Table {
-                items: words.iter().map(|w| Value::Text((*w).into())).collect(),
-                ..Table::default()
-            })),
+            Preset::Words(words) => {
+                Value::Table(Arc::new(Table { items: words.iter().map(|w| Value::Text((*w).into())).collect(), ..Table::default() }))
+            }
         }
     }
 

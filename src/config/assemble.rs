@@ -45,16 +45,7 @@ const TABLES: u64 = 1 << 62;
 
 /// `root` is what `BuildmasterConfig` holds; `objects` are all instances that the file made, in their order, used or not.
 pub fn assemble(root: &Table, root_place: &Place, objects: &[Arc<Object>]) -> Result<MasterConfig, Vec<Mistake>> {
-    let mut assembly = Assembly {
-        parsed: HashMap::with_capacity(objects.len()),
-        known: objects.iter().map(|o| o.id).collect(),
-        mistakes: Vec::new(),
-        warnings: Vec::new(),
-        warned: HashSet::new(),
-    };
-    for object in objects {
-        assembly.parsed(object);
-    }
+    let mut assembly = Assembly::of(objects);
     let read = root::read(root, &mut |name, reader| {
         let subject = if name.is_empty() { "BuildmasterConfig".to_string() } else { format!("BuildmasterConfig.{name}") };
         assembly.tell(AFTER_ALL, root_place, &subject, reader);
@@ -63,7 +54,29 @@ pub fn assemble(root: &Table, root_place: &Place, objects: &[Arc<Object>]) -> Re
     assembly.end(config, root_place)
 }
 
+/// What one object says wrong, without a configuration around it.
+#[cfg(test)]
+pub(super) fn mistakes_of(object: &Arc<Object>) -> Vec<Mistake> {
+    let mut mistakes = Assembly::of(std::slice::from_ref(object)).mistakes;
+    mistakes.sort_by_key(|(order, _)| *order);
+    without_repeats(mistakes)
+}
+
 impl Assembly {
+    fn of(objects: &[Arc<Object>]) -> Assembly {
+        let mut assembly = Assembly {
+            parsed: HashMap::with_capacity(objects.len()),
+            known: objects.iter().map(|o| o.id).collect(),
+            mistakes: Vec::new(),
+            warnings: Vec::new(),
+            warned: HashSet::new(),
+        };
+        for object in objects {
+            assembly.parsed(object);
+        }
+        assembly
+    }
+
     /// What an object is; none if it has mistakes.
     pub fn parsed(&mut self, object: &Arc<Object>) -> Option<Parsed> {
         if let Some(parsed) = self.parsed.get(&object.id) {

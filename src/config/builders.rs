@@ -47,8 +47,13 @@ arguments! {
 pub(super) fn declare(list: &mut Vec<ClassDecl>) {
     list.push(ClassDecl::new::<BuilderArgs>("BuilderConfig", Kind::Builder, builder, "A builder: what is built, how, and where."));
     list.push(
-        ClassDecl::new::<FactoryArgs>("BuildFactory", Kind::Factory, factory, "The steps of a build. Methods: `addStep(step)`, `addSteps{ … }`.")
-            .holding(Holds::Steps),
+        ClassDecl::new::<FactoryArgs>(
+            "BuildFactory",
+            Kind::Factory,
+            factory,
+            "The steps of a build. Methods: `addStep(step)`, `addSteps{ … }`.",
+        )
+        .holding(Holds::Steps),
     );
 }
 

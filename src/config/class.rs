@@ -156,7 +156,6 @@ pub fn classes() -> &'static [ClassDecl] {
 
 /// The class of that declared name.
 pub fn class_named(name: &str) -> Option<&'static ClassDecl> {
-    static BY_NAME: LazyLock<HashMap<&'static str, &'static ClassDecl>> =
-        LazyLock::new(|| classes().iter().map(|c| (c.name, c)).collect());
+    static BY_NAME: LazyLock<HashMap<&'static str, &'static ClassDecl>> = LazyLock::new(|| classes().iter().map(|c| (c.name, c)).collect());
     BY_NAME.get(name).copied()
 }

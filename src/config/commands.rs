@@ -25,7 +25,11 @@ impl FromValue for CommandLine {
             Value::Table(t) if t.named.is_empty() && t.strange_key.is_none() => {
                 let mut words = Vec::new();
                 flatten(value, &mut words)?;
-                if words.is_empty() { Err(Wrong::says("must hold at least one word, got an empty list")) } else { Ok(CommandLine::Words(words)) }
+                if words.is_empty() {
+                    Err(Wrong::says("must hold at least one word, got an empty list"))
+                } else {
+                    Ok(CommandLine::Words(words))
+                }
             }
             other => Err(Wrong::must(Self::expected(), other)),
         }

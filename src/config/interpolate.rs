@@ -176,7 +176,10 @@ impl Parser<'_> {
             (Some(choice), _) => (true, choice),
             (_, Some(choice)) => (false, choice),
             _ => {
-                self.wrong(format!("after the name in '%({key})s' there may be ':-', ':~', ':+', ':?' or ':#?', got ':{}'", start_of(form)));
+                self.wrong(format!(
+                    "after the name in '%({key})s' there may be ':-', ':~', ':+', ':?' or ':#?', got ':{}'",
+                    start_of(form)
+                ));
                 return None;
             }
         };
@@ -230,4 +233,92 @@ fn closing(text: &str) -> Option<usize> {
 
 fn start_of(text: &str) -> String {
     text.chars().take(12).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, positional: &[&str], named: &[&str]) -> Result<Vec<Part>, Vec<String>> {
+        let constant = |t: &&str| Template::Const((*t).into());
+        let positional: Vec<Template> = positional.iter().map(constant).collect();
+        let named = named.iter().map(|n| (n.to_string(), constant(n))).collect();
+        parse(text, &Arguments { positional: &positional, named: &named })
+    }
+
+    fn property(name: &str, form: Form) -> Part {
+        Part::Substitute { source: Source::Property(name.into()), form }
+    }
+
+    fn text(text: &str) -> Part {
+        Part::Text(text.into())
+    }
+
+    #[test]
+    fn every_selector_and_form_is_read() {
+        let argument = |name: &str| Source::Argument(Box::new(Template::Const(name.into())));
+        let plain = |source| vec![Part::Substitute { source, form: Form::Plain }];
+        let stamp = |codebase: &str| Source::SourceStamp { codebase: codebase.into(), attribute: "branch".into() };
+        for (given, parts) in [
+            ("50%% of it", vec![text("50% of it")]),
+            ("a%(prop:x)sb", vec![text("a"), property("x", Form::Plain), text("b")]),
+            ("%(prop:x:-none)s", vec![property("x", Form::IfMissing(vec![text("none")]))]),
+            ("%(prop:x:-)s", vec![property("x", Form::IfMissing(vec![]))]),
+            ("%(prop:x:~none)s", vec![property("x", Form::IfFalse(vec![text("none")]))]),
+            ("%(prop:x:+--x)s", vec![property("x", Form::IfPresent(vec![text("--x")]))]),
+            ("%(prop:x:-%(prop:y)s)s", vec![property("x", Form::IfMissing(vec![property("y", Form::Plain)]))]),
+            (
+                "%(prop:x:?:%(prop:y)s:no)s",
+                vec![property("x", Form::Choose { by_truth: false, then: vec![property("y", Form::Plain)], otherwise: vec![text("no")] })],
+            ),
+            (
+                "%(prop:x:#?|yes|no)s",
+                vec![property("x", Form::Choose { by_truth: true, then: vec![text("yes")], otherwise: vec![text("no")] })],
+            ),
+            ("%(src::branch)s", plain(stamp(""))),
+            ("%(src:lib:branch)s", plain(stamp("lib"))),
+            ("%(worker:admin)s", plain(Source::Worker("admin".into()))),
+            ("%(kw:a)s", plain(argument("a"))),
+        ] {
+            assert_eq!(read(given, &[], &["a"]), Ok(parts), "{given}");
+        }
+        assert_eq!(read("%s", &["p"], &[]), Ok(plain(argument("p"))));
+    }
+
+    #[test]
+    fn every_mistake_is_told() {
+        for (given, told) in [
+            ("%(x)s", "'%(x)s' has no selector: write '%(prop:x)s' for a property, '%(kw:x)s' for an argument"),
+            ("%(porp:x)s", "unknown selector 'porp' in '%(porp:x)s' (did you mean 'prop'?)"),
+            ("%(kw:aa)s", "'%(kw:aa)s' has no argument 'aa' (did you mean 'a'?)"),
+            ("%(secret:x)s", "'%(secret:x)s': secrets are not supported yet"),
+            ("%(prop:x", "'%(prop:x' is not closed: its ')' is missing"),
+            ("%(prop:)s", "'' in '%(prop:)s' is no name of a property (letters, digits, '_', '.', '-')"),
+            ("%(prop:x)", "'%(prop:x)' must be followed by 's'"),
+            ("%(src:branch)s", "'%(src:branch)s' must be '%(src:CODEBASE:ATTRIBUTE)s'; the codebase may be empty"),
+            ("%(src::brunch)s", "a source stamp has no 'brunch', in '%(src::brunch)s' (did you mean 'branch'?)"),
+            ("%(prop:x:=y)s", "after the name in '%(prop:x:=y)s' there may be ':-', ':~', ':+', ':?' or ':#?', got ':=y'"),
+            ("%(prop:x:?:yes)s", "'%(prop:x:?:yes)s' must have two texts, each after the same character, as in '%(prop:x:?:yes:no)s'"),
+            ("%s", "the text has 1 positional %s, got 0 values"),
+            ("100% sure", "'% sure' is no substitution: a percent sign itself is written %%"),
+            ("%(prop:x:-%(foo:y)s)s", "unknown selector 'foo' in '%(foo:y)s'"),
+        ] {
+            assert_eq!(read(given, &[], &["a"]), Err(vec![told.to_string()]), "{given}");
+        }
+        assert_eq!(read("x", &["p", "q"], &[]), Err(vec!["the text has 0 positional %s, got 2 values".to_string()]));
+        assert_eq!(read("%(a)s %(b)s", &[], &[]).map_err(|m| m.len()), Err(2));
+    }
+
+    #[test]
+    fn depth_is_limited() {
+        let deep = "%(prop:a:-".repeat(5000) + &")s".repeat(5000);
+        assert_eq!(read(&deep, &[], &[]), Err(vec!["more than 16 substitutions within each other".to_string()]));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(text in "[%()a-c:sx?#~+|é-]{0,40}") {
+            let _ = read(&text, &["p"], &["a"]);
+        }
+    }
 }

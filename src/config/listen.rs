@@ -68,7 +68,9 @@ impl FromValue for Endpoint {
                 ["mode", "backlog", "lockfile"].into_iter().for_each(|name| drop(take(name)));
                 Listen::Unix { path: PathBuf::from(path) }
             }
-            "ssl" => return Err(Wrong::says("can't be an \"ssl:\" endpoint: it is not supported yet; put a proxy such as nginx before it")),
+            "ssl" => {
+                return Err(Wrong::says("can't be an \"ssl:\" endpoint: it is not supported yet; put a proxy such as nginx before it"));
+            }
             "systemd" | "le" | "lets" | "txacme" | "onion" | "haproxy" | "fd" => {
                 return Err(Wrong::says(format!("can't be a \"{kind}:\" endpoint: it is not supported yet")));
             }

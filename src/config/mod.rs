@@ -15,6 +15,8 @@ mod interpolate;
 mod listen;
 mod names;
 mod parameters;
+#[cfg(test)]
+mod properties_of_classes;
 pub mod reference;
 mod renderables;
 mod root;
@@ -24,6 +26,8 @@ mod steps;
 pub mod template;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 pub mod value;
 mod workers;
 

@@ -106,9 +106,15 @@ pub(super) fn declare(list: &mut Vec<ClassDecl>) {
     list.push(class("FileParameter", "A file's contents."));
     list.push(class("AnyPropertyParameter", "Any property: a name and a value."));
     list.push(
-        ClassDecl::new::<NestedArgs>("NestedParameter", Kind::Parameter, nested, "Parameters that belong together.").old(&["ParameterGroup"]),
+        ClassDecl::new::<NestedArgs>("NestedParameter", Kind::Parameter, nested, "Parameters that belong together.")
+            .old(&["ParameterGroup"]),
     );
-    list.push(ClassDecl::new::<CodebaseArgs>("CodebaseParameter", Kind::Parameter, codebase_parameter, "Branch, revision, repository and project of a codebase."));
+    list.push(ClassDecl::new::<CodebaseArgs>(
+        "CodebaseParameter",
+        Kind::Parameter,
+        codebase_parameter,
+        "Branch, revision, repository and project of a codebase.",
+    ));
 }
 
 const WORKER: &[(&str, Preset)] = &[("name", Text("workername")), ("label", Text("Worker:"))];

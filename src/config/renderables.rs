@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::arguments::{Fault, Reader, arguments};
 use super::assemble::Parsed;
 use super::class::{ClassDecl, Kind, class_named};
-use super::convert::{Ignored, Wrong};
+use super::convert::Wrong;
 use super::interpolate;
 use super::template::Template;
 use super::value::{Object, Value};
@@ -32,9 +32,7 @@ arguments! {
 
 pub(super) fn declare(list: &mut Vec<ClassDecl>) {
     let class = |name, doc| ClassDecl::new::<InterpolateArgs>(name, Kind::Renderable, build, doc);
-    list.push(
-        ClassDecl::new::<PropertyArgs>("Property", Kind::Renderable, build, "The value of a property of the build.").top(),
-    );
+    list.push(ClassDecl::new::<PropertyArgs>("Property", Kind::Renderable, build, "The value of a property of the build.").top());
     list.push(class("Interpolate", "A text with values of the build in it.").top().open());
     list.push(class("WithProperties", "Gone from Buildbot; use `Interpolate`.").open());
     list.push(ClassDecl::new::<SecretArgs>("Secret", Kind::Renderable, build, "A secret. Not supported yet."));

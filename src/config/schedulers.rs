@@ -58,7 +58,9 @@ fn force(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Optio
         list.into_iter().filter_map(codebase).collect::<Vec<_>>()
     });
     let priority = match &args.priority {
-        Priority::Number(n) => Some(Parameter { default: Json::from(*n), ..parameters::plain("IntParameter", "priority", ParameterKind::Int) }),
+        Priority::Number(n) => {
+            Some(Parameter { default: Json::from(*n), ..parameters::plain("IntParameter", "priority", ParameterKind::Int) })
+        }
         Priority::Parameter(r) => parameter(r),
     };
     let codebases = codebases.unwrap_or_else(|| vec![parameters::codebase("")]);

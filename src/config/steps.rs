@@ -133,7 +133,9 @@ const WARNING: Preset = Text("(?i).*warning[: ].*");
 
 pub(super) fn declare(list: &mut Vec<ClassDecl>) {
     use Kind::{ShellArg, Step};
-    list.push(ClassDecl::new::<ShellArgs>("ShellCommand", Step, shell, "Runs a command on the worker.").presets(&[("name", Text("shell"))]));
+    list.push(
+        ClassDecl::new::<ShellArgs>("ShellCommand", Step, shell, "Runs a command on the worker.").presets(&[("name", Text("shell"))]),
+    );
     list.push(ClassDecl::new::<ShellArgs>("Configure", Step, shell, "Runs `./configure`.").presets(&[
         ("name", Text("configure")),
         ("command", W(&["./configure"])),

@@ -68,10 +68,8 @@ pub(super) fn object(class: &str, line: u32, args: Table) -> Arc<Object> {
     Arc::new(Object { id, class: class.into(), custom_class: None, args, place: place(line) })
 }
 
-/// The mistakes and warnings of one object, as they are shown.
+/// The mistakes of one object, as they are shown.
 pub(super) fn mistakes_of(object: &Arc<Object>) -> Vec<String> {
-    match super::assemble(&Table::default(), &place(0), std::slice::from_ref(object)) {
-        Ok(_) => Vec::new(),
-        Err(mistakes) => mistakes.iter().map(ToString::to_string).collect(),
-    }
+    let mistakes = super::assemble::mistakes_of(object);
+    mistakes.iter().map(ToString::to_string).collect()
 }

@@ -51,7 +51,8 @@ arguments! {
 pub(super) fn declare(list: &mut Vec<ClassDecl>) {
     list.push(ClassDecl::new::<WorkerArgs>("Worker", Kind::Worker, worker, "A worker that connects by itself.").old(&["BuildSlave"]));
     list.push(
-        ClassDecl::new::<LocalWorkerArgs>("LocalWorker", Kind::Worker, local_worker, "A worker inside the master.").old(&["LocalBuildSlave"]),
+        ClassDecl::new::<LocalWorkerArgs>("LocalWorker", Kind::Worker, local_worker, "A worker inside the master.")
+            .old(&["LocalBuildSlave"]),
     );
 }
 

@@ -90,7 +90,7 @@ pub async fn post(backend: &dyn Backend, route: &Route, request: Request) -> Res
 async fn carry_out(backend: &dyn Backend, route: &Route, request: Request, id: &mut Value) -> Result<Value, Fault> {
     let peer = request.extensions().get::<Caller>().copied();
     let caller = access::control(peer, request.headers()).map_err(|why| {
-        tracing::warn!(path = request.uri().path(), peer = peer.map(|peer| peer.to_string()), "a control call is refused: {why}");
+        tracing::debug!(path = request.uri().path(), peer = peer.map(|peer| peer.to_string()), "a control call is refused: {why}");
         Fault::new(StatusCode::FORBIDDEN, INVALID_REQUEST, why)
     })?;
     let path = request.uri().path().to_owned();

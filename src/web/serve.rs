@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -58,23 +59,23 @@ pub async fn serve_tcp(listener: TcpListener, router: Router) {
 
 /// Serves the master's own socket until it is dropped: who may open it is trusted.
 pub async fn serve_unix(listener: UnixListener, router: Router) {
-    let accept = || async { listener.accept().await.map(|(stream, _)| (stream, Caller::Socket)) };
+    let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(stream, _)| (stream, Caller::Socket));
     serve(accept, router, Limits::default()).await;
 }
 
 pub(super) async fn serve_tcp_within(listener: TcpListener, router: Router, limits: Limits) {
-    let accept = || async {
-        let (stream, peer) = listener.accept().await?;
-        // answers are small and written at once: waiting for more to send only delays them
-        _ = stream.set_nodelay(true);
-        Ok((stream, Caller::Tcp(peer)))
+    let accept = |cx: &mut Context<'_>| {
+        listener.poll_accept(cx).map_ok(|(stream, peer)| {
+            // answers are small and written at once: waiting for more to send only delays them
+            _ = stream.set_nodelay(true);
+            (stream, Caller::Tcp(peer))
+        })
     };
     serve(accept, router, limits).await;
 }
 
-async fn serve<S, F>(accept: impl Fn() -> F, router: Router, limits: Limits)
+async fn serve<S>(mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(S, Caller)>>, router: Router, limits: Limits)
 where
-    F: Future<Output = io::Result<(S, Caller)>>,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let guests = Arc::new(Guests::default());
@@ -82,7 +83,7 @@ where
     let mut failing = false;
     loop {
         while tasks.try_join_next().is_some() {}
-        match accept().await {
+        match poll_fn(&mut accept).await {
             Ok((stream, caller)) => {
                 failing = false;
                 let seat = guests.seat(limits.connections).await;
@@ -121,12 +122,25 @@ where
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(MAX_HEAD);
-    let connection = http.serve_connection(TokioIo::new(Patient { stream, stall: limits.stall, waiting: None }), service);
-    tokio::select! {
-        ended = connection => if let Err(error) = ended {
-            tracing::debug!(peer = %caller, "a connection to the web breaks off: {error}");
-        },
-        () = seat.guest.leave.notified() => tracing::debug!(peer = %caller, "an idle connection to the web makes room for another"),
+    let patient = Patient { stream, stall: limits.stall, waiting: None };
+    let mut connection = pin!(http.serve_connection(TokioIo::new(patient), service));
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(peer = %caller, "a connection to the web breaks off: {error}");
+                }
+                return;
+            }
+            () = seat.guest.leave.notified() => {
+                tracing::debug!(peer = %caller, "an idle connection to the web makes room for another");
+                if seat.guest.idle_since.load(Ordering::Relaxed) > 0 {
+                    return;
+                }
+                // a request came in the same moment: it is answered first
+                connection.as_mut().graceful_shutdown();
+            }
+        }
     }
 }
 

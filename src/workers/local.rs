@@ -150,6 +150,9 @@ impl Drop for LocalLink {
 impl Link for LocalLink {
     fn set_builders(&self, builders: Vec<(String, String)>) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async move {
+            if self.line.is_cancelled() {
+                return Err(self.reason());
+            }
             for (name, folder) in &builders {
                 let path = self.basedir.join(folder);
                 let made = tokio::fs::create_dir_all(&path).await;

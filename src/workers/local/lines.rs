@@ -38,7 +38,7 @@ impl Lines {
 
     pub fn discard(&mut self) {
         self.buf.clear();
-        self.clean = 0;
+        (self.clean, self.searched) = (0, 0);
     }
 
     /// Bytes that wait, complete or not.

@@ -37,6 +37,8 @@ const REST: Duration = Duration::from_millis(2);
 const SMALL_READ: usize = 4 << 10;
 /// What a pipe may hold at most, with the system's usual limit.
 const MOST_IN_PIPE: usize = 1 << 20;
+/// The longest limit, in seconds: ten years are as good as more.
+const LONGEST: f64 = 10.0 * 365.0 * 86400.0;
 /// How often the watched files are read again at the end, against one that grows for ever.
 const MOST_LOOKS: usize = 4096;
 
@@ -73,7 +75,7 @@ pub async fn run(args: &ShellArgs, workdir: &Path, around: &Surroundings, out: &
     out.header(header(args, workdir, &env));
     let logs = LogFiles::new(&args.logfiles, workdir);
     let started = Instant::now();
-    let limit = |seconds: Option<f64>| seconds.filter(|s| *s > 0.0).and_then(|s| Duration::try_from_secs_f64(s).ok());
+    let limit = |seconds: Option<f64>| seconds.filter(|s| *s > 0.0).map(|s| Duration::from_secs_f64(s.min(LONGEST)));
     let (mut child, pipes) = match spawn(args, workdir, &env, &around.environ) {
         Ok(spawned) => spawned,
         Err(e) => return not_started(args, &e, started, out, report_rc),
@@ -376,6 +378,8 @@ impl Run<'_> {
 
     /// Look at the watched files; true if there is more to be read at once.
     async fn look(&mut self) -> bool {
+        // Without an answer the files are not looked at again.
+        self.look_at = None;
         let Some(mut logs) = self.logs.take() else { return false };
         let looked = tokio::task::spawn_blocking(move || {
             let news = logs.look();

@@ -29,7 +29,7 @@ pub fn attach(command: &mut Command) -> io::Result<(Terminal, Terminal)> {
     unsafe {
         command.pre_exec(|| {
             nix::unistd::setsid()?;
-            if libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
+            if libc::ioctl(0, libc::TIOCSCTTY as _, 0) < 0 {
                 return Err(io::Error::last_os_error());
             }
             Ok(())

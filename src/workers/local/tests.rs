@@ -268,6 +268,21 @@ async fn silence_and_time_are_limited() {
 }
 
 #[tokio::test]
+async fn absurd_limits_are_no_limits() {
+    let desk = Desk::new().await;
+    for number in [1e300, f64::MAX, 1e18, -1.0] {
+        let limit = Some(number);
+        let args =
+            ShellArgs { timeout: limit, max_time: limit, sigterm_time: limit, max_lines: Some(i64::MAX), ..line_args("kill -TERM $$") };
+        let mut running = desk.begin(args);
+        running.interrupt("at once");
+        let mut seen = Seen::default();
+        while seen.next(&mut running).await {}
+        assert_eq!((seen.reason(), seen.rc()), (None, Some(-1)));
+    }
+}
+
+#[tokio::test]
 async fn too_many_lines_end_a_command() {
     let desk = Desk::new().await;
     let seen = desk.shell(ShellArgs { max_lines: Some(10), ..line_args("seq 1 100; sleep 100") }).await;
