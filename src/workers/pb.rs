@@ -54,7 +54,8 @@ impl PbServer {
             if let Err(trouble) = prepare(&stream) {
                 tracing::debug!(%peer, %trouble, "socket options");
             }
-            Ok((stream, peer.to_string()))
+            // IPv4 as such, though it comes through an IPv6 socket.
+            Ok((stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string()))
         };
         self.accept_all(accept).await
     }
