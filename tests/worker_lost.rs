@@ -64,7 +64,8 @@ fn after_three_lost_builds_the_request_ends_with_the_story() {
     assert_eq!(results, [Some(RETRY), Some(RETRY), Some(EXCEPTION)], "{builds:#?}");
     // The story: where a person looks first, the build's own line.
     let state = builds[2]["state_string"].as_str().expect("a state");
-    assert!(state.contains('w') && state.contains("lost"), "the build says only '{state}'");
+    let lost = |n: usize| state.contains(&format!("build {} on w", builds[n]["buildid"]));
+    assert!(state.contains("given up") && lost(0) && lost(1) && lost(2), "the build says only '{state}'");
     // Nothing more is tried.
     master.wait_attached("w");
     let next = master.force("b", json!({}));

@@ -149,7 +149,9 @@ impl<'a> Reader<'a> {
         }
         let mut args = Arc::unwrap_or_clone(items);
         let named = Arc::unwrap_or_clone(named);
-        args.named.extend(named.named);
+        // Among arguments a number is a mistake, not a name.
+        let number = |name: &str| named.strange_key.is_some() && name.parse::<i64>().is_ok();
+        args.named.extend(named.named.into_iter().filter(|(name, _)| !number(name)));
         args.strange_key = args.strange_key.or(named.strange_key);
         let object = Arc::new(Object { id, class, custom_class: record.raw_get("custom")?, args, place });
         self.objects.insert(id, object.clone());
@@ -197,22 +199,22 @@ impl<'a> Reader<'a> {
             if matches!(key, LuaValue::Integer(i) if (1..=count).contains(&i)) || self.is_poison(&value) {
                 continue;
             }
+            // A whole number is kept by its digits too: `decodeRC = { [0] = … }` is a table of numbers.
             let name = match &key {
                 LuaValue::String(name) => name.to_str().ok().map(|n| n.to_string()),
+                LuaValue::Integer(number) => Some(number.to_string()),
                 _ => None,
             };
-            match name {
-                Some(name) => {
-                    let value = self.value(&value)?;
-                    out.named.insert(name, value);
+            if name.is_none() || key.is_integer() {
+                let shown = show_key(&key);
+                // The smallest, so that the order of `pairs` does not show.
+                if out.strange_key.as_ref().is_none_or(|known| shown < *known) {
+                    out.strange_key = Some(shown);
                 }
-                None => {
-                    let shown = show_key(&key);
-                    // The smallest, so that the order of `pairs` does not show.
-                    if out.strange_key.as_ref().is_none_or(|known| shown < *known) {
-                        out.strange_key = Some(shown);
-                    }
-                }
+            }
+            if let Some(name) = name {
+                let value = self.value(&value)?;
+                out.named.insert(name, value);
             }
         }
         Ok(out)
