@@ -135,7 +135,7 @@ static BUILDSETS: Table = Table {
 
 static CHANGES: Table = Table {
     name: "changes",
-    from: "(SELECT 0 AS id WHERE 1 = 0) AS nothing",
+    from: "(SELECT 0 AS id WHERE 1 = 0) AS none_yet",
     fields: &[
         field("changeid", "id", Int),
         field("author", "NULL", Text),
