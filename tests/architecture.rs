@@ -23,8 +23,7 @@ struct Source {
 impl Source {
     fn new(path: &str, text: &str) -> Source {
         let code = blank(text, true);
-        let all_test = path.ends_with("/tests.rs") || path.contains("/tests/");
-        let test_lines = if all_test { (0..text.lines().count()).collect() } else { test_lines(&code) };
+        let test_lines = test_lines(&code);
         Source { path: path.to_owned(), text: text.to_owned(), with_strings: blank(text, false), code, test_lines }
     }
 
@@ -54,13 +53,34 @@ fn sources() -> Vec<Source> {
     walk(&src, &mut files);
     files.sort();
     assert!(files.len() > 10, "hardly a source file below {}", src.display());
-    files
+    let mut sources: Vec<Source> = files
         .iter()
         .map(|file| {
             let path = file.strip_prefix(&src).expect("below src").to_str().expect("a plain name").to_owned();
             Source::new(&path, &std::fs::read_to_string(file).expect("a source file"))
         })
-        .collect()
+        .collect();
+    let tests: Vec<String> = sources.iter().flat_map(test_modules).collect();
+    for source in &mut sources {
+        let stem = source.path.trim_end_matches(".rs").trim_end_matches("/mod");
+        if tests.iter().any(|t| stem == t || stem.starts_with(&format!("{t}/"))) {
+            source.test_lines = (0..source.text.lines().count()).collect();
+        }
+    }
+    sources
+}
+
+/// The modules in files of their own that are compiled for tests only: `room/tests`, without an ending.
+fn test_modules(source: &Source) -> Vec<String> {
+    let folder = match source.path.strip_suffix("/mod.rs") {
+        Some(folder) => folder,
+        None => source.path.trim_end_matches(".rs"),
+    };
+    let lines = source.code.lines().enumerate().filter(|(n, _)| source.test_lines.contains(n));
+    let names = lines.filter_map(|(_, line)| {
+        line.trim().trim_start_matches("pub(super) ").trim_start_matches("pub(crate) ").strip_prefix("mod ")?.strip_suffix(';')
+    });
+    names.map(|name| format!("{folder}/{name}")).collect()
 }
 
 /// The rooms in the order of `src/lib.rs`.
@@ -373,6 +393,13 @@ mod the_checks {
     fn what_only_tests_compile_is_known() {
         let code = "fn a() {}\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\nfn c() {}\n#[cfg(test)]\nmod more;\nfn d() {}\n";
         assert_eq!(test_lines(code), BTreeSet::from([1, 2, 3, 4, 6, 7]));
+    }
+
+    #[test]
+    fn modules_of_tests_are_known() {
+        let text = "#[cfg(test)]\nmod tests;\nmod real;\n#[cfg(test)]\npub(crate) mod fakes;\n";
+        assert_eq!(test_modules(&Source::new("room/mod.rs", text)), ["room/tests", "room/fakes"]);
+        assert_eq!(test_modules(&Source::new("room/part.rs", text)), ["room/part/tests", "room/part/fakes"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::*;
@@ -35,8 +36,11 @@ fn an_unfinished_build_runs_again(version: &str) {
     let running = master.force("wait", json!({}));
     let build = master.wait_build(running, 1);
     master.wait_log_of(&build, "wait", "begun");
+    // What a log got is safe from a crash two seconds later.
+    let written = Instant::now();
     let waiting: Vec<i64> = (0..5).map(|_| master.force("later", json!({}))).collect();
 
+    std::thread::sleep(Duration::from_secs(4).saturating_sub(written.elapsed()));
     master.kill9();
     // It dials again by itself; stopped meanwhile, it can't be attached when the new process is first asked.
     worker.signal("STOP");

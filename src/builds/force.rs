@@ -67,7 +67,8 @@ pub fn force(
     let mut problems = Problems::new();
     let builders = builders.unwrap_or_else(|| scheduler.builders.clone());
     for builder in builders.iter().filter(|b| !scheduler.builders.contains(b)) {
-        problems.insert("builderNames".into(), format!("scheduler '{}' does not force builder '{builder}'", scheduler.name));
+        let hint = crate::base::suggest::hint(builder, scheduler.builders.iter().map(String::as_str));
+        problems.insert("builderNames".into(), format!("scheduler '{}' does not force builder '{builder}'{hint}", scheduler.name));
     }
 
     let mut reader = Reader { params, problems };

@@ -41,6 +41,8 @@ impl Client {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))?;
         let answer = async {
+            // The answer before may not have been put away yet.
+            self.sender.ready().await?;
             let response = self.sender.send_request(request).await?;
             let status = response.status();
             let body = response.into_body().collect().await?.to_bytes();

@@ -174,14 +174,16 @@ impl Assembly {
         let mut used = BTreeSet::new();
         let mut folders: HashMap<String, Arc<Object>> = HashMap::new();
         for object in &builders {
-            let Some(Some(Parsed::Builder(builder))) = self.parsed.get(&object.id).cloned() else {
-                // What it names counts as used all the same: its mistakes are enough.
-                used.extend(texts(object, &["workername", "workernames", "slavename", "slavenames"]));
-                continue;
-            };
             let what = match ["workername", "slavename", "slavenames"].iter().find(|n| object.args.named.contains_key(**n)) {
                 Some(name) if !object.args.named.contains_key("workernames") => name,
                 _ => "workernames",
+            };
+            let Some(Some(Parsed::Builder(builder))) = self.parsed.get(&object.id).cloned() else {
+                // Whatever else is wrong with it, or with its factory: whom it names can be told, and counts as used.
+                let named = texts(object, &["workername", "workernames", "slavename", "slavenames"]);
+                self.names_exist(object, what, &named, "worker", &known_workers);
+                used.extend(named);
+                continue;
             };
             self.names_exist(object, what, &builder.workers, "worker", &known_workers);
             used.extend(builder.workers.iter().cloned());
@@ -196,7 +198,9 @@ impl Assembly {
         let mut scheduled = BTreeSet::new();
         for object in &schedulers {
             let Some(Some(Parsed::Scheduler(scheduler))) = self.parsed.get(&object.id).cloned() else {
-                scheduled.extend(texts(object, &["builderNames"]));
+                let named = texts(object, &["builderNames"]);
+                self.names_exist(object, "builderNames", &named, "builder", &known_builders);
+                scheduled.extend(named);
                 continue;
             };
             self.names_exist(object, "builderNames", &scheduler.builders, "builder", &known_builders);

@@ -162,7 +162,7 @@ impl Master {
     // Workers.
 
     pub fn worker(&self, name: &str) -> Value {
-        self.http.row(&format!("workers/{name}"), "workers")
+        self.http.row(&format!("workers/{}", in_path(name)), "workers")
     }
 
     pub fn attached(&self, name: &str) -> bool {
@@ -180,7 +180,7 @@ impl Master {
     // Requests and builds.
 
     pub fn builder_id(&self, name: &str) -> i64 {
-        self.http.row(&format!("builders?name={name}"), "builders")["builderid"].as_i64().expect("a builderid")
+        self.http.row(&format!("builders/{}", in_path(name)), "builders")["builderid"].as_i64().expect("a builderid")
     }
 
     /// Forces a build through the scheduler `force`; the request's id.
@@ -255,13 +255,13 @@ impl Master {
         answer.body
     }
 
-    /// Waits until a log of a step that may not have begun contains a text.
-    pub fn wait_log_of(&self, build: &Value, step: &str, text: &str) {
-        wait_for(&format!("step {step} says '{text}'"), || {
+    /// Waits until the output of a step, which may not have begun, has this line. A whole line: the header repeats the command.
+    pub fn wait_log_of(&self, build: &Value, step: &str, line: &str) {
+        wait_for(&format!("step {step} says '{line}'"), || {
             let steps = self.steps(build);
             let id = &steps.iter().find(|s| s["name"] == step)?["stepid"];
             let answer = self.http.get(&format!("steps/{id}/logs/stdio/raw"));
-            (answer.status == 200 && String::from_utf8_lossy(&answer.body).contains(text)).then_some(())
+            (answer.status == 200 && String::from_utf8_lossy(&answer.body).lines().any(|l| l == line)).then_some(())
         });
     }
 
@@ -291,6 +291,13 @@ impl Drop for Master {
             eprintln!("--- stderr of the master in {}\n{}---", self.dir().display(), self.log());
         }
     }
+}
+
+/// A name as part of a path.
+pub fn in_path(name: &str) -> String {
+    name.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() || b"-_.".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }
 
 /// Copies a folder with all that is in it.
