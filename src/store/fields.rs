@@ -135,11 +135,7 @@ static BUILDSETS: Table = Table {
 
 static CHANGES: Table = Table {
     name: "changes",
-<<<<<<< HEAD
     from: "(SELECT 0 AS id WHERE 1 = 0) AS none_yet",
-=======
-    from: "(SELECT 0 AS id WHERE 1 = 0) AS no_rows",
->>>>>>> tests
     fields: &[
         field("changeid", "id", Int),
         field("author", "NULL", Text),
