@@ -157,6 +157,10 @@ impl Reader {
             self.wrong(format!("the key {key} is neither a name nor the next position"));
         }
         for (name, value) in &args.named {
+            // A key that is a number is told already.
+            if args.strange_key.is_some() && name.parse::<i64>().is_ok() {
+                continue;
+            }
             let Some(arg) = declared.iter().find(|a| a.name == name || a.aliases.contains(&name.as_str())) else {
                 self.wrong(format!("unknown {} '{name}'{}", self.noun, suggest::hint(name, declared.iter().map(|a| a.name))));
                 continue;

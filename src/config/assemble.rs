@@ -4,6 +4,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use regex::Regex;
+
 use super::arguments::Reader;
 use super::class::{Kind, class_named};
 use super::root::{self, BuilderItem};
@@ -35,6 +37,8 @@ pub struct Assembly {
     warnings: Vec<(u64, Mistake)>,
     /// Warnings that are told once.
     warned: HashSet<String>,
+    /// A thousand steps with one pattern share it.
+    regexes: HashMap<String, Regex>,
 }
 
 /// The order of what is said of no object: after all objects.
@@ -70,6 +74,7 @@ impl Assembly {
             mistakes: Vec::new(),
             warnings: Vec::new(),
             warned: HashSet::new(),
+            regexes: HashMap::new(),
         };
         for object in objects {
             assembly.parsed(object);
@@ -98,6 +103,22 @@ impl Assembly {
         };
         self.parsed.insert(object.id, parsed.clone());
         parsed
+    }
+
+    /// The pattern, compiled; as in Python's `match` it holds from the start of what it is tried on. The error is a mistake's text.
+    pub fn regex(&mut self, argument: &str, pattern: &str) -> Result<Regex, String> {
+        if let Some(regex) = self.regexes.get(pattern) {
+            return Ok(regex.clone());
+        }
+        // By itself first: `a)(b` must not become right by the group around it.
+        let compiled = Regex::new(pattern).and_then(|_| Regex::new(&format!("^(?:{pattern})")));
+        let regex = compiled.map_err(|e| {
+            let why = e.to_string();
+            let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            format!("'{argument}' must be a regular expression, got {}: {why}", Value::Text(pattern.into()).describe())
+        })?;
+        self.regexes.insert(pattern.into(), regex.clone());
+        Ok(regex)
     }
 
     fn tell(&mut self, order: u64, place: &Place, subject: &str, reader: Reader) {

@@ -52,10 +52,7 @@ impl FromValue for Endpoint {
             }
         }
         let mut positional = positional.into_iter();
-        let mut take = |name: &str| match named.iter().position(|(n, _)| n == name) {
-            Some(at) => Some(named.swap_remove(at).1),
-            None => None,
-        };
+        let mut take = |name: &str| named.iter().position(|(n, _)| n == name).map(|at| named.swap_remove(at).1);
         let listen = match kind.as_str() {
             "tcp" | "tcp6" => {
                 let port = positional.next().or_else(|| take("port")).and_then(|p| p.parse::<i64>().ok()).and_then(port_of);

@@ -1,7 +1,7 @@
 //! Names: what an identifier is, and what to say of a name that is not there. A class of Buildbot that is known and not
 //! supported is told as such, never as a typo.
 
-use super::class::classes;
+use super::class::{ClassDecl, classes};
 use super::convert::Wrong;
 use crate::base::suggest;
 
@@ -82,7 +82,10 @@ const NOT_YET: &str = "
 /// What to say of a name that is not there: the place of a class that is elsewhere, that it is not supported yet, or the
 /// nearest known name.
 pub fn known_names_hint(name: &str) -> Option<String> {
-    let full = |class: &super::class::ClassDecl| format!("{}.{}", class.namespaces.first().unwrap_or(&"util"), class.name);
+    let full = |class: &ClassDecl| match class.namespaces.first() {
+        Some(space) if !class.top_level => format!("{space}.{}", class.name),
+        _ => class.name.to_owned(),
+    };
     if let Some(class) = classes().iter().find(|c| c.name == name) {
         return Some(format!("it is {}", full(class)));
     }

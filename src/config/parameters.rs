@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use regex::Regex;
 use serde_json::Value as Json;
 
 use super::arguments::Preset::Text;
@@ -168,7 +167,17 @@ fn field(name: &str) -> Parameter {
 }
 
 /// `start` with what every parameter was told.
-fn told(reader: &mut Reader, object: &Object, start: Parameter, label: Option<String>, args: Common) -> Option<Parameter> {
+fn told(
+    reader: &mut Reader,
+    assembly: &mut Assembly,
+    object: &Object,
+    start: Parameter,
+    label: Option<String>,
+    args: Common,
+) -> Option<Parameter> {
+    if let Some(Err(text)) = args.regex.as_ref().map(|pattern| assembly.regex("regex", &pattern.0)) {
+        reader.wrong(text);
+    }
     if let Some(Err(text)) = args.default.as_ref().map(|d| check_default(d, &start.kind)) {
         reader.wrong(text);
         return None;
@@ -179,7 +188,7 @@ fn told(reader: &mut Reader, object: &Object, start: Parameter, label: Option<St
         tablabel: args.tablabel.unwrap_or_else(|| label.clone()),
         label,
         tooltip: args.tooltip,
-        regex: args.regex.map(|Pattern(regex): Pattern| Regex::as_str(&regex).to_owned()),
+        regex: args.regex.map(|pattern| pattern.0),
         default: args.default.filter(|d| !d.is_null()).unwrap_or(start.default),
         required: args.required,
         multiple: args.multiple,
@@ -193,7 +202,7 @@ fn done(parameter: Parameter) -> Option<Parsed> {
     Some(Parsed::Parameter(Arc::new(parameter)))
 }
 
-fn simple(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
+fn simple(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = PlainArgs::read(reader)?;
     let kind = match object.class.as_str() {
         "FixedParameter" => ParameterKind::Fixed,
@@ -204,32 +213,32 @@ fn simple(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Pars
         "AnyPropertyParameter" => ParameterKind::AnyProperty,
         _ => ParameterKind::Text,
     };
-    done(told(reader, object, plain(&object.class, &args.name, kind), args.label, args.common)?)
+    done(told(reader, assembly, object, plain(&object.class, &args.name, kind), args.label, args.common)?)
 }
 
-fn text(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
+fn text(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let TextArgs { plain: args, cols, rows } = TextArgs::read(reader)?;
     let start = Parameter { cols: Some(cols.0), rows: Some(rows.0), ..plain(&object.class, &args.name, ParameterKind::Text) };
-    done(told(reader, object, start, args.label, args.common)?)
+    done(told(reader, assembly, object, start, args.label, args.common)?)
 }
 
-fn user_name(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
+fn user_name(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let UserNameArgs { plain: args, need_email } = UserNameArgs::read(reader)?;
     let start = Parameter { name: args.name, kind: ParameterKind::UserName { need_email }, ..username() };
-    done(told(reader, object, start, args.label, args.common)?)
+    done(told(reader, assembly, object, start, args.label, args.common)?)
 }
 
-fn choice(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
+fn choice(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let ChoiceArgs { plain: args, choices, strict } = ChoiceArgs::read(reader)?;
     let start = plain(&object.class, &args.name, ParameterKind::Choice { choices, strict });
-    done(told(reader, object, start, args.label, args.common)?)
+    done(told(reader, assembly, object, start, args.label, args.common)?)
 }
 
 fn nested(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = NestedArgs::read(reader)?;
     let fields = args.fields.iter().map(|f| inner(f, assembly)).collect::<Option<Vec<_>>>()?;
     let kind = ParameterKind::Nested { fields, columns: args.columns.map(|c| c.0), layout: args.layout.0 };
-    done(told(reader, object, plain(&object.class, &args.name, kind), args.label, args.common)?)
+    done(told(reader, assembly, object, plain(&object.class, &args.name, kind), args.label, args.common)?)
 }
 
 fn inner(parameter: &ParameterRef, assembly: &mut Assembly) -> Option<Parameter> {
@@ -253,7 +262,7 @@ fn codebase_parameter(reader: &mut Reader, object: &Object, assembly: &mut Assem
     let start = codebase(&args.codebase);
     let name = args.name.unwrap_or(start.name);
     let start = Parameter { name, kind: ParameterKind::Codebase { codebase: args.codebase, fields }, ..start };
-    done(told(reader, object, start, args.label, args.common)?)
+    done(told(reader, assembly, object, start, args.label, args.common)?)
 }
 
 /// How many columns a group has.

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use regex::Regex;
-
 use super::arguments::Preset::{Bool, Text, Words as W};
 use super::arguments::{Arguments, Preset, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
@@ -249,12 +247,15 @@ fn shell(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parse
     Some(step(object, common, StepKind::Shell(Box::new(shell))))
 }
 
-fn warnings(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
+fn warnings(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = WarningArgs::read(reader)?;
     let (common, mut shell) = plain_shell(reader, args.shell);
-    // A pattern holds from a line's start, as in Python's `match`.
-    let anchored = args.warning_pattern.map(|p| Regex::new(&format!("^(?:{})", p.0.as_str())));
-    shell.warning_pattern = anchored.and_then(Result::ok);
+    if let Some(pattern) = args.warning_pattern {
+        match assembly.regex("warningPattern", &pattern.0) {
+            Ok(regex) => shell.warning_pattern = Some(regex),
+            Err(text) => reader.wrong(text),
+        }
+    }
     shell.max_warn_count = args.max_warn_count.map(|n| n.0.unsigned_abs());
     shell.count_tests = object.class == "Test";
     Some(step(object, common, StepKind::Shell(Box::new(shell))))

@@ -323,6 +323,28 @@ fn values_that_need_rendering_wait_for_the_build() {
     assert_eq!(shell.command, Arg::Const(CommandLine::Shell("100%".into())));
 }
 
+/// A thousand of each in a blink, with what is shared understood once.
+#[test]
+fn a_large_file_is_fast() {
+    let mut objects = Vec::new();
+    let (mut workers, mut builders) = (Table::default(), Table::default());
+    for i in 0..1000i64 {
+        let name = format!("w{i}");
+        let worker = object("Worker", 1, table![name.as_str(), "x"; max_builds = 1]);
+        let step = object("Compile", 2, Table::default());
+        let factory = object("BuildFactory", 3, table![&step]);
+        let builder = object("BuilderConfig", 4, table![; name = format!("b{i}").as_str(), workername = name.as_str(), factory = &factory]);
+        workers.items.push((&worker).into());
+        builders.items.push((&builder).into());
+        objects.extend([worker, step, factory, builder]);
+    }
+    let root = table![; workers = workers, builders = builders];
+    let start = std::time::Instant::now();
+    assert_eq!(load(&root, &objects).unwrap().builders.len(), 1000);
+    // Unoptimised and beside other tests; compiling a thousand patterns alone takes longer.
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
 #[test]
 fn exit_codes_and_log_files_are_read() {
     let mut codes = table![1];
@@ -358,6 +380,7 @@ fn old_and_missing_classes_are_told() {
     }
     let hint = |name| class::known_names_hint(name).unwrap();
     assert_eq!(hint("ShellComand"), "did you mean 'steps.ShellCommand'?");
+    assert_eq!(hint("Wroker"), "did you mean 'Worker'?");
     assert_eq!(hint("BuildFactory"), "it is util.BuildFactory");
     assert_eq!(hint("GitPoller"), "Buildbot's GitPoller is not supported yet");
     assert_eq!(hint("renderer"), "Buildbot's renderer is not supported yet; a plain function of the properties does the same");

@@ -120,10 +120,10 @@ impl Condition {
         match filter.op {
             Op::Eq | Op::In => self.equal(field, filter),
             Op::Ne | Op::NotIn => self.unequal(field, filter),
-            Op::Lt => self.ordered(field, filter, "<", true),
-            Op::Le => self.ordered(field, filter, "<=", true),
-            Op::Gt => self.ordered(field, filter, ">", false),
-            Op::Ge => self.ordered(field, filter, ">=", false),
+            Op::Lt => self.ordered(field, filter, "<"),
+            Op::Le => self.ordered(field, filter, "<="),
+            Op::Gt => self.ordered(field, filter, ">"),
+            Op::Ge => self.ordered(field, filter, ">="),
             Op::Contains => self.contains(field, filter),
         }
     }
@@ -179,12 +179,13 @@ impl Condition {
         Ok(())
     }
 
-    fn ordered(&mut self, field: &Field, filter: &Filter, sign: &str, nothing_passes: bool) -> Result<()> {
-        let (places, _) = self.places(field, filter)?;
+    /// Nothing is less than everything, but passes no comparison itself.
+    fn ordered(&mut self, field: &Field, filter: &Filter, sign: &str) -> Result<()> {
+        let (places, null) = self.places(field, filter)?;
         let sql = field.sql;
         let mut ways: Vec<String> = places.iter().map(|place| format!("{sql} {sign} {place}")).collect();
-        if nothing_passes && !ways.is_empty() {
-            ways.push(format!("{sql} IS NULL"));
+        if null && sign.starts_with('>') {
+            ways.push(format!("{sql} IS NOT NULL"));
         }
         self.any(&ways);
         Ok(())

@@ -221,8 +221,7 @@ impl<'a> Warnings<'a> {
     fn line(&mut self, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
         let line = line.trim_end_matches('\n');
-        // Anchored at the start, as configurations expect.
-        if !line.is_empty() && self.pattern.find(line).is_some_and(|m| m.start() == 0) {
+        if !line.is_empty() && self.pattern.is_match(line) {
             self.count += 1;
             if self.kept_lines < WARNINGS_KEPT {
                 self.kept_lines += 1;

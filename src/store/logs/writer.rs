@@ -291,6 +291,12 @@ impl LogWriter {
         ended.map(|_| self.log.clone())
     }
 
+    /// As if the disk were full from now on.
+    #[cfg(test)]
+    pub(super) fn fill_disk(&mut self) {
+        self.file = File::options().write(true).open("/dev/full").ok();
+    }
+
     /// Ends begun lines; then the tail, with a word on what is missing before it.
     fn end_content(&mut self) -> Result<()> {
         for stream in [Stream::Stdout, Stream::Stderr, Stream::Header] {
