@@ -1,6 +1,7 @@
 //! Asks the configuration's callbacks which request starts where: `nextBuild`, `nextWorker`, `canStartBuild`,
 //! `prioritizeBuilders`. One task per builder, so that a slow answer delays nobody else.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,8 +154,8 @@ impl Engine {
 
     fn verdict(&self, id: BuilderId, request: RequestId, text: String) {
         let mut state = self.state();
-        let queued = state.builders.get_mut(&id).and_then(|b| b.waiting.iter_mut().find(|((_, r), _)| *r == request));
-        if let Some((_, queued)) = queued {
+        let Some((_, priority)) = state.by_request.get(&request).copied() else { return };
+        if let Some(queued) = state.builders.get_mut(&id).and_then(|b| b.waiting.get_mut(&(Reverse(priority), request))) {
             queued.verdict = Some(text);
         }
     }

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 use super::distribute::{self, Room, Situation, Start};
 use super::run::{Job, Outcome, Run, Stop, initial_properties};
-use super::why::{Waits, why};
+use super::why::{self, Waits, why};
 use crate::base::{BuildId, BuilderId, Clock, RequestId, Timestamp};
 use crate::config::{BuilderSpec, Collapse, MasterConfig};
 use crate::lua::Generation;
@@ -52,8 +52,8 @@ pub struct Engine {
 pub(super) struct State {
     pub active: Option<Active>,
     pub builders: BTreeMap<BuilderId, BuilderState>,
-    /// The builder of each request that waits.
-    pub by_request: HashMap<RequestId, BuilderId>,
+    /// The builder and the priority of each request that waits: its key in the queue.
+    pub by_request: HashMap<RequestId, (BuilderId, i64)>,
     pub running: HashMap<BuildId, Running>,
     /// Builders that each worker may build.
     worker_builders: HashMap<String, Vec<BuilderId>>,
@@ -113,18 +113,15 @@ pub(super) fn chosen_worker(request: &BuildRequest) -> Option<&str> {
 impl State {
     pub fn enqueue(&mut self, request: Arc<BuildRequest>, verdict: Option<String>) {
         let builder = request.builder;
-        self.by_request.insert(request.id, builder);
+        self.by_request.insert(request.id, (builder, request.priority));
         let state = self.builders.entry(builder).or_insert_with(|| BuilderState::named(&format!("#{builder}")));
         state.waiting.insert((Reverse(request.priority), request.id), Queued { request, verdict });
         self.dirty.insert(builder);
     }
 
     pub fn dequeue(&mut self, id: RequestId) -> Option<Arc<BuildRequest>> {
-        let builder = self.by_request.get(&id)?;
-        let waiting = &mut self.builders.get_mut(builder)?.waiting;
-        let key = *waiting.iter().find(|((_, r), _)| *r == id)?.0;
-        self.by_request.remove(&id);
-        waiting.remove(&key).map(|q| q.request)
+        let (builder, priority) = self.by_request.remove(&id)?;
+        self.builders.get_mut(&builder)?.waiting.remove(&(Reverse(priority), id)).map(|q| q.request)
     }
 }
 
@@ -311,7 +308,7 @@ impl Engine {
         let mut state = self.state();
         let Some(builder) = state.builders.get(&id) else { return false };
         let Some(spec) = builder.spec.clone() else { return false };
-        if state.stopping || builder.building.contains_key(&worker) || state.by_request.get(&request) != Some(&id) {
+        if state.stopping || builder.building.contains_key(&worker) || state.by_request.get(&request).map(|(b, _)| *b) != Some(id) {
             return false;
         }
         let Some(worker_spec) = self.registry.spec(&worker) else { return false };
@@ -471,9 +468,11 @@ impl Engine {
     pub fn why(&self, id: RequestId) -> Option<Json> {
         let now = self.clock.now();
         let state = self.state();
-        let builder = state.builders.get(state.by_request.get(&id)?)?;
-        let ahead = builder.waiting.keys().position(|(_, r)| *r == id)?;
-        let queued = builder.waiting.values().nth(ahead)?;
+        let (builder, priority) = state.by_request.get(&id)?;
+        let builder = state.builders.get(builder)?;
+        let key = (Reverse(*priority), id);
+        let queued = builder.waiting.get(&key)?;
+        let ahead = builder.waiting.range(..key).take(why::COUNTED).count();
         let names: Vec<&str> = builder.spec.iter().flat_map(|s| s.workers.iter().map(String::as_str)).collect();
         let availabilities = self.registry.availabilities(names.iter().copied());
         let workers = names

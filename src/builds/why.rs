@@ -5,6 +5,9 @@ use serde_json::{Value as Json, json};
 use crate::base::Timestamp;
 use crate::workers::registry::Availability;
 
+/// Requests that go first are counted up to that, so that a long queue can be listed.
+pub const COUNTED: usize = 1000;
+
 /// What is known of a request that waits.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Waits<'a> {
@@ -37,6 +40,7 @@ pub fn why(waits: &Waits, now: Timestamp) -> Json {
     if waits.ahead > 0 {
         let text = match waits.ahead {
             1 => format!("one request of {builder} goes first"),
+            COUNTED => format!("{COUNTED} or more requests of {builder} go first"),
             n => format!("{n} requests of {builder} go first"),
         };
         return json!({ "code": "behind_others", "builder": builder, "ahead": waits.ahead, "text": text, "workers": reasons });
