@@ -1,1 +1,24 @@
+//! The host of `master.lua`: evaluation, `require`, errors, limits, callbacks. No type of mlua leaves this room.
+//!
+//! [`load`] evaluates a file on a thread of its own, a *generation*; its functions are called through [`Generation`] by number, with
+//! plain data in and out. An abandoned call is cancelled, a loop is pre-empted, and the thread ends with the last `Arc<Generation>`.
 
+mod api;
+pub mod callbacks;
+mod convert;
+mod failure;
+mod generation;
+mod host;
+mod load;
+mod modules;
+mod vm;
+mod watch;
+
+pub use callbacks::{BuildInput, BuilderInput, CanStart, RenderInput, RequestInput, StepInput, WorkerInput};
+pub use failure::LuaFailure;
+pub use generation::Generation;
+pub use host::ReadFile;
+pub use load::{LoadOptions, Loaded, load};
+
+#[cfg(test)]
+mod tests;

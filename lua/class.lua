@@ -1,0 +1,476 @@
+-- Classes and instances: how a class is called, extended, and what its instances remember.
+-- Arguments are not checked here: the record of an instance is read by the host when the file has ended.
+local P = ...
+local host, lib = P.host, P.lib
+local getmetatable, setmetatable, rawget, rawset, rawequal = lib.getmetatable, lib.setmetatable, lib.rawget, rawset, rawequal
+local type, pairs, ipairs, next, select, error, tostring = lib.type, lib.pairs, ipairs, next, lib.select, lib.error, lib.tostring
+local NULL = P.null
+
+local records = setmetatable({}, { __mode = "k" }) -- instance -> its record
+local infos = setmetatable({}, { __mode = "k" })   -- class -> what is known of it
+local normal = setmetatable({}, { __mode = "k" })  -- a normalised argument table -> its positional items as they came
+local objects = {}                                 -- every instance made while the file is read
+P.records, P.objects = records, objects
+
+-- What stands in for an unknown name, so that one reading finds more than the first such mistake.
+local uses = 0
+local poison
+local function absorb()
+  uses = uses + 1
+  if uses > 1000 then error("too much depends on a name that is not defined", 0) end
+  return poison
+end
+poison = setmetatable({}, {
+  __index = function(_, key) if type(key) == "string" then return absorb() end end,
+  __newindex = function() end, __call = absorb, __concat = absorb, __len = function() return 0 end,
+  __pairs = function() return function() end end, __tostring = function() return "an undefined name" end, __metatable = "undefined",
+})
+P.poison = poison
+
+local function is_plain(v) return type(v) == "table" and getmetatable(v) == nil end
+local function is_object(v) return records[v] ~= nil or rawequal(v, poison) end
+
+local function sorted_names(t)
+  local names = {}
+  for name in pairs(t) do names[#names + 1] = name end
+  lib.sort(names, function(a, b) return tostring(a) < tostring(b) end)
+  return names
+end
+
+local function all_objects(t)
+  local n = #t
+  if n == 0 then return false end
+  local count = 0
+  for key, value in next, t do
+    count = count + 1
+    if not is_object(value) then return false end
+  end
+  return count == n
+end
+
+local function is_dictionary(t, decl)
+  if next(t) == nil then return false end
+  for key in next, t do
+    if type(key) ~= "string" or decl.by_name[key] then return false end
+  end
+  return true
+end
+
+local function only_names(t)
+  if next(t) == nil then return false end
+  for key in next, t do
+    if type(key) ~= "string" then return false end
+  end
+  return true
+end
+
+local function split(t)
+  local items, named = {}, {}
+  local n = #t
+  for key, value in next, t do
+    if lib.math_type(key) == "integer" and key >= 1 and key <= n then items[key] = value else named[key] = value end
+  end
+  return items, named
+end
+
+-- Undo what `normalise` added, so that a table that is handed on to the parent gives nothing twice.
+local function denormalise(decl, before, items, named)
+  for position, name in pairs(decl and decl.positions or {}) do
+    local came = before[position]
+    if came ~= nil then
+      if not rawequal(named[name], came) and named[name] ~= nil then items[position] = named[name] end
+      named[name] = nil
+    end
+  end
+end
+
+-- The positional items and the named arguments of a call. The tables are new, the caller's own stay as they are.
+local function arguments(info, ...)
+  local n, first = select("#", ...), ...
+  local decl = info.decl
+  if n == 1 and is_plain(first) then
+    if decl and decl.holds and (all_objects(first) or (decl.holds == "dict" and is_dictionary(first, decl))) then return { first }, {} end
+    local items, named = split(first)
+    if normal[first] then denormalise(decl, normal[first], items, named) end
+    return items, named
+  end
+  local items = { ... }
+  local last = items[n]
+  if n > 1 and is_plain(last) and only_names(last) then
+    items[n] = nil
+    local _, named = split(last)
+    return items, named
+  end
+  return items, {}
+end
+
+local function normalise(info, items, named)
+  local args, before = {}, {}
+  for key, value in pairs(named) do args[key] = value end
+  for i, value in pairs(items) do args[i], before[i] = value, value end
+  for position, name in pairs(info.decl and info.decl.positions or {}) do
+    if args[name] == nil then args[name] = items[position] else before[position] = nil end
+  end
+  normal[args] = before
+  return args
+end
+
+local function subject(info) return info.name end
+
+-- Arguments that classes of a file declare (`args = { … }`).
+local function fits(value, kind)
+  if kind:sub(-1) == "?" then
+    if value == nil or value == NULL then return true end
+    kind = kind:sub(1, -2)
+  end
+  if rawequal(value, poison) then return true end
+  if kind == "any" then return value ~= nil end
+  if kind == "integer" then return lib.math_type(value) == "integer" end
+  if kind == "list" then return is_plain(value) and (next(value) == nil or #value > 0) end
+  local inner = kind:match("^list<(.*)>$")
+  if inner then
+    if not is_plain(value) then return false end
+    local items, named = split(value)
+    if next(named) ~= nil then return false end
+    for _, item in ipairs(items) do
+      if not fits(item, inner) then return false end
+    end
+    return true
+  end
+  return type(value) == kind
+end
+
+local kinds = { string = true, integer = true, number = true, boolean = true, ["function"] = true, table = true, list = true, any = true }
+local function known_kind(kind)
+  if type(kind) ~= "string" then return false end
+  kind = kind:gsub("%?$", "")
+  local inner = kind:match("^list<(.*)>$")
+  if inner then return known_kind(inner) end
+  return kinds[kind] == true
+end
+
+local function declare_args(info, args)
+  if not is_plain(args) then error("args of " .. info.name .. " must be a table of names and types", 0) end
+  for _, name in ipairs(sorted_names(args)) do
+    local kind, default = args[name], nil
+    if is_plain(kind) then kind, default = kind[1], kind.default end
+    if type(name) ~= "string" or not known_kind(kind) then
+      error(("args of %s: '%s' has no known type (string, integer, number, boolean, function, table, list, list<…>, any, with ? for optional)")
+        :format(info.name, tostring(name)), 0)
+    end
+    info.declared[name] = { kind = kind, default = default }
+  end
+end
+
+local function take_declared(info, self, record, named)
+  local at = info
+  local seen = {}
+  while at and at.custom do
+    for _, name in ipairs(sorted_names(at.declared)) do
+      if not seen[name] then
+        seen[name] = true
+        local arg, value = at.declared[name], named[name]
+        if value == nil then
+          value = arg.default
+          if is_plain(value) then
+            local copy = {}
+            for k, v in pairs(value) do copy[k] = v end
+            value = copy
+          end
+        end
+        if value == nil and arg.kind:sub(-1) ~= "?" then
+          host.mistake(("missing argument '%s'"):format(name), subject(info), record.place)
+        elseif value ~= nil and not fits(value, arg.kind) then
+          host.mistake(("'%s' must be %s, got %s"):format(name, arg.kind, P.describe(value)), subject(info), record.place)
+        end
+        rawset(self, name, value)
+        named[name] = value
+      end
+    end
+    at = at.parent
+  end
+  record.declared = seen
+end
+
+function P.describe(value)
+  if value == NULL then return "None" end
+  local record = records[value]
+  if record then return "a " .. record.info.name end
+  if type(value) == "string" then return ("%q"):format(#value > 40 and value:sub(1, 40) .. "…" or value) end
+  if type(value) == "number" or type(value) == "boolean" or value == nil then return tostring(value) end
+  return "a " .. type(value)
+end
+
+-- Where a chain of classes reaches the class of the host.
+local function builtin_init(self, record, items, named)
+  local info, decl = record.info, record.info.decl
+  if record.ready then error(("init of %s called its parent's init twice"):format(info.name), 0) end
+  for name in pairs(record.declared or {}) do
+    if not (decl and decl.by_name[name]) then named[name] = nil end
+  end
+  if decl and decl.attributes then
+    for name, arg in pairs(decl.by_name) do
+      if named[name] == nil and not (arg.position and items[arg.position] ~= nil) then
+        local at = info
+        while at.custom do
+          local value = rawget(at.members, name)
+          if value ~= nil then
+            if type(value) ~= "function" then named[name] = value end
+            break
+          end
+          at = at.parent
+        end
+      end
+    end
+  end
+  record.items, record.named, record.ready = items, named, true
+end
+
+local function init_owner(info)
+  while info do
+    if info.members.init then return info end
+    info = info.parent
+  end
+end
+
+local function run_init(info, self, ...)
+  local record = records[self]
+  if not record then error(("init needs the instance first: %s.super.init(self, …)"):format(info.name), 0) end
+  local items, named = arguments(info, ...)
+  local owner = init_owner(info)
+  if owner then
+    owner.members.init(self, normalise(info, items, named))
+  elseif info.decl then
+    builtin_init(self, record, items, named)
+  end
+end
+
+local leave = setmetatable({}, { __close = function() P.initialising = P.initialising - 1 end })
+P.initialising = 0
+local function guarded_init(owner, self, args)
+  P.initialising = P.initialising + 1
+  local _ <close> = leave
+  owner.members.init(self, args)
+end
+
+local function construct(info, ...)
+  local decl = info.decl
+  if decl and decl.closed and not P.loading then
+    error(("%s may only be used while the configuration is loaded"):format(info.name), 0)
+  end
+  local items, named = arguments(info, ...)
+  local self = setmetatable({}, info.instances)
+  local record = { id = host.new_id(), info = info, class = decl and decl.name, custom = info.custom and info.name or nil, place = host.place() }
+  records[self] = record
+  if P.loading and decl then objects[#objects + 1] = self end
+  if info.custom then take_declared(info, self, record, named) end
+  local owner = init_owner(info)
+  if owner then
+    guarded_init(owner, self, normalise(info, items, named))
+    if decl and not record.ready then
+      host.mistake(("init must call %s.super.init(self, …)"):format(owner.name), subject(info), record.place)
+    end
+  else
+    builtin_init(self, record, items, named)
+  end
+  return self
+end
+
+local function lookup(info, key)
+  while info do
+    local value = info.members[key]
+    if value ~= nil then return value end
+    info = info.parent
+  end
+end
+
+local function given(record, arg)
+  if not record.ready then return nil end
+  local value = record.named[arg.name]
+  if value == nil and arg.position then value = record.items[arg.position] end
+  return value
+end
+
+local function argument(info, key)
+  local decl = info.decl
+  return decl and (decl.by_name[key] or (key == "workername" and decl.is_worker and decl.by_name.name)) or nil
+end
+
+local function instance_index(info)
+  return function(self, key)
+    local record = records[self]
+    local arg = argument(info, key)
+    local value
+    if arg then value = given(record, arg) end
+    if value == nil then value = lookup(info, key) end
+    if value == nil and arg then value = arg.default end
+    if arg and arg.secret and type(value) == "string" then return "***" end
+    if value == nil and key == "super" then
+      error("self.super would loop in a third generation: write the class's name, as in " .. info.name .. ".super", 0)
+    end
+    return value
+  end
+end
+
+local function instance_newindex(info)
+  return function(self, key, value)
+    local record, decl = records[self], info.decl
+    local arg = argument(info, key)
+    if arg then
+      if not P.loading then error(("%s: '%s' can't be changed any more: the configuration is loaded"):format(info.name, key), 0) end
+      if decl.is_step and record.ready then
+        error(("a step is made anew for every build: give '%s' to the constructor of %s"):format(key, info.name), 0)
+      end
+      if not record.ready then
+        rawset(self, key, value)
+      elseif arg.position and record.items[arg.position] ~= nil then
+        record.items[arg.position] = value
+      else
+        record.named[arg.name] = value
+      end
+    elseif info.custom or not decl or decl.open then
+      rawset(self, key, value)
+    elseif P.loading then
+      local near = host.nearest(tostring(key), decl.names)
+      host.mistake(("unknown argument '%s'%s"):format(tostring(key), near and (" (did you mean '" .. near .. "'?)") or ""), subject(info))
+    else
+      error(("%s has no '%s'"):format(info.name, tostring(key)), 0)
+    end
+  end
+end
+
+local function isinstance(value, class)
+  local info = infos[class]
+  if not info then error("isinstance(value, Class): the second must be a class", 0) end
+  local record = type(value) == "table" and records[value]
+  local at = record and record.info
+  while at do
+    if at == info then return true end
+    at = at.parent
+  end
+  return false
+end
+
+local new_class
+
+local function extend(class, name, body)
+  local info = infos[class]
+  if not info then error("write Class:extend(\"Name\", { … }), with a colon", 0) end
+  if type(name) ~= "string" or name == "" then error(info.name .. ":extend needs the name of the new class first", 0) end
+  if info.decl and not info.decl.extensible then error(info.name .. " can't be extended", 0) end
+  if body ~= nil and not is_plain(body) then error(info.name .. ":extend: the body must be a table", 0) end
+  local made = new_class{ name = name, parent = info, decl = info.decl, custom = true }
+  for _, key in ipairs(sorted_names(body or {})) do made[key] = body[key] end
+  return made
+end
+
+local function mixin(class, from)
+  local info = infos[class]
+  if not info or not info.custom then error("mixin works on classes of your own: write Class:mixin(table)", 0) end
+  if type(from) ~= "table" then error(info.name .. ":mixin needs a table", 0) end
+  for key, value in pairs(from) do
+    if lookup(info, key) == nil then info.members[key] = value end
+  end
+  return class
+end
+
+function new_class(info)
+  info.members = info.members or {}
+  info.declared = {}
+  local class = {}
+  info.class = class
+  infos[class] = info
+  local function init(self, ...) return run_init(info, self, ...) end
+  setmetatable(class, {
+    __call = function(_, ...) return construct(info, ...) end,
+    __index = function(_, key)
+      if key == "super" then return info.parent and info.parent.class end
+      if key == "classname" then return info.name end
+      if key == "extend" then return extend end
+      if key == "mixin" then return mixin end
+      if key == "init" then return init end
+      local value = lookup(info, key)
+      if value == nil then
+        local arg = info.decl and info.decl.attributes and info.decl.by_name[key]
+        value = arg and arg.default
+      end
+      return value
+    end,
+    __newindex = function(_, key, value)
+      if not info.custom then error(("%s belongs to the host: extend it"):format(info.name), 0) end
+      if not P.loading then error("classes can't be changed any more: the configuration is loaded", 0) end
+      if key == "super" or key == "classname" or key == "extend" then error(("'%s' of a class can't be set"):format(key), 0) end
+      if key == "args" then return declare_args(info, value) end
+      if key == "init" and type(value) ~= "function" then error("init must be a function", 0) end
+      info.members[key] = value
+    end,
+    __tostring = function() return "class " .. info.name end,
+    __name = "class", __metatable = "class",
+  })
+  info.instances = {
+    __index = instance_index(info), __newindex = instance_newindex(info), __name = info.name, __metatable = "object",
+    __tostring = function(self) return info.name .. " (" .. host.place_text(records[self].place) .. ")" end,
+  }
+  return class
+end
+
+function P.builtin_class(decl)
+  return new_class{ name = decl.name, decl = decl, custom = false, members = { isinstance = isinstance } }
+end
+
+function P.add_members(class, members)
+  for name, value in pairs(members) do infos[class].members[name] = value end
+end
+
+P.globals.isinstance = isinstance
+
+-- A plain class of the file's own.
+function P.globals.class(name, parent)
+  if type(name) ~= "string" or name == "" then error('class needs a name: class("Name")', 0) end
+  if parent ~= nil then return extend(parent, name) end
+  return new_class{ name = name, custom = true, members = { isinstance = isinstance } }
+end
+
+-- Methods of the host's classes.
+P.methods = { BuildFactory = {} }
+local Factory = P.methods.BuildFactory
+
+local function add(self, step)
+  local record = records[self]
+  if not record then error("write factory:addStep(step), with a colon", 0) end
+  if not P.loading then error("no step can be added any more: the configuration is loaded", 0) end
+  if not is_object(step) then
+    host.mistake(("addStep needs a step, got %s"):format(infos[step] and "the class itself: call it" or P.describe(step)), subject(record.info))
+    return
+  end
+  record.added = record.added or {}
+  record.added[#record.added + 1] = step
+end
+
+function Factory:addStep(step) add(self, step) end
+
+function Factory:addSteps(...)
+  local n, first = select("#", ...), ...
+  local list = (n == 1 and is_plain(first)) and first or { ... }
+  for _, step in ipairs(list) do self:addStep(step) end
+end
+
+-- The end of the file: what methods added joins the arguments, in tables of the host's own.
+function P.finish()
+  for _, self in ipairs(objects) do
+    local record = records[self]
+    if record.ready and record.added then
+      local where, key = record.items, 1
+      if record.named.steps ~= nil then where, key = record.named, "steps" end
+      local before = where[key]
+      if before == nil or before == NULL then before = {} end
+      if is_plain(before) then
+        local all = {}
+        for i, step in ipairs(before) do all[i] = step end
+        for _, step in ipairs(record.added) do all[#all + 1] = step end
+        where[key] = all
+      end
+    end
+  end
+  P.loading = false
+end

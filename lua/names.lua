@@ -1,0 +1,112 @@
+-- Where names live: the namespaces, the top level, older spellings, and what a name that is not there is told.
+local P = ...
+local G, host, lib = P.globals, P.host, P.lib
+local setmetatable, type, pairs, ipairs, error, tostring, rawset = lib.setmetatable, lib.type, lib.pairs, ipairs, lib.error, lib.tostring, rawset
+
+local function names_of(t)
+  local names = {}
+  for name in next, t do
+    if type(name) == "string" then names[#names + 1] = name end
+  end
+  return names
+end
+
+local function undefined(shown, name, table_of_names)
+  local hint = P.absent[shown] or host.known(name)
+  local text
+  if hint then
+    text = ("'%s' is not there: %s"):format(shown, hint)
+  else
+    local near = host.nearest(name, names_of(table_of_names))
+    text = ("'%s' is not defined%s"):format(shown, near and (" (did you mean '" .. near .. "'?)") or "")
+  end
+  if not P.loading then error(text, 0) end
+  host.mistake(text)
+  return P.poison
+end
+
+local warned = {}
+local function old_spelling(old, today, value)
+  if not warned[old] then
+    warned[old] = true
+    host.warn(("'%s' is now '%s'"):format(old, today))
+  end
+  return value
+end
+
+local old = { [""] = {} }
+local spaces = {}
+local function space(name)
+  if spaces[name] then return spaces[name] end
+  local t = setmetatable({}, {
+    __index = function(t, key)
+      if type(key) ~= "string" then return nil end
+      local known = old[name] and old[name][key]
+      if known then return old_spelling(name .. "." .. key, known.today, known.class) end
+      return undefined(name .. "." .. key, key, t)
+    end,
+    __newindex = function(_, key) error(("'%s.%s' can't be set: %s belongs to the host"):format(name, tostring(key), name), 0) end,
+    __metatable = "host",
+  })
+  spaces[name] = t
+  return t
+end
+
+for _, name in ipairs{ "worker", "steps", "util", "schedulers", "changes", "reporters", "secrets" } do G[name] = space(name) end
+
+for _, decl in ipairs(P.decls) do
+  local class = P.builtin_class(decl)
+  local methods = P.methods[decl.name]
+  if methods then P.add_members(class, methods) end
+  local today = decl.top_level and decl.name
+  for _, name in ipairs(decl.namespaces) do
+    rawset(space(name), decl.name, class)
+    today = today or (name .. "." .. decl.name)
+  end
+  for _, name in ipairs(decl.namespaces) do
+    if not G[name] then G[name] = space(name) end
+  end
+  if decl.top_level then G[decl.name] = class end
+  for _, spelling in ipairs(decl.old_names) do
+    local prefix, name = spelling:match("^(.*)%.([^.]*)$")
+    if not prefix then prefix, name = "", spelling end
+    old[prefix] = old[prefix] or {}
+    old[prefix][name] = { today = today, class = class }
+    if prefix ~= "" and not G[prefix] then G[prefix] = space(prefix) end
+    if prefix == "" then
+      for _, within in ipairs(decl.namespaces) do
+        old[within] = old[within] or {}
+        old[within][name] = { today = today, class = class }
+      end
+    end
+  end
+end
+
+for name, number in pairs{ SUCCESS = 0, WARNINGS = 1, FAILURE = 2, SKIPPED = 3, EXCEPTION = 4, RETRY = 5, CANCELLED = 6 } do
+  G[name] = number
+  rawset(G.util, name, number)
+end
+for name, value in pairs(P.util) do rawset(G.util, name, value) end
+
+G.None = P.null
+G.BuildmasterConfig = {}
+G.buildmoon = setmetatable({ checking = P.checking }, { __newindex = function() error("buildmoon belongs to the host", 0) end, __metatable = "host" })
+
+-- From here on the globals are sealed.
+function P.seal()
+  setmetatable(G, {
+    __index = function(_, key)
+      if type(key) ~= "string" then return nil end
+      local known = old[""][key]
+      if known then return old_spelling(key, known.today, known.class) end
+      return undefined(key, key, G)
+    end,
+    __newindex = function(t, key, value)
+      local text = ("'%s' would be a new global: write 'local %s'"):format(tostring(key), tostring(key))
+      if not P.loading then error(text, 0) end
+      host.mistake(text)
+      rawset(t, key, value)
+    end,
+    __metatable = "host",
+  })
+end

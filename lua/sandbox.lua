@@ -1,0 +1,61 @@
+-- What of Lua's own library a configuration sees, and what it is told about the rest.
+local P = ...
+local G, host = P.globals, P.host
+
+local getmetatable, rawget, type, pairs, setmetatable = getmetatable, rawget, type, pairs, setmetatable
+local raw_pcall, raw_xpcall, error, select, tostring, pack, unpack = pcall, xpcall, error, select, tostring, table.pack, table.unpack
+
+-- Private copies: a file may assign to the globals of the same names.
+P.lib = {
+  getmetatable = getmetatable, setmetatable = setmetatable, rawget = rawget, type = type, pairs = pairs, error = error,
+  xpcall = raw_xpcall, rawset = rawset, select = select, tostring = tostring, sort = table.sort, concat = table.concat,
+  math_type = math.type,
+}
+
+P.absent = {
+  io = "use fs.read, fs.exists and fs.list",
+  load = "put the code into a file and require it", loadstring = "put the code into a file and require it",
+  loadfile = "use require", dofile = "use require", debug = "it is not needed here: errors carry their traceback",
+  coroutine = "host calls wait by themselves", collectgarbage = "the host takes care of memory", package = "use require",
+  warn = "use log.warn", True = "Lua writes true", False = "Lua writes false", null = "write None", len = "Lua writes #list",
+}
+
+local keep = { "string", "table", "math", "utf8", "assert", "error", "pcall", "xpcall", "select", "type", "tostring", "tonumber",
+  "ipairs", "pairs", "next", "setmetatable", "getmetatable", "rawget", "rawset", "rawequal", "rawlen", "_G", "_VERSION" }
+local kept = {}
+for _, name in ipairs(keep) do kept[name] = G[name] end
+local os = os
+for name in next, G do G[name] = nil end
+for name, value in pairs(kept) do G[name] = value end
+G.string.dump = nil
+
+local os_hints = {
+  execute = "use process.run", exit = "use error", remove = "use fs.remove", rename = "use fs", tmpname = "use fs",
+  setlocale = "the locale is the host's",
+}
+G.os = setmetatable({ time = os.time, date = os.date, clock = os.clock, getenv = os.getenv }, {
+  __index = function(_, name)
+    error("there is no os." .. tostring(name) .. (os_hints[name] and ": " .. os_hints[name] or ""), 0)
+  end,
+  __metatable = "host",
+})
+
+-- The end of a slice that could not be pre-empted passes through every protected call.
+local function pass(ok, ...)
+  if not ok and host.overrun() then error((...), 0) end
+  return ok, ...
+end
+function G.pcall(...) return pass(raw_pcall(...)) end
+function G.xpcall(...) return pass(raw_xpcall(...)) end
+
+-- The count hook does not run inside finalizers, so a loop there could never be stopped.
+function G.setmetatable(t, mt)
+  if type(mt) == "table" and rawget(mt, "__gc") ~= nil then error("finalizers (__gc) are not available", 0) end
+  return setmetatable(t, mt)
+end
+
+function G.print(...)
+  local parts = pack(...)
+  for i = 1, parts.n do parts[i] = tostring(parts[i]) end
+  host.log("info", P.lib.concat(parts, "\t", 1, parts.n))
+end

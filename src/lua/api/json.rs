@@ -1,0 +1,87 @@
+//! `json`: decode, encode, load_file. JSON's null is nil, or `None` where that is asked for.
+
+use std::rc::Rc;
+
+use mlua::{Lua, Table, Value};
+use serde_json::Value as Json;
+
+use super::super::convert::to_lua;
+use super::super::host::Host;
+use super::fs;
+
+const DEEPEST: usize = 100;
+
+pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
+    let json = lua.create_table()?;
+    json.raw_set(
+        "decode",
+        lua.create_function(|lua, (text, options): (mlua::LuaString, Option<Table>)| {
+            decode(lua, "json.decode", &text.as_bytes(), options.as_ref())
+        })?,
+    )?;
+    let h = host.clone();
+    json.raw_set(
+        "load_file",
+        lua.create_function(move |lua, (name, options): (String, Option<Table>)| {
+            let (path, content) = fs::load(&h, "json.load_file", &name)?;
+            h.file_read(&path, &content);
+            decode(lua, &format!("json.load_file({name:?})"), &content, options.as_ref())
+        })?,
+    )?;
+    json.raw_set(
+        "encode",
+        lua.create_function(|_, (value, options): (Value, Option<Table>)| {
+            let json = encode(&value, 0).map_err(|e| mlua::Error::runtime(format!("json.encode: {e}")))?;
+            let indent = options.map(|o| o.raw_get::<bool>("indent")).transpose()?.unwrap_or(false);
+            let text = if indent { serde_json::to_string_pretty(&json) } else { serde_json::to_string(&json) };
+            text.map_err(|e| mlua::Error::runtime(format!("json.encode: {e}")))
+        })?,
+    )?;
+    lua.globals().raw_set("json", json)
+}
+
+fn decode(lua: &Lua, what: &str, text: &[u8], options: Option<&Table>) -> mlua::Result<Value> {
+    let json: Json = serde_json::from_slice(text).map_err(|e| mlua::Error::runtime(format!("{what}: {e}")))?;
+    let null = options.map(|o| o.raw_get("null")).transpose()?.unwrap_or(Value::Nil);
+    to_lua(lua, &json, &null)
+}
+
+/// A table with items is a list, one with names an object, an empty one a list.
+fn encode(value: &Value, depth: usize) -> Result<Json, String> {
+    if depth > DEEPEST {
+        return Err(format!("nested deeper than {DEEPEST}, or a table that holds itself"));
+    }
+    Ok(match value {
+        Value::Nil => Json::Null,
+        v if v.is_null() => Json::Null,
+        Value::Boolean(b) => Json::Bool(*b),
+        Value::Integer(i) => Json::from(*i),
+        Value::Number(x) => serde_json::Number::from_f64(*x).map(Json::Number).ok_or_else(|| format!("{x} is no JSON number"))?,
+        Value::String(text) => Json::String(text.to_str().map_err(|_| "text that is not UTF-8")?.to_string()),
+        Value::Table(table) if table.has_metatable() => return Err("an object is no JSON value".into()),
+        Value::Table(table) => {
+            let items = table.raw_len();
+            let mut list = Vec::with_capacity(items.min(1024));
+            for i in 1..=items {
+                list.push(encode(&table.raw_get::<Value>(i).map_err(|e| e.to_string())?, depth + 1)?);
+            }
+            let mut map = serde_json::Map::new();
+            for pair in table.pairs::<Value, Value>() {
+                let (key, value) = pair.map_err(|e| e.to_string())?;
+                match &key {
+                    Value::Integer(i) if *i >= 1 && *i as usize <= items => {}
+                    Value::String(name) => {
+                        map.insert(name.to_string_lossy(), encode(&value, depth + 1)?);
+                    }
+                    other => return Err(format!("a key that is a {}", other.type_name())),
+                }
+            }
+            match (list.is_empty(), map.is_empty()) {
+                (_, true) => Json::Array(list),
+                (true, false) => Json::Object(map),
+                _ => return Err("a table with both items and names".into()),
+            }
+        }
+        other => return Err(format!("a {} is no JSON value", other.type_name())),
+    })
+}

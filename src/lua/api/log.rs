@@ -1,0 +1,48 @@
+//! `log.info/warn/error/debug`, and where `print` goes: the master's own log, with the line that said it.
+
+use std::rc::Rc;
+
+use mlua::{Lua, LuaString, Variadic};
+
+use super::super::host::Host;
+
+/// A line in a log, not a dump of data.
+const LONGEST: usize = 16 << 10;
+
+pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
+    let log = lua.create_table()?;
+    for level in ["debug", "info", "warn", "error"] {
+        let h = host.clone();
+        let f = lua.create_function(move |lua, parts: Variadic<mlua::Value>| {
+            let mut text = String::new();
+            for (i, part) in parts.iter().enumerate() {
+                if i > 0 {
+                    text.push(' ');
+                }
+                match part {
+                    mlua::Value::String(s) => text.push_str(&LuaString::to_string_lossy(s)),
+                    other => text.push_str(&other.to_string()?),
+                }
+                if text.len() > LONGEST {
+                    break;
+                }
+            }
+            write(&h, lua, level, &text);
+            Ok(())
+        })?;
+        log.raw_set(level, f)?;
+    }
+    lua.globals().raw_set("log", log)
+}
+
+pub(in super::super) fn write(host: &Host, lua: &Lua, level: &str, text: &str) {
+    let end = (0..=LONGEST.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+    let text = &text[..end];
+    let place = host.place(lua);
+    match level {
+        "debug" => tracing::debug!(target: "lua", %place, "{text}"),
+        "warn" => tracing::warn!(target: "lua", %place, "{text}"),
+        "error" => tracing::error!(target: "lua", %place, "{text}"),
+        _ => tracing::info!(target: "lua", %place, "{text}"),
+    }
+}

@@ -1,0 +1,48 @@
+//! What the host offers to a file: one module per table of Lua, each with a `register`.
+
+mod fs;
+mod json;
+pub mod log;
+mod os;
+mod time;
+
+use std::rc::Rc;
+
+use mlua::{Lua, Table, Value};
+
+use super::host::Host;
+
+/// The registry's name of the table that the parts of the prelude share.
+pub(super) const PRELUDE: &str = "buildmoon prelude";
+
+pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
+    fs::register(lua, host)?;
+    json::register(lua, host)?;
+    log::register(lua, host)?;
+    time::register(lua, host)?;
+    library(lua)
+}
+
+/// What of `util` needs the machine.
+pub(super) fn util(lua: &Lua) -> mlua::Result<Table> {
+    os::util(lua)
+}
+
+/// The shipped helpers that are global, too.
+fn library(lua: &Lua) -> mlua::Result<()> {
+    for (name, source) in super::modules::BUNDLED {
+        let short = name.strip_prefix("buildmoon.").unwrap_or(name);
+        let module: Value = lua.load(source).set_name(format!("=[builtin {name}]")).call(())?;
+        lua.globals().raw_set(short, module)?;
+    }
+    Ok(())
+}
+
+/// Refuse to wait where the instance under construction would be seen half made.
+fn may_wait(lua: &Lua, host: &Host) -> mlua::Result<()> {
+    let prelude: Table = lua.named_registry_value(PRELUDE)?;
+    if host.loading() && prelude.raw_get::<i64>("initialising")? > 0 {
+        return Err(mlua::Error::runtime("init may not wait: make what it needs before the instance"));
+    }
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! The thread of one loaded configuration, and the calls it serves: each is a task of its own, with a budget, so that none stops
+//! the others. It decides nothing; what a callback means is in `callbacks`.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mlua::{Function, MultiValue, Table, Value as LuaValue};
+use serde_json::Value as Json;
+use tokio::sync::{mpsc, oneshot};
+
+use super::convert::{Reader, to_lua};
+use super::failure::{Caught, LuaFailure};
+use super::vm::Vm;
+use super::watch::{STUCK_AFTER, Watch};
+use crate::base::duration::human;
+use crate::config::{FnRef, Value};
+
+/// Calls that wait for the thread to look at them; more make their callers wait.
+const QUEUE: usize = 256;
+
+/// A call on its way to the thread.
+pub(super) struct Job {
+    /// The entry of the prelude's table of callbacks.
+    pub entry: &'static str,
+    /// The name in messages.
+    pub callback: &'static str,
+    pub function: FnRef,
+    pub args: Vec<Json>,
+    pub budget: Duration,
+    pub reply: oneshot::Sender<Result<Value, LuaFailure>>,
+}
+
+/// A loaded configuration's Lua world. Dropping the last handle ends its thread.
+pub struct Generation {
+    number: u64,
+    jobs: mpsc::Sender<Job>,
+    watch: Arc<Watch>,
+    callback_timeout: Option<Duration>,
+}
+
+impl std::fmt::Debug for Generation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Generation({})", self.number)
+    }
+}
+
+pub(super) fn channel() -> (mpsc::Sender<Job>, mpsc::Receiver<Job>) {
+    mpsc::channel(QUEUE)
+}
+
+impl Generation {
+    pub(super) fn new(number: u64, jobs: mpsc::Sender<Job>, watch: Arc<Watch>, callback_timeout: Option<Duration>) -> Generation {
+        Generation { number, jobs, watch, callback_timeout }
+    }
+
+    /// Counts the configurations that this process has loaded; the thread is called `lua-gen-NUMBER`.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) async fn call(
+        &self,
+        (entry, callback, budget): (&'static str, &'static str, Duration),
+        function: &FnRef,
+        args: Vec<Json>,
+    ) -> Result<Value, LuaFailure> {
+        let failure = |message: String| LuaFailure {
+            message,
+            at: Some(function.place.clone()),
+            callback: callback.to_owned(),
+            traceback: Vec::new(),
+        };
+        let (reply, answer) = oneshot::channel();
+        let budget = self.callback_timeout.unwrap_or(budget);
+        let job = Job { entry, callback, function: function.clone(), args, budget, reply };
+        let answered = async {
+            self.jobs.send(job).await.map_err(|_| failure("the Lua thread of this configuration has ended".into()))?;
+            answer.await.map_err(|_| failure("the Lua thread of this configuration has ended".into()))?
+        };
+        tokio::select! {
+            biased;
+            result = answered => result,
+            () = self.watch.stuck() => Err(failure(format!("the Lua thread has been held by a single library call for {}", human(STUCK_AFTER)))),
+        }
+    }
+}
+
+/// Serve calls until nobody can make any more.
+pub(super) async fn serve(vm: Rc<Vm>, mut jobs: mpsc::Receiver<Job>) {
+    while let Some(job) = jobs.recv().await {
+        let vm = vm.clone();
+        tokio::task::spawn_local(async move {
+            let Job { entry, callback, function, args, budget, mut reply } = job;
+            let answer = tokio::select! {
+                biased;
+                // Whoever asked has gone: dropping the call ends it.
+                () = reply.closed() => return,
+                answer = tokio::time::timeout(budget, run(&vm, entry, &function, &args)) => answer,
+            };
+            let answer = match answer {
+                Ok(Ok(value)) => Ok(value),
+                Ok(Err(caught)) => Err(into_failure(caught, callback, &function)),
+                Err(_) => Err(LuaFailure {
+                    message: format!("did not return within its budget of {}", human(budget)),
+                    at: Some(function.place.clone()),
+                    callback: callback.to_owned(),
+                    traceback: Vec::new(),
+                }),
+            };
+            let _ = reply.send(answer);
+        });
+    }
+}
+
+fn into_failure(caught: Caught, callback: &str, function: &FnRef) -> LuaFailure {
+    let at = if caught.place.file.is_empty() { function.place.clone() } else { caught.place };
+    LuaFailure { message: caught.message, at: Some(at), callback: callback.to_owned(), traceback: caught.traceback }
+}
+
+async fn run(vm: &Vm, entry: &str, function: &FnRef, args: &[Json]) -> Result<Value, Caught> {
+    let fail = |e: mlua::Error| Caught::outside(&vm.host, &e);
+    let Some(f) = vm.functions.get(function.id) else {
+        return Err(fail(mlua::Error::runtime("this function is not kept any more: too many were made since")));
+    };
+    let entry: Function = vm.prelude.raw_get::<Table>("invoke").and_then(|t| t.raw_get(entry)).map_err(fail)?;
+    let mut all = MultiValue::with_capacity(args.len() + 1);
+    all.push_back(LuaValue::Function(f));
+    for arg in args {
+        all.push_back(to_lua(&vm.lua, arg, &LuaValue::Nil).map_err(fail)?);
+    }
+    let answer = vm.call(&entry, all).await?;
+    Reader::new(vm).and_then(|mut reader| reader.value(&answer)).map_err(fail)
+}

@@ -1,0 +1,250 @@
+//! What one Lua state and the host share: places, mistakes, warnings and files met so far, and the watch over how long the
+//! thread is held. Plain data behind an `Rc`; holds no Lua value, so it may be captured by host functions.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use md5::{Digest, Md5};
+use mlua::Lua;
+
+use super::watch::Watch;
+use crate::config::{Mistake, Place};
+
+/// A call that can't be pre-empted (inside `table.sort` or `string.gsub`) is ended after this long; so long may other callbacks wait.
+const SLICE_LIMIT: Duration = Duration::from_millis(500);
+/// A machine under load may hold the thread still; a slice is only too long if Lua has also worked this often to the next hook.
+const SLICE_HOOKS: u32 = 3;
+/// More would fill memory with what nobody reads.
+const MOST_MISTAKES: usize = 1000;
+/// How far up the stack a place is looked for.
+const STACK_DEPTH: usize = 400;
+const MOST_CALLERS: usize = 20;
+
+/// A file that the configuration is made of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReadFile {
+    pub path: PathBuf,
+    pub bytes: u64,
+    digest: [u8; 16],
+}
+
+impl ReadFile {
+    fn new(path: &Path, content: &[u8]) -> ReadFile {
+        ReadFile { path: path.to_owned(), bytes: content.len() as u64, digest: Md5::digest(content).into() }
+    }
+
+    /// Does the file still say what it said when it was read?
+    pub fn is_current(&self) -> bool {
+        std::fs::read(&self.path).is_ok_and(|now| ReadFile::new(&self.path, &now) == *self)
+    }
+}
+
+pub(super) struct Host {
+    /// The configuration's folder.
+    pub folder: PathBuf,
+    pub checking: bool,
+    pub watch: Arc<Watch>,
+    loading: Cell<bool>,
+    places: RefCell<Places>,
+    mistakes: RefCell<Vec<Mistake>>,
+    warnings: RefCell<Vec<Mistake>>,
+    files: RefCell<Vec<ReadFile>>,
+    ids: Cell<u64>,
+    slice: Cell<Instant>,
+    hooks: Cell<u32>,
+    overrun: Cell<bool>,
+}
+
+#[derive(Default)]
+struct Places {
+    list: Vec<Place>,
+    ids: HashMap<Place, usize>,
+    names: HashMap<String, Arc<str>>,
+}
+
+impl Host {
+    pub fn new(folder: PathBuf, checking: bool, watch: Arc<Watch>) -> Rc<Host> {
+        Rc::new(Host {
+            folder,
+            checking,
+            watch,
+            loading: Cell::new(true),
+            places: RefCell::default(),
+            mistakes: RefCell::default(),
+            warnings: RefCell::default(),
+            files: RefCell::default(),
+            ids: Cell::new(0),
+            slice: Cell::new(Instant::now()),
+            hooks: Cell::new(0),
+            overrun: Cell::new(false),
+        })
+    }
+
+    pub fn next_id(&self) -> u64 {
+        self.ids.set(self.ids.get() + 1);
+        self.ids.get()
+    }
+
+    pub fn loading(&self) -> bool {
+        self.loading.get()
+    }
+
+    pub fn loaded(&self) {
+        self.loading.set(false);
+    }
+
+    pub fn mistake(&self, place: Place, subject: &str, text: String) {
+        let mistake = Mistake { place, subject: subject.to_owned(), text };
+        let mut all = self.mistakes.borrow_mut();
+        if all.len() < MOST_MISTAKES && !all.contains(&mistake) {
+            all.push(mistake);
+        }
+    }
+
+    pub fn warn(&self, place: Place, text: String) {
+        let mut all = self.warnings.borrow_mut();
+        if all.len() < MOST_MISTAKES {
+            all.push(Mistake { place, subject: String::new(), text });
+        }
+    }
+
+    pub fn take_mistakes(&self) -> Vec<Mistake> {
+        std::mem::take(&mut *self.mistakes.borrow_mut())
+    }
+
+    pub fn take_warnings(&self) -> Vec<Mistake> {
+        std::mem::take(&mut *self.warnings.borrow_mut())
+    }
+
+    /// A file was read; while the configuration is loaded that makes it a part of it.
+    pub fn file_read(&self, path: &Path, content: &[u8]) {
+        if self.loading() {
+            let file = ReadFile::new(path, content);
+            let mut files = self.files.borrow_mut();
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+    }
+
+    pub fn files(&self) -> Vec<ReadFile> {
+        self.files.borrow().clone()
+    }
+
+    /// The name of a file, shared between all places that are in it.
+    pub fn file_name(&self, name: &str) -> Arc<str> {
+        let names = &mut self.places.borrow_mut().names;
+        if let Some(shared) = names.get(name) {
+            return shared.clone();
+        }
+        let shared: Arc<str> = name.into();
+        names.insert(name.to_owned(), shared.clone());
+        shared
+    }
+
+    /// The shared name of a file that some place is in.
+    pub fn known_file(&self, name: &str) -> Option<Arc<str>> {
+        self.places.borrow().names.get(name).cloned()
+    }
+
+    /// Lua keeps a place as a number.
+    pub fn keep_place(&self, place: Place) -> usize {
+        let places = &mut *self.places.borrow_mut();
+        if let Some(id) = places.ids.get(&place) {
+            return *id;
+        }
+        let id = places.list.len();
+        places.list.push(place.clone());
+        places.ids.insert(place, id);
+        id
+    }
+
+    pub fn kept_place(&self, id: usize) -> Place {
+        self.places.borrow().list.get(id).cloned().unwrap_or_default()
+    }
+
+    /// The line of the configuration that is being carried out, and the lines of other files that led there.
+    pub fn place(&self, lua: &Lua) -> Place {
+        let mut frames = self.frames(lua).into_iter();
+        let Some((file, line)) = frames.next() else { return Place::default() };
+        let mut from: Vec<(Arc<str>, u32)> = Vec::new();
+        for (name, line) in frames {
+            if from.len() < MOST_CALLERS && !from.iter().any(|(known, _)| *known == name) {
+                from.push((name, line));
+            }
+        }
+        // Helpers within one file need no history: the constructor's line and the name tell enough.
+        if from.iter().all(|(name, _)| *name == file) {
+            from.clear();
+        }
+        Place { file, line, from }
+    }
+
+    fn frames(&self, lua: &Lua) -> Vec<(Arc<str>, u32)> {
+        let mut frames = Vec::new();
+        for level in 0..STACK_DEPTH {
+            let Some(frame) = lua.inspect_stack(level, |debug| {
+                let source = debug.source();
+                let file = source.source.as_deref()?.strip_prefix('@')?;
+                Some((self.file_name(file), debug.current_line().unwrap_or(0) as u32))
+            }) else {
+                break;
+            };
+            frames.extend(frame);
+        }
+        frames
+    }
+
+    /// One line per frame of the configuration's own files: `master.lua:12: in 'pick'`.
+    pub fn traceback(&self, lua: &Lua) -> Vec<String> {
+        let mut lines = Vec::new();
+        for level in 0..STACK_DEPTH {
+            let Some(frame) = lua.inspect_stack(level, |debug| {
+                let source = debug.source();
+                let file = source.source.as_deref()?.strip_prefix('@')?;
+                let line = debug.current_line().unwrap_or(0);
+                let within = match (source.what, debug.names().name) {
+                    ("main", _) => "in the file".to_owned(),
+                    (_, Some(name)) => format!("in '{name}'"),
+                    _ => format!("in the function of line {}", source.line_defined.unwrap_or(0)),
+                };
+                Some(format!("{file}:{line}: {within}"))
+            }) else {
+                break;
+            };
+            lines.extend(frame);
+            if lines.len() >= MOST_CALLERS {
+                break;
+            }
+        }
+        lines
+    }
+
+    pub fn begin_slice(&self) {
+        self.slice.set(Instant::now());
+        self.hooks.set(0);
+        self.overrun.set(false);
+        self.watch.busy();
+    }
+
+    pub fn end_slice(&self) {
+        self.watch.idle();
+    }
+
+    /// Called every so many instructions: has this slice held the thread for too long?
+    pub fn hook(&self) -> bool {
+        self.hooks.set(self.hooks.get().saturating_add(1));
+        if self.hooks.get() > SLICE_HOOKS && self.slice.get().elapsed() > SLICE_LIMIT {
+            self.overrun.set(true);
+        }
+        self.overrun.get()
+    }
+
+    pub fn overrun(&self) -> bool {
+        self.overrun.get()
+    }
+}

@@ -1,0 +1,248 @@
+//! From a file to a configuration: a fresh state on a thread of its own evaluates `master.lua`, its values are read when it has
+//! ended, `config` makes sense of them. All mistakes come together; a failed load leaves nothing behind.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mlua::{Table as LuaTable, Value as LuaValue};
+use tokio::sync::oneshot;
+
+use super::convert::Reader;
+use super::failure::Caught;
+use super::generation::{self, Generation};
+use super::host::{Host, ReadFile};
+use super::modules;
+use super::vm::Vm;
+use super::watch::Watch;
+use crate::base::duration::human;
+use crate::config::assemble::assemble;
+use crate::config::{MasterConfig, Mistake, Object, Place, Table};
+
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// `master.lua`, or the folder it is in.
+    pub path: PathBuf,
+    /// For the evaluation as a whole.
+    pub timeout: Duration,
+    /// `checkconfig`: the file is told, so that it changes nothing.
+    pub checking: bool,
+}
+
+impl LoadOptions {
+    pub fn new(path: impl Into<PathBuf>) -> LoadOptions {
+        LoadOptions { path: path.into(), timeout: Duration::from_secs(600), checking: false }
+    }
+}
+
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Arc<MasterConfig>,
+    pub generation: Arc<Generation>,
+    /// Every file that the configuration was made of.
+    pub files: Vec<ReadFile>,
+}
+
+type Outcome = Result<(MasterConfig, Vec<ReadFile>), Vec<Mistake>>;
+
+/// Evaluate a configuration. Dropping the future ends the evaluation.
+pub async fn load(options: LoadOptions) -> Result<Loaded, Vec<Mistake>> {
+    // Only names threads and generations apart in logs.
+    static NUMBER: AtomicU64 = AtomicU64::new(1);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let shown = options.path.display().to_string();
+    let broken = |text: String| vec![Mistake { place: at_file(&shown), subject: String::new(), text }];
+
+    let watch = Watch::new();
+    Watch::guard(&watch, format!("lua-watch-{number}")).map_err(|e| broken(format!("no thread could be started: {e}")))?;
+    let (jobs, queue) = generation::channel();
+    let (done, outcome) = oneshot::channel::<Outcome>();
+    let thread_watch = watch.clone();
+    std::thread::Builder::new()
+        .name(format!("lua-gen-{number}"))
+        .spawn(move || thread(options, thread_watch, done, queue))
+        .map_err(|e| broken(format!("no thread could be started: {e}")))?;
+    let (config, files) = tokio::select! {
+        biased;
+        outcome = outcome => outcome.unwrap_or_else(|_| Err(broken("the Lua thread ended without an answer".into())))?,
+        () = watch.stuck() => return Err(broken("the evaluation is held by a single library call and can't be stopped".into())),
+    };
+    let generation = Arc::new(Generation::new(number, jobs, watch, config.limits.callback_timeout));
+    Ok(Loaded { config: Arc::new(config), generation, files })
+}
+
+fn at_file(file: &str) -> Place {
+    Place { file: file.into(), line: 0, from: Vec::new() }
+}
+
+/// The whole life of a generation's thread.
+fn thread(
+    options: LoadOptions,
+    watch: Arc<Watch>,
+    mut done: oneshot::Sender<Outcome>,
+    queue: tokio::sync::mpsc::Receiver<generation::Job>,
+) {
+    let shown = options.path.display().to_string();
+    let broken = |text: String| Err(vec![Mistake { place: at_file(&shown), subject: String::new(), text }]);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            let _ = done.send(broken(format!("no Lua thread: {e}")));
+            return;
+        }
+    };
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async move {
+        let evaluated = tokio::select! {
+            biased;
+            () = done.closed() => return,
+            evaluated = evaluate(&options, watch) => evaluated,
+        };
+        let (vm, outcome) = match evaluated {
+            Ok(good) => good,
+            Err(mistakes) => {
+                let _ = done.send(Err(mistakes));
+                return;
+            }
+        };
+        if done.send(Ok(outcome)).is_ok() {
+            generation::serve(vm, queue).await;
+        }
+    });
+}
+
+/// The configuration's file and folder.
+fn locate(path: &Path) -> Result<(PathBuf, PathBuf), String> {
+    let file = if path.is_dir() { path.join("master.lua") } else { path.to_owned() };
+    let file = file.canonicalize().map_err(|e| format!("{}: {e}", file.display()))?;
+    let folder = file.parent().map(Path::to_owned).ok_or("has no folder")?;
+    Ok((file, folder))
+}
+
+async fn evaluate(options: &LoadOptions, watch: Arc<Watch>) -> Result<(Rc<Vm>, (MasterConfig, Vec<ReadFile>)), Vec<Mistake>> {
+    let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let alone = |place: Place, text: String| vec![Mistake { place, subject: String::new(), text }];
+    let (file, folder) = locate(&options.path).map_err(|e| alone(Place::default(), e))?;
+    // A link may lead to a file of another name; its folder is the configuration's, its own name is what a person knows.
+    let name = if options.path.is_dir() { "master.lua".to_owned() } else { name(&options.path) };
+    let source = modules::read(&file).map_err(|e| alone(at_file(&name), e))?;
+
+    let host = Host::new(folder, options.checking, watch);
+    host.file_read(&file, &source);
+    let vm = Vm::new(host.clone()).map_err(|e| alone(at_file(&name), format!("the host's own Lua failed: {e}")))?;
+    let vm = Rc::new(vm);
+
+    let run = async {
+        let chunk = vm.compile(&name, &source)?;
+        vm.call(&chunk, ()).await
+    };
+    let ended = match tokio::time::timeout(options.timeout, run).await {
+        Ok(ended) => ended.map_err(Caught::into_mistake),
+        Err(_) => Err(Mistake {
+            place: at_file(&name),
+            subject: String::new(),
+            text: format!("the evaluation did not end within {}", human(options.timeout)),
+        }),
+    };
+    let root_place = at_file(&name);
+    let mut config = read(&vm, ended, &root_place).await?;
+    config.warnings.splice(0..0, host.take_warnings());
+    check_memory(&vm, &config).map_err(|text| alone(root_place, text))?;
+    tell_master(&vm, &config).map_err(|e| alone(at_file(&name), e.to_string()))?;
+    host.loaded();
+    Ok((vm, (config, host.files())))
+}
+
+/// Read what the file left, and understand it.
+async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place) -> Result<MasterConfig, Vec<Mistake>> {
+    let finished = match vm.internal("finish") {
+        Ok(finish) => vm.call(&finish, ()).await.map(|_| ()),
+        Err(caught) => Err(caught),
+    };
+    let mut broken: Vec<Mistake> = finished.err().map(Caught::into_mistake).into_iter().collect();
+    let mut tainted = Default::default();
+    let mut read_all = || -> mlua::Result<(Table, Vec<Arc<Object>>)> {
+        let mut reader = Reader::new(vm)?;
+        let records: LuaTable = vm.prelude.raw_get("records")?;
+        let mut objects = Vec::new();
+        for instance in vm.prelude.raw_get::<LuaTable>("objects")?.sequence_values::<LuaTable>() {
+            let record: LuaTable = records.raw_get(instance?)?;
+            objects.extend(reader.object(&record)?);
+        }
+        let root = match &ended {
+            Ok(LuaValue::Table(root)) => Some(root.clone()),
+            Ok(_) => vm.lua.globals().raw_get::<Option<LuaTable>>("BuildmasterConfig")?,
+            Err(_) => None,
+        };
+        let root = root.map(|root| reader.table(&root)).transpose()?.map(Arc::unwrap_or_clone).unwrap_or_default();
+        tainted = std::mem::take(&mut reader.tainted);
+        Ok((root, objects))
+    };
+    let (root, objects) = read_all().unwrap_or_else(|e| {
+        broken.push(Caught::outside(&vm.host, &e).into_mistake_at(root_place));
+        Default::default()
+    });
+    // The instances themselves are not needed any more, only what callbacks hold.
+    let cleared = vm.lua.create_table().and_then(|empty| vm.prelude.raw_set("objects", empty));
+    vm.functions.close();
+
+    let mut mistakes = vm.host.take_mistakes();
+    match &ended {
+        Ok(LuaValue::Table(_) | LuaValue::Nil) => {}
+        Ok(other) => mistakes.push(Mistake {
+            place: root_place.clone(),
+            subject: String::new(),
+            text: format!("the file may return a table or nothing, got a {}", other.type_name()),
+        }),
+        Err(mistake) => mistakes.push(mistake.clone()),
+    }
+    mistakes.append(&mut broken);
+    if let Err(e) = cleared {
+        mistakes.push(Caught::outside(&vm.host, &e).into_mistake_at(root_place));
+    }
+    match assemble(&root, root_place, &objects) {
+        Ok(config) if mistakes.is_empty() => Ok(config),
+        Ok(_) => Err(mistakes),
+        Err(found) => {
+            // After an error the rest of the file is missing, so only what was complete by then is judged; and an argument that was
+            // an undefined name has been told already.
+            let partial = ended.is_err();
+            let judged = |m: &Mistake| !tainted.contains(&m.place) && (!partial || objects.iter().any(|o| o.place == m.place));
+            for mistake in found.into_iter().filter(judged) {
+                if !mistakes.contains(&mistake) {
+                    mistakes.push(mistake);
+                }
+            }
+            if mistakes.is_empty() {
+                mistakes.push(Mistake {
+                    place: root_place.clone(),
+                    subject: String::new(),
+                    text: "the configuration is not usable".into(),
+                });
+            }
+            Err(mistakes)
+        }
+    }
+}
+
+fn check_memory(vm: &Vm, config: &MasterConfig) -> Result<(), String> {
+    let limit = config.limits.memory_bytes;
+    vm.lua.gc_collect().map_err(|e| e.to_string())?;
+    let used = vm.lua.used_memory();
+    if used + (1 << 20) > limit {
+        return Err(format!("c.lua: memory_limit is {} KiB, and the configuration alone takes {} KiB", limit >> 10, used >> 10));
+    }
+    vm.lua.set_memory_limit(limit).map_err(|e| e.to_string())?;
+    Ok(())
+}
+
+/// What `master.config` shows to callbacks.
+fn tell_master(vm: &Vm, config: &MasterConfig) -> mlua::Result<()> {
+    let shown = vm.lua.create_table()?;
+    shown.raw_set("title", config.title.as_str())?;
+    shown.raw_set("titleURL", config.title_url.as_str())?;
+    shown.raw_set("buildbotURL", config.buildbot_url.as_str())?;
+    vm.prelude.raw_get::<mlua::Function>("set_master")?.call::<()>(shown)
+}

@@ -1,0 +1,265 @@
+//! One Lua state, ready for a configuration: library cut down, prelude loaded, globals sealed, loops pre-emptible, memory limited.
+//!
+//! It guards against accidents, not against malice: the configuration is its administrator's.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use mlua::chunk::ChunkMode;
+use mlua::debug::HookTriggers;
+use mlua::{Function, IntoLuaMulti, Lua, LuaOptions, StdLib, Table, Value, VmState};
+
+use super::convert::Functions;
+use super::failure::Caught;
+use super::host::Host;
+use super::{api, modules};
+use crate::base::suggest;
+use crate::config::class::{ClassDecl, classes, known_names_hint};
+
+/// While a file is evaluated; afterwards `c.lua` says.
+pub(super) const LOADING_MEMORY: usize = 256 << 20;
+/// How often a running call gives way to others. Rare enough to cost nothing measurable, often enough for a millisecond's delay.
+const HOOK_EVERY: u32 = 100_000;
+
+/// In this order: each part finds what the ones before it left in the table they share.
+const PRELUDE: [(&str, &str); 5] = [
+    ("sandbox", include_str!("../../lua/sandbox.lua")),
+    ("class", include_str!("../../lua/class.lua")),
+    ("names", include_str!("../../lua/names.lua")),
+    ("require", include_str!("../../lua/require.lua")),
+    ("callbacks", include_str!("../../lua/callbacks.lua")),
+];
+
+pub(super) struct Vm {
+    pub lua: Lua,
+    pub host: Rc<Host>,
+    /// What the parts of the prelude share.
+    pub prelude: Table,
+    pub functions: Functions,
+    protected: Function,
+}
+
+impl Vm {
+    pub fn new(host: Rc<Host>) -> mlua::Result<Vm> {
+        let libs = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::UTF8 | StdLib::OS;
+        // The stock `pcall` can be suspended and resumed; the one that mlua would put in its place can't.
+        let lua = Lua::new_with(libs, LuaOptions::new().catch_rust_panics(false))?;
+        lua.set_memory_limit(LOADING_MEMORY)?;
+        let watcher = host.clone();
+        lua.set_global_hook(HookTriggers::new().every_nth_instruction(HOOK_EVERY), move |_, _| {
+            if watcher.hook() {
+                return Err(mlua::Error::runtime("held the Lua thread for too long where it can't be suspended"));
+            }
+            Ok(VmState::Yield)
+        })?;
+        // What mlua needs for functions that wait; the file does not see it.
+        lua.load_std_libs(StdLib::COROUTINE)?;
+
+        let prelude = lua.create_table()?;
+        prelude.raw_set("globals", lua.globals())?;
+        prelude.raw_set("host", host_functions(&lua, &host)?)?;
+        prelude.raw_set("null", Value::NULL)?;
+        prelude.raw_set("loading", true)?;
+        prelude.raw_set("checking", host.checking)?;
+        prelude.raw_set("util", api::util(&lua)?)?;
+        prelude.raw_set("decls", declarations(&lua)?)?;
+        lua.set_named_registry_value(api::PRELUDE, &prelude)?;
+        for (name, source) in PRELUDE {
+            let part = lua.load(source).set_name(format!("=[builtin {name}]")).set_mode(ChunkMode::Text).into_function()?;
+            part.call::<()>(&prelude)?;
+            if name == "sandbox" {
+                api::register(&lua, &host)?;
+            }
+        }
+        prelude.raw_get::<Function>("seal")?.call::<()>(())?;
+
+        let catcher = host.clone();
+        let handler = lua.create_function(move |lua, error: Value| lua.create_userdata(Caught::new(lua, &catcher, &error)))?;
+        let protect: Function = lua
+            .load("local xpcall, handler = ... return function(f, ...) return xpcall(f, handler, ...) end")
+            .set_name("=[builtin call]")
+            .into_function()?;
+        let lib: Table = prelude.raw_get("lib")?;
+        let protected = protect.call((lib.raw_get::<Function>("xpcall")?, handler))?;
+        let functions = Functions::new(&lua)?;
+        Ok(Vm { lua, host, prelude, functions, protected })
+    }
+
+    /// A chunk of the configuration, named as places name it.
+    pub fn compile(&self, name: &str, source: &[u8]) -> Result<Function, Caught> {
+        compile(&self.lua, &self.host, name, source).map_err(|e| Caught::outside(&self.host, &e))
+    }
+
+    /// Call a function so that its error is caught with its stack. Gives way to other calls; dropping the future ends the call.
+    pub async fn call(&self, f: &Function, args: impl IntoLuaMulti) -> Result<Value, Caught> {
+        let fail = |e: mlua::Error| Caught::outside(&self.host, &e);
+        let mut all = args.into_lua_multi(&self.lua).map_err(fail)?;
+        all.push_front(Value::Function(f.clone()));
+        let call = self.protected.call_async::<(bool, Value)>(all);
+        let (ok, value) = Sliced { host: self.host.clone(), inner: Box::pin(call) }.await.map_err(fail)?;
+        if ok {
+            return Ok(value);
+        }
+        if let Value::UserData(data) = &value
+            && let Ok(caught) = data.borrow::<Caught>()
+        {
+            return Err(caught.clone());
+        }
+        // Only an error within the handler itself comes here, such as a stack that is used up.
+        Err(match &value {
+            Value::Error(error) => Caught::outside(&self.host, error),
+            other => Caught::new(&self.lua, &self.host, other),
+        })
+    }
+
+    /// A function of the prelude.
+    pub fn internal(&self, name: &str) -> Result<Function, Caught> {
+        self.prelude.raw_get(name).map_err(|e| Caught::outside(&self.host, &e))
+    }
+}
+
+/// Text only: a compiled chunk could break the state.
+pub(super) fn compile(lua: &Lua, host: &Host, name: &str, source: &[u8]) -> mlua::Result<Function> {
+    host.file_name(name);
+    let source = source.strip_prefix(b"\xef\xbb\xbf").unwrap_or(source);
+    let mut text = Vec::with_capacity(source.len() + 2);
+    if source.starts_with(b"#!") {
+        text.extend_from_slice(b"--");
+    }
+    text.extend_from_slice(source);
+    lua.load(text).set_name(format!("@{name}")).set_mode(ChunkMode::Text).into_function()
+}
+
+/// Stamps each stretch in which a call holds the thread.
+struct Sliced<F> {
+    host: Rc<Host>,
+    inner: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for Sliced<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.host.begin_slice();
+        let poll = self.inner.as_mut().poll(cx);
+        self.host.end_slice();
+        poll
+    }
+}
+
+/// What the prelude asks the host.
+fn host_functions(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    let h = host.clone();
+    table.raw_set("place", lua.create_function(move |lua, ()| Ok(h.keep_place(h.place(lua))))?)?;
+    let h = host.clone();
+    table.raw_set("place_text", lua.create_function(move |_, id: usize| Ok(h.kept_place(id).to_string()))?)?;
+    let h = host.clone();
+    table.raw_set("new_id", lua.create_function(move |_, ()| Ok(h.next_id()))?)?;
+    let h = host.clone();
+    table.raw_set("overrun", lua.create_function(move |_, ()| Ok(h.overrun()))?)?;
+    let h = host.clone();
+    table.raw_set(
+        "mistake",
+        lua.create_function(move |lua, (text, subject, place): (String, Option<String>, Option<usize>)| {
+            let place = place.map_or_else(|| h.place(lua), |id| h.kept_place(id));
+            h.mistake(place, subject.as_deref().unwrap_or_default(), text);
+            Ok(())
+        })?,
+    )?;
+    let h = host.clone();
+    table.raw_set(
+        "warn",
+        lua.create_function(move |lua, text: String| {
+            h.warn(h.place(lua), text);
+            Ok(())
+        })?,
+    )?;
+    let h = host.clone();
+    table.raw_set(
+        "log",
+        lua.create_function(move |lua, (level, text): (String, mlua::LuaString)| {
+            api::log::write(&h, lua, &level, &text.to_string_lossy());
+            Ok(())
+        })?,
+    )?;
+    table.raw_set("known", lua.create_function(|_, name: String| Ok(known_names_hint(&name)))?)?;
+    table.raw_set(
+        "nearest",
+        lua.create_function(|_, (name, known): (String, Vec<String>)| {
+            Ok(suggest::nearest(&name, known.iter().map(String::as_str)).map(str::to_owned))
+        })?,
+    )?;
+    let h = host.clone();
+    table.raw_set("module", lua.create_function(move |lua, name: String| modules::find(lua, &h, &name))?)?;
+    Ok(table)
+}
+
+/// The declared classes as the prelude wants them.
+fn declarations(lua: &Lua) -> mlua::Result<Table> {
+    let list = lua.create_table()?;
+    for class in classes() {
+        list.raw_push(declaration(lua, class)?)?;
+    }
+    Ok(list)
+}
+
+fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
+    let lives_in = |name: &str| class.namespaces.contains(&name);
+    let decl = lua.create_table()?;
+    decl.raw_set("name", class.name)?;
+    decl.raw_set("namespaces", class.namespaces.to_vec())?;
+    decl.raw_set("top_level", class.top_level)?;
+    decl.raw_set("old_names", class.old_names.to_vec())?;
+    decl.raw_set("extensible", class.extensible)?;
+    decl.raw_set("holds", class.holds.is_some())?;
+    decl.raw_set("is_step", lives_in("steps"))?;
+    decl.raw_set("is_worker", lives_in("worker"))?;
+    // Class attributes are defaults of arguments.
+    decl.raw_set("attributes", lives_in("steps") || lives_in("schedulers") || lives_in("reporters"))?;
+    // What declares something is for the file; plain values (`Interpolate`, `ShellArg`) may be made by callbacks, too.
+    decl.raw_set("closed", class.extensible)?;
+    // Factories carry whatever fields their users give them.
+    decl.raw_set("open", class.name == "BuildFactory")?;
+    let by_name = lua.create_table()?;
+    let positions = lua.create_table()?;
+    let names = lua.create_table()?;
+    for arg in class.args.iter() {
+        let entry = lua.create_table()?;
+        entry.raw_set("name", arg.name)?;
+        entry.raw_set("position", arg.position)?;
+        entry.raw_set("secret", arg.name == "password")?;
+        entry.raw_set("default", default_value(lua, arg.default.as_ref())?)?;
+        for alias in arg.aliases.iter() {
+            by_name.raw_set(*alias, &entry)?;
+        }
+        by_name.raw_set(arg.name, entry)?;
+        names.raw_push(arg.name)?;
+        if let Some(position) = arg.position {
+            positions.raw_set(position, arg.name)?;
+        }
+    }
+    decl.raw_set("by_name", by_name)?;
+    decl.raw_set("positions", positions)?;
+    decl.raw_set("names", names)?;
+    Ok(decl)
+}
+
+/// A default as the declaration shows it; what is no plain value (a list, a sentence) is nil.
+fn default_value(lua: &Lua, shown: &str) -> mlua::Result<Value> {
+    Ok(match shown {
+        "None" => Value::NULL,
+        "true" => Value::Boolean(true),
+        "false" => Value::Boolean(false),
+        _ => match serde_json::from_str::<serde_json::Value>(shown) {
+            Ok(serde_json::Value::String(text)) => Value::String(lua.create_string(text)?),
+            Ok(serde_json::Value::Number(n)) => match n.as_i64() {
+                Some(i) => Value::Integer(i),
+                None => Value::Number(n.as_f64().unwrap_or_default()),
+            },
+            _ => Value::Nil,
+        },
+    })
+}
