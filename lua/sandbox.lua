@@ -27,6 +27,7 @@ for _, name in ipairs(keep) do kept[name] = G[name] end
 local os = os
 for name in next, G do G[name] = nil end
 for name, value in pairs(kept) do G[name] = value end
+for name, value in pairs(P.api) do G[name] = value end
 G.string.dump = nil
 
 local os_hints = {

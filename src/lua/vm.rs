@@ -44,8 +44,8 @@ pub(super) struct Vm {
 impl Vm {
     pub fn new(host: Rc<Host>) -> mlua::Result<Vm> {
         let libs = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::UTF8 | StdLib::OS;
-        // The stock `pcall` can be suspended and resumed; the one that mlua would put in its place can't.
-        let lua = Lua::new_with(libs, LuaOptions::new().catch_rust_panics(false))?;
+        // The stock `pcall` can be suspended and resumed; the one that mlua would put in its place without this option can't.
+        let lua = Lua::new_with(libs, LuaOptions::new().catch_rust_panics(true))?;
         lua.set_memory_limit(LOADING_MEMORY)?;
         let watcher = host.clone();
         lua.set_global_hook(HookTriggers::new().every_nth_instruction(HOOK_EVERY), move |_, _| {
@@ -54,7 +54,7 @@ impl Vm {
             }
             Ok(VmState::Yield)
         })?;
-        // What mlua needs for functions that wait; the file does not see it.
+        // mlua needs it to make functions that wait; the sandbox takes it away again.
         lua.load_std_libs(StdLib::COROUTINE)?;
 
         let prelude = lua.create_table()?;
@@ -64,14 +64,14 @@ impl Vm {
         prelude.raw_set("loading", true)?;
         prelude.raw_set("checking", host.checking)?;
         prelude.raw_set("util", api::util(&lua)?)?;
+        let offered = lua.create_table()?;
+        api::register(&lua, &host, &offered)?;
+        prelude.raw_set("api", offered)?;
         prelude.raw_set("decls", declarations(&lua)?)?;
         lua.set_named_registry_value(api::PRELUDE, &prelude)?;
         for (name, source) in PRELUDE {
             let part = lua.load(source).set_name(format!("=[builtin {name}]")).set_mode(ChunkMode::Text).into_function()?;
             part.call::<()>(&prelude)?;
-            if name == "sandbox" {
-                api::register(&lua, &host)?;
-            }
         }
         prelude.raw_get::<Function>("seal")?.call::<()>(())?;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use mlua::Lua;
+use mlua::{Lua, Table};
 
 use super::super::host::Host;
 use super::super::modules::read;
@@ -11,7 +11,7 @@ use super::super::modules::read;
 /// Names in one folder; more are no configuration's business.
 const MOST_NAMES: usize = 100_000;
 
-pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
+pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result<()> {
     let fs = lua.create_table()?;
     let h = host.clone();
     fs.raw_set(
@@ -38,7 +38,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
             Ok(names)
         })?,
     )?;
-    lua.globals().raw_set("fs", fs)
+    into.raw_set("fs", fs)
 }
 
 /// A file's path and content, or an error that names the function and the file.

@@ -11,7 +11,7 @@ use super::fs;
 
 const DEEPEST: usize = 100;
 
-pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
+pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result<()> {
     let json = lua.create_table()?;
     json.raw_set(
         "decode",
@@ -37,7 +37,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
             text.map_err(|e| mlua::Error::runtime(format!("json.encode: {e}")))
         })?,
     )?;
-    lua.globals().raw_set("json", json)
+    into.raw_set("json", json)
 }
 
 fn decode(lua: &Lua, what: &str, text: &[u8], options: Option<&Table>) -> mlua::Result<Value> {

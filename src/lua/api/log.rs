@@ -2,14 +2,14 @@
 
 use std::rc::Rc;
 
-use mlua::{Lua, LuaString, Variadic};
+use mlua::{Lua, LuaString, Table, Variadic};
 
 use super::super::host::Host;
 
 /// A line in a log, not a dump of data.
 const LONGEST: usize = 16 << 10;
 
-pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
+pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result<()> {
     let log = lua.create_table()?;
     for level in ["debug", "info", "warn", "error"] {
         let h = host.clone();
@@ -32,7 +32,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
         })?;
         log.raw_set(level, f)?;
     }
-    lua.globals().raw_set("log", log)
+    into.raw_set("log", log)
 }
 
 pub(in super::super) fn write(host: &Host, lua: &Lua, level: &str, text: &str) {

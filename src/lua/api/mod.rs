@@ -15,12 +15,12 @@ use super::host::Host;
 /// The registry's name of the table that the parts of the prelude share.
 pub(super) const PRELUDE: &str = "buildmoon prelude";
 
-pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
-    fs::register(lua, host)?;
-    json::register(lua, host)?;
-    log::register(lua, host)?;
-    time::register(lua, host)?;
-    library(lua)
+pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result<()> {
+    fs::register(lua, host, into)?;
+    json::register(lua, host, into)?;
+    log::register(lua, host, into)?;
+    time::register(lua, host, into)?;
+    library(lua, into)
 }
 
 /// What of `util` needs the machine.
@@ -29,11 +29,11 @@ pub(super) fn util(lua: &Lua) -> mlua::Result<Table> {
 }
 
 /// The shipped helpers that are global, too.
-fn library(lua: &Lua) -> mlua::Result<()> {
+fn library(lua: &Lua, into: &Table) -> mlua::Result<()> {
     for (name, source) in super::modules::BUNDLED {
         let short = name.strip_prefix("buildmoon.").unwrap_or(name);
         let module: Value = lua.load(source).set_name(format!("=[builtin {name}]")).call(())?;
-        lua.globals().raw_set(short, module)?;
+        into.raw_set(short, module)?;
     }
     Ok(())
 }

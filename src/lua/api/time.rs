@@ -2,16 +2,16 @@
 
 use std::rc::Rc;
 
-use mlua::Lua;
+use mlua::{Lua, Table};
 
 use super::super::host::Host;
 use crate::base::duration;
 use crate::base::{Clock, SystemClock};
 
-pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
+pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result<()> {
     let time = lua.create_table()?;
     time.raw_set("now", lua.create_function(|_, ()| Ok(SystemClock.now().seconds()))?)?;
-    lua.globals().raw_set("time", time)?;
+    into.raw_set("time", time)?;
     let h = host.clone();
     let sleep = lua.create_async_function(move |lua, seconds: f64| {
         let h = h.clone();
@@ -23,5 +23,5 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
             Ok(())
         }
     })?;
-    lua.globals().raw_set("sleep", sleep)
+    into.raw_set("sleep", sleep)
 }
