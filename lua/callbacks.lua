@@ -9,6 +9,18 @@ P.invoke = invoke
 
 local function nothing(v) return v == nil or v == NULL end
 
+-- Where JSON has null, functions see nil. Only a property that is null is kept as such: it is there, and is nothing.
+local function clean(t)
+  for key, value in next, t do
+    if value == NULL then
+      t[key] = nil
+    elseif type(value) == "table" and key ~= "properties" then
+      clean(value)
+    end
+  end
+  return t
+end
+
 -- Python's rule, so that a predicate that hands a property on means the same.
 local function truthy(v)
   if nothing(v) or v == false or v == 0 or v == "" then return false end
@@ -70,7 +82,10 @@ local props_mt = {
 
 local function properties(table_of_values)
   local self = setmetatable({}, props_mt)
-  values[self] = table_of_values or {}
+  values[self] = table_of_values
+  for _, value in next, table_of_values do
+    if type(value) == "table" then clean(value) end
+  end
   return self
 end
 
@@ -98,6 +113,7 @@ function builder_methods:getNewestCompleteTime() return rawget(self, "newest_com
 function builder_methods:getOldestRequestTime() return rawget(self, "oldest_request_time") end
 local builder_mt = strict("Builder", builder_methods)
 local function builder(data)
+  clean(data)
   local running = {}
   for i = 1, data.building or 0 do running[i] = { number = i } end
   data.building = running
@@ -122,6 +138,7 @@ function wfb_methods:isAvailable()
 end
 local wfb_mt = strict("WorkerForBuilder", wfb_methods)
 local function worker_for_builder(data)
+  clean(data)
   local worker = setmetatable({
     name = data.name, workername = data.name, max_builds = data.max_builds, state = data.state, active = data.active_builds,
     info = data.info, attached = data.attached, properties = properties(data.properties),
@@ -132,6 +149,7 @@ end
 local request_methods = with_properties{}
 local request_mt = strict("BuildRequest", request_methods)
 local function request(data)
+  clean(data)
   data.properties = properties(data.properties)
   for i, source in ipairs(data.sources or {}) do data.sources[source.codebase] = source end
   return setmetatable(data, request_mt)
@@ -157,20 +175,20 @@ local function name_of(answer)
 end
 
 function invoke.render(f, input)
-  local props = properties(input.properties)
+  local props = properties(clean(input).properties)
   if input.build then lib.rawset(props, "build", build(input.build, props)) end
   return f(props)
 end
 
 local step_mt = strict("Step", with_properties{})
 local function step(input)
-  local props = properties(input.properties)
+  local props = properties(clean(input).properties)
   return setmetatable({ name = input.name, properties = props, build = build(input.build, props) }, step_mt)
 end
 
 function invoke.step_condition(f, results, input)
   local answer
-  if results ~= nil then answer = f(results, step(input)) else answer = f(step(input)) end
+  if not nothing(results) then answer = f(results, step(input)) else answer = f(step(input)) end
   return truthy(answer)
 end
 

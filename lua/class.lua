@@ -181,7 +181,7 @@ local function take_declared(info, self, record, named)
         if value == nil and arg.kind:sub(-1) ~= "?" then
           host.mistake(("missing argument '%s'"):format(name), subject(info), record.place)
         elseif value ~= nil and not fits(value, arg.kind) then
-          host.mistake(("'%s' must be %s, got %s"):format(name, arg.kind, P.describe(value)), subject(info), record.place)
+          host.mistake(("'%s' must be %s, got %s"):format(name, (arg.kind:gsub("%?$", "")), P.describe(value)), subject(info), record.place)
         end
         rawset(self, name, value)
         named[name] = value

@@ -18,6 +18,7 @@ local function undefined(shown, name, table_of_names)
     text = ("'%s' is not there: %s"):format(shown, hint)
   else
     local near = host.nearest(name, names_of(table_of_names))
+    if near and #shown > #name then near = shown:sub(1, -#name - 1) .. near end
     text = ("'%s' is not defined%s"):format(shown, near and (" (did you mean '" .. near .. "'?)") or "")
   end
   if not P.loading then error(text, 0) end

@@ -127,7 +127,7 @@ async fn run(vm: &Vm, entry: &str, function: &FnRef, args: &[Json]) -> Result<Va
     let mut all = MultiValue::with_capacity(args.len() + 1);
     all.push_back(LuaValue::Function(f));
     for arg in args {
-        all.push_back(to_lua(&vm.lua, arg, &LuaValue::Nil).map_err(fail)?);
+        all.push_back(to_lua(&vm.lua, arg, &LuaValue::NULL).map_err(fail)?);
     }
     let answer = vm.call(&entry, all).await?;
     Reader::new(vm).and_then(|mut reader| reader.value(&answer)).map_err(fail)

@@ -47,8 +47,15 @@ pub struct Loaded {
 
 type Outcome = Result<(MasterConfig, Vec<ReadFile>), Vec<Mistake>>;
 
+/// Makes sense of the values: `config`'s part, or a test's.
+pub(super) type Understand = Box<dyn FnOnce(&Table, &Place, &[Arc<Object>]) -> Result<MasterConfig, Vec<Mistake>> + Send>;
+
 /// Evaluate a configuration. Dropping the future ends the evaluation.
 pub async fn load(options: LoadOptions) -> Result<Loaded, Vec<Mistake>> {
+    load_with(options, Box::new(assemble)).await
+}
+
+pub(super) async fn load_with(options: LoadOptions, understand: Understand) -> Result<Loaded, Vec<Mistake>> {
     // Only names threads and generations apart in logs.
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -62,7 +69,7 @@ pub async fn load(options: LoadOptions) -> Result<Loaded, Vec<Mistake>> {
     let thread_watch = watch.clone();
     std::thread::Builder::new()
         .name(format!("lua-gen-{number}"))
-        .spawn(move || thread(options, thread_watch, done, queue))
+        .spawn(move || thread(options, understand, thread_watch, done, queue))
         .map_err(|e| broken(format!("no thread could be started: {e}")))?;
     let (config, files) = tokio::select! {
         biased;
@@ -80,6 +87,7 @@ fn at_file(file: &str) -> Place {
 /// The whole life of a generation's thread.
 fn thread(
     options: LoadOptions,
+    understand: Understand,
     watch: Arc<Watch>,
     mut done: oneshot::Sender<Outcome>,
     queue: tokio::sync::mpsc::Receiver<generation::Job>,
@@ -98,7 +106,7 @@ fn thread(
         let evaluated = tokio::select! {
             biased;
             () = done.closed() => return,
-            evaluated = evaluate(&options, watch) => evaluated,
+            evaluated = evaluate(&options, understand, watch) => evaluated,
         };
         let (vm, outcome) = match evaluated {
             Ok(good) => good,
@@ -121,7 +129,11 @@ fn locate(path: &Path) -> Result<(PathBuf, PathBuf), String> {
     Ok((file, folder))
 }
 
-async fn evaluate(options: &LoadOptions, watch: Arc<Watch>) -> Result<(Rc<Vm>, (MasterConfig, Vec<ReadFile>)), Vec<Mistake>> {
+async fn evaluate(
+    options: &LoadOptions,
+    understand: Understand,
+    watch: Arc<Watch>,
+) -> Result<(Rc<Vm>, (MasterConfig, Vec<ReadFile>)), Vec<Mistake>> {
     let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let alone = |place: Place, text: String| vec![Mistake { place, subject: String::new(), text }];
     let (file, folder) = locate(&options.path).map_err(|e| alone(Place::default(), e))?;
@@ -147,7 +159,7 @@ async fn evaluate(options: &LoadOptions, watch: Arc<Watch>) -> Result<(Rc<Vm>, (
         }),
     };
     let root_place = at_file(&name);
-    let mut config = read(&vm, ended, &root_place).await?;
+    let mut config = read(&vm, ended, &root_place, understand).await?;
     config.warnings.splice(0..0, host.take_warnings());
     check_memory(&vm, &config).map_err(|text| alone(root_place, text))?;
     tell_master(&vm, &config).map_err(|e| alone(at_file(&name), e.to_string()))?;
@@ -156,7 +168,7 @@ async fn evaluate(options: &LoadOptions, watch: Arc<Watch>) -> Result<(Rc<Vm>, (
 }
 
 /// Read what the file left, and understand it.
-async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place) -> Result<MasterConfig, Vec<Mistake>> {
+async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, understand: Understand) -> Result<MasterConfig, Vec<Mistake>> {
     let finished = match vm.internal("finish") {
         Ok(finish) => vm.call(&finish, ()).await.map(|_| ()),
         Err(caught) => Err(caught),
@@ -202,7 +214,7 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place) -> 
     if let Err(e) = cleared {
         mistakes.push(Caught::outside(&vm.host, &e).into_mistake_at(root_place));
     }
-    match assemble(&root, root_place, &objects) {
+    match understand(&root, root_place, &objects) {
         Ok(config) if mistakes.is_empty() => Ok(config),
         Ok(_) => Err(mistakes),
         Err(found) => {

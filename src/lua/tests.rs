@@ -1,8 +1,24 @@
-//! Small files in, configurations, mistakes and answers out. Each test is named after the rule of the language that it keeps.
+//! Small files in, values, mistakes and answers out. Each test of the language is named after the rule that it keeps.
 
+mod calls;
+mod language;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::load::load_with;
 use super::*;
+use crate::config::{FnRef, MasterConfig, Mistake, Object, Table, Value};
 
+/// A configuration's folder.
 struct Folder(tempfile::TempDir);
+
+/// What a file left, with whatever the classes think of it left out.
+struct Seen {
+    loaded: Loaded,
+    root: Table,
+    objects: Vec<Arc<Object>>,
+}
 
 impl Folder {
     fn new(files: &[(&str, &str)]) -> Folder {
@@ -15,20 +31,77 @@ impl Folder {
         Folder(dir)
     }
 
-    async fn load(&self) -> Result<Loaded, Vec<String>> {
-        load(LoadOptions::new(self.0.path())).await.map_err(|all| all.iter().map(ToString::to_string).collect())
+    fn options(&self) -> LoadOptions {
+        LoadOptions::new(self.0.path())
+    }
+
+    async fn see(&self) -> Result<Seen, Vec<Mistake>> {
+        self.see_with(self.options(), MasterConfig::default()).await
+    }
+
+    async fn see_with(&self, options: LoadOptions, config: MasterConfig) -> Result<Seen, Vec<Mistake>> {
+        let seen = Arc::new(Mutex::new(None));
+        let keep = seen.clone();
+        let loaded = load_with(
+            options,
+            Box::new(move |root, _, objects| {
+                *keep.lock().unwrap() = Some((root.clone(), objects.to_vec()));
+                Ok(config)
+            }),
+        )
+        .await?;
+        let (root, objects) = seen.lock().unwrap().take().unwrap();
+        Ok(Seen { loaded, root, objects })
+    }
+
+    async fn mistakes(&self) -> Vec<String> {
+        self.see().await.map(|_| ()).unwrap_err().iter().map(ToString::to_string).collect()
     }
 }
 
-async fn mistakes(text: &str) -> Vec<String> {
-    Folder::new(&[("master.lua", text)]).load().await.unwrap_err()
+impl Seen {
+    fn object(&self, class: &str) -> &Object {
+        self.objects.iter().find(|o| o.class == class).unwrap()
+    }
+
+    fn get(&self, name: &str) -> &Value {
+        self.root.named.get(name).unwrap_or(&Value::None)
+    }
+
+    fn function(&self, name: &str) -> &FnRef {
+        match self.get(name) {
+            Value::Function(f) => f,
+            other => panic!("{name} is {other:?}"),
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.loaded.config.warnings.iter().map(ToString::to_string).collect()
+    }
 }
 
-#[tokio::test]
-async fn smoke() {
-    let f = Folder::new(&[("master.lua", "local c = BuildmasterConfig\nc.title = 'x'")]);
-    f.load().await.unwrap();
-    println!("{:?}", mistakes("local x = nil\nlocal function f() return x.y end\nlocal z = f()\n").await);
-    println!("{:?}", mistakes("local x = = 1").await);
-    println!("{:?}", mistakes("local x = utl.Foo{}\nutil.BuildFcatory{}\n").await);
+async fn see(text: &str) -> Seen {
+    Folder::new(&[("master.lua", text)]).see().await.unwrap()
+}
+
+async fn mistakes(text: &str) -> Vec<String> {
+    Folder::new(&[("master.lua", text)]).mistakes().await
+}
+
+fn text(value: &str) -> Value {
+    Value::Text(value.into())
+}
+
+fn texts(values: &[&str]) -> Vec<Value> {
+    values.iter().map(|v| text(v)).collect()
+}
+
+async fn eventually(what: impl Fn() -> bool) -> bool {
+    for _ in 0..500 {
+        if what() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    false
 }

@@ -44,8 +44,8 @@ pub(super) struct Vm {
 impl Vm {
     pub fn new(host: Rc<Host>) -> mlua::Result<Vm> {
         let libs = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::UTF8 | StdLib::OS;
-        // The stock `pcall` can be suspended and resumed; the one that mlua would put in its place can't.
-        let lua = Lua::new_with(libs, LuaOptions::new().catch_rust_panics(false))?;
+        // The stock `pcall` can be suspended and resumed; the one that mlua would put in its place without this option can't.
+        let lua = Lua::new_with(libs, LuaOptions::new().catch_rust_panics(true))?;
         lua.set_memory_limit(LOADING_MEMORY)?;
         let watcher = host.clone();
         lua.set_global_hook(HookTriggers::new().every_nth_instruction(HOOK_EVERY), move |_, _| {
