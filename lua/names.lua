@@ -11,17 +11,24 @@ local function names_of(t)
   return names
 end
 
+local told = 0
 local function undefined(shown, name, table_of_names)
+  local near = host.nearest(name, names_of(table_of_names))
+  if near and #shown > #name then near = shown:sub(1, -#name - 1) .. near end
   local hint = P.absent[shown] or host.known(name)
+  local guess = near and ("did you mean '" .. near .. "'?") or nil
+  if hint and hint:find("^did you mean") then
+    guess, hint = guess or hint, nil
+  end
   local text
   if hint then
     text = ("'%s' is not there: %s"):format(shown, hint)
   else
-    local near = host.nearest(name, names_of(table_of_names))
-    if near and #shown > #name then near = shown:sub(1, -#name - 1) .. near end
-    text = ("'%s' is not defined%s"):format(shown, near and (" (did you mean '" .. near .. "'?)") or "")
+    text = ("'%s' is not defined%s"):format(shown, guess and " (" .. guess .. ")" or "")
   end
-  if not P.loading then error(text, 0) end
+  told = told + 1
+  -- A loop that waits for such a name would never end.
+  if not P.loading or told > 1000 then error(text, 0) end
   host.mistake(text)
   return P.poison
 end

@@ -114,9 +114,7 @@ fn locate(host: &Host, message: String, here: Place) -> (String, Place) {
     let mut message = message;
     let mut place = here;
     if let Some((file, line, rest)) = prefix(&message) {
-        if file.starts_with("[builtin") {
-            message = rest.to_owned();
-        } else if *file == *place.file && line == place.line {
+        if file.starts_with("[builtin") || (*file == *place.file && line == place.line) {
             message = rest.to_owned();
         } else if let Some(name) = host.known_file(file) {
             let mut from = place.from;

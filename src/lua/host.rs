@@ -231,8 +231,10 @@ impl Host {
         self.watch.busy();
     }
 
-    pub fn end_slice(&self) {
+    /// Was the call pre-empted?
+    pub fn end_slice(&self) -> bool {
         self.watch.idle();
+        self.hooks.get() > 0
     }
 
     /// Called every so many instructions: has this slice held the thread for too long?

@@ -98,7 +98,7 @@ impl Vm {
         let mut all = args.into_lua_multi(&self.lua).map_err(fail)?;
         all.push_front(Value::Function(f.clone()));
         let call = self.protected.call_async::<(bool, Value)>(all);
-        let (ok, value) = Sliced { host: self.host.clone(), inner: Box::pin(call) }.await.map_err(fail)?;
+        let (ok, value) = Sliced { host: self.host.clone(), inner: Box::pin(call), pause: None }.await.map_err(fail)?;
         if ok {
             return Ok(value);
         }
@@ -132,19 +132,27 @@ pub(super) fn compile(lua: &Lua, host: &Host, name: &str, source: &[u8]) -> mlua
     lua.load(text).set_name(format!("@{name}")).set_mode(ChunkMode::Text).into_function()
 }
 
-/// Stamps each stretch in which a call holds the thread.
+/// Stamps each stretch in which a call holds the thread. A call that was pre-empted lets the thread look at timers and new calls
+/// before it goes on: woken at once, it would be polled many times in a row.
 struct Sliced<F> {
     host: Rc<Host>,
     inner: Pin<Box<F>>,
+    pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
 impl<F: Future> Future for Sliced<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        if let Some(pause) = &mut self.pause {
+            std::task::ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
         self.host.begin_slice();
         let poll = self.inner.as_mut().poll(cx);
-        self.host.end_slice();
+        if self.host.end_slice() && poll.is_pending() {
+            self.pause = Some(Box::pin(tokio::task::yield_now()));
+        }
         poll
     }
 }

@@ -327,6 +327,12 @@ async fn names_are_strict_and_all_of_the_unknown_are_told_together() {
 }
 
 #[tokio::test]
+async fn a_loop_on_an_undefined_name_ends() {
+    assert!(!mistakes("while Foo do end").await.is_empty());
+    assert!(!mistakes("local x = util.Foo while x.y do end").await.is_empty());
+}
+
+#[tokio::test]
 async fn a_lua_error_comes_with_the_mistakes_before_it_and_its_frames() {
     let all = mistakes("local w = Worker{'a', 'pw'}\nw.bad = 1\nlocal function f(t) return t.x.y end\nlocal z = f({})").await;
     assert_eq!(all.len(), 2);
@@ -392,4 +398,49 @@ async fn the_shipped_library() {
         assert(not pcall(json.decode, "{") and not pcall(fs.read, "/dev/zero") and not buildmoon.checking)
     "#)
     .await;
+}
+
+#[tokio::test]
+async fn mistakes_of_the_file_and_of_the_classes_come_together() {
+    let source = "\
+local c = BuildmasterConfig
+c.workers = { Worker{'a', 'pw', max_build = 2} }
+c.builders = { util.BuilderConfig{ name = 'b', workernames = { 'a' }, factory = util.BuldFactory{} } }
+local x = nil + 1";
+    let folder = Folder::new(&[("master.lua", source)]);
+    let all: Vec<_> = load(folder.options()).await.unwrap_err().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        all,
+        [
+            "master.lua:3: 'util.BuldFactory' is not defined (did you mean 'util.BuildFactory'?)",
+            "master.lua:4: attempt to perform arithmetic on a nil value",
+            "master.lua:2: Worker \"a\": unknown argument 'max_build' (did you mean 'max_builds'?)",
+        ]
+    );
+    let known = mistakes("local s = schedulers.Nightly{ name = 'n' }\nlocal g = Nightly").await;
+    assert!(known.iter().all(|m| m.contains("not supported yet")) && known.len() == 2, "{known:?}");
+}
+
+#[tokio::test]
+async fn a_whole_configuration_is_understood() {
+    let source = r#"
+local c = BuildmasterConfig
+c.title = "Hello"
+c.workers = { Worker{"w1", "pw", max_builds = 2}, LocalWorker{"local"} }
+c.protocols = { pb = { port = 9989 } }
+local f = util.BuildFactory()
+f:addStep(steps.ShellCommand{ command = { "make", Interpolate("%(prop:target)s") }, doStepIf = function(step) return true end })
+f:addSteps{ steps.ShellCommand{ command = "a" }, steps.ShellCommand{ command = "b" } }
+c.builders = { util.BuilderConfig{ name = "b", workernames = { "w1", "local" }, factory = f, nextWorker = function(b, ws) return ws[1] end } }
+c.schedulers = { schedulers.ForceScheduler{ name = "force", builderNames = { "b" } } }
+c.lua = { callback_timeout = 3 }
+"#;
+    let folder = Folder::new(&[("master.lua", source)]);
+    let loaded = load(folder.options()).await.unwrap();
+    assert_eq!(loaded.config.title, "Hello");
+    assert_eq!(loaded.config.workers.len(), 2);
+    assert_eq!(loaded.config.builders[0].factory.steps.len(), 3);
+    assert_eq!(loaded.config.limits.callback_timeout, Some(Duration::from_secs(3)));
+    let pick = loaded.config.builders[0].next_worker.clone().unwrap();
+    assert_eq!(pick.place.to_string(), "master.lua:9");
 }
