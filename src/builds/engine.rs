@@ -423,10 +423,10 @@ impl Engine {
     fn leave(&self, build: &Build, worker: &str, results: Option<Results>, again: Option<(Arc<BuildRequest>, String)>) {
         let mut state = self.state();
         let was_running = state.running.remove(&build.id).is_some();
-        if let Some(builder) = state.builders.get_mut(&build.builder) {
-            if builder.building.get(worker) == Some(&build.number) {
-                builder.building.remove(worker);
-            }
+        if let Some(builder) = state.builders.get_mut(&build.builder)
+            && builder.building.get(worker) == Some(&build.number)
+        {
+            builder.building.remove(worker);
         }
         if let Some((request, verdict)) = again {
             state.enqueue(request, Some(verdict).filter(|v| !v.is_empty()));

@@ -100,6 +100,9 @@ pub struct Configured {
     pub builders: Vec<(String, String)>,
 }
 
+/// A worker that a build has a place on: its id, the line to it, what it says of itself.
+pub type Reserved = (WorkerId, Arc<dyn Link>, Arc<WorkerInfo>);
+
 impl Registry {
     pub fn new(store: Store, clock: Arc<dyn Clock>) -> (Arc<Registry>, mpsc::UnboundedReceiver<WorkerEvent>) {
         let (events, receiver) = mpsc::unbounded_channel();
@@ -165,7 +168,7 @@ impl Registry {
     }
 
     /// Take a place on a worker for a build, and the line to it.
-    pub fn reserve(&self, name: &str) -> Result<(WorkerId, Arc<dyn Link>, Arc<WorkerInfo>), Availability> {
+    pub fn reserve(&self, name: &str) -> Result<Reserved, Availability> {
         let now = self.clock.now();
         let mut entries = self.entries();
         let entry = entries.get_mut(name).ok_or(Availability::NotConfigured)?;
