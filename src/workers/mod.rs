@@ -4,10 +4,6 @@ pub mod gate;
 pub mod link;
 pub mod local;
 pub mod pb;
-mod pb_calls;
-mod pb_link;
-mod pb_login;
-mod pb_session;
 pub mod registry;
 
 pub use gate::Gate;

@@ -2,7 +2,7 @@
 //!
 //! One task owns the connection. Each round it waits for one thing and handles it: room to write, a
 //! request of the master, bytes, a slow reader that has caught up, or a deadline. It holds no buffer while nothing is
-//! under way. Logging in is in `pb_login`, commands are in `pb_calls`.
+//! under way. Logging in is in `login`, commands are in `calls`.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -18,16 +18,16 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, Sleep};
 
-use super::gate::Gate;
-use super::link::{BoxFuture, CommandEvent, Link};
-use super::pb::Shared;
-use super::pb_calls::{Pending, Running};
-use super::pb_link::{Closed, Request, Requests};
-use super::pb_login::{Claim, Object};
+use super::Shared;
+use super::calls::{Pending, Running};
+use super::link::{Closed, Request, Requests};
+use super::login::{Claim, Object};
 use crate::wire::banana::{Decoder, Limits};
 use crate::wire::jelly::{Failure, Value};
 use crate::wire::pb::{Broker, Event, OPENING};
 use crate::wire::{CommandEnd, Update};
+use crate::workers::gate::Gate;
+use crate::workers::link::{BoxFuture, CommandEvent, Link};
 
 const LOGIN: Duration = Duration::from_secs(60);
 /// A write that makes no headway for so long ends the connection.

@@ -9,14 +9,14 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 
-use super::link::CommandEvent;
-use super::pb_link::Request;
-use super::pb_login::{MAX_BUILDERS, Object};
-use super::pb_session::{Outcome, Session, loud};
+use super::link::Request;
+use super::login::{MAX_BUILDERS, Object};
+use super::session::{Outcome, Session, loud};
 use crate::wire::banana::MAX_STRING;
 use crate::wire::jelly::{Failure, Value, updates};
 use crate::wire::pb::{Call, Refusal, Target};
 use crate::wire::{Command, CommandEnd};
+use crate::workers::link::CommandEvent;
 
 /// A command of more bytes is not sent, so that one can never fill the queue to a worker.
 const MAX_COMMAND: usize = 4 * 1024 * 1024;

@@ -15,8 +15,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinSet;
 
-use super::gate::Gate;
-use super::pb_session::Session;
+mod calls;
+mod link;
+mod login;
+mod session;
+
+use self::session::Session;
+use crate::workers::gate::Gate;
 
 const BACKLOG: i32 = 4096;
 /// Before the next try when there are no more file descriptors.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::link::{BoxFuture, CommandEvent, Link, RunningCommand};
 use crate::wire::{Command, CommandEnd};
+use crate::workers::link::{BoxFuture, CommandEvent, Link, RunningCommand};
 
 /// Updates that may wait for a slow reader before the worker is slowed down.
 const UPDATES: usize = 16;

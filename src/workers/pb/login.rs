@@ -11,14 +11,14 @@ use subtle::ConstantTimeEq;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::link::Link;
-use super::pb_calls::Pending;
-use super::pb_link::PbLink;
-use super::pb_session::{Attached, Outcome, Session, loud};
+use super::calls::Pending;
+use super::link::PbLink;
+use super::session::{Attached, Outcome, Session, loud};
 use crate::base::Secret;
 use crate::model::WorkerInfo;
 use crate::wire::jelly::{Failure, Value};
 use crate::wire::pb::{Call, Refusal, Reply};
+use crate::workers::link::Link;
 
 /// Challenges that one connection may ask for.
 const MAX_LOGINS: u8 = 4;
