@@ -101,7 +101,13 @@ impl Engine {
     }
 
     /// A worker that the callbacks agree to.
-    async fn worker_for(self: &Arc<Self>, id: BuilderId, q: &Question, request: &BuildRequest, active: &Active) -> Result<Option<String>, LuaFailure> {
+    async fn worker_for(
+        self: &Arc<Self>,
+        id: BuilderId,
+        q: &Question,
+        request: &BuildRequest,
+        active: &Active,
+    ) -> Result<Option<String>, LuaFailure> {
         let lua = &active.generation;
         let input = request_input(request);
         let mut workers = q.candidates.clone();
@@ -184,7 +190,12 @@ impl Engine {
         let f = active.config.prioritize_builders.as_ref()?;
         let inputs: Vec<BuilderInput> = builders
             .iter()
-            .map(|w| BuilderInput { name: w.name.clone(), builderid: w.builder.0, highest_priority: Some(w.priority), ..BuilderInput::default() })
+            .map(|w| BuilderInput {
+                name: w.name.clone(),
+                builderid: w.builder.0,
+                highest_priority: Some(w.priority),
+                ..BuilderInput::default()
+            })
             .collect();
         match active.generation.prioritize_builders(f, &inputs).await {
             Ok(names) => Some(names),

@@ -100,14 +100,22 @@ impl BuilderState {
 
     /// Does starting its builds need more than the plain rules?
     fn needs_asking(&self, active: &Active) -> bool {
-        let callbacks = self.spec.as_ref().is_some_and(|s| s.next_worker.is_some() || s.next_build.is_some() || s.can_start_build.is_some());
+        let callbacks =
+            self.spec.as_ref().is_some_and(|s| s.next_worker.is_some() || s.next_build.is_some() || s.can_start_build.is_some());
         callbacks || active.config.select_next_worker.is_some() || self.waiting.values().any(|q| chosen_worker(&q.request).is_some())
     }
 }
 
 /// The worker that a person chose in the force form.
 pub(super) fn chosen_worker(request: &BuildRequest) -> Option<&str> {
-    request.buildset.properties.0.get("workername").filter(|p| p.source == super::force::SOURCE).and_then(|p| p.value.as_str()).filter(|w| !w.is_empty())
+    request
+        .buildset
+        .properties
+        .0
+        .get("workername")
+        .filter(|p| p.source == super::force::SOURCE)
+        .and_then(|p| p.value.as_str())
+        .filter(|w| !w.is_empty())
 }
 
 impl State {
@@ -381,7 +389,15 @@ impl Engine {
         self.end(build, request, &builder, worker, outcome, stopped).await;
     }
 
-    async fn end(self: &Arc<Self>, mut build: Build, request: Arc<BuildRequest>, builder: &str, worker: String, outcome: Outcome, stopped: Option<Stop>) {
+    async fn end(
+        self: &Arc<Self>,
+        mut build: Build,
+        request: Arc<BuildRequest>,
+        builder: &str,
+        worker: String,
+        outcome: Outcome,
+        stopped: Option<Stop>,
+    ) {
         let end = request_end(&request, build.number, &worker, &outcome, stopped.as_ref());
         build.complete_at = Some(self.clock.now());
         build.state = outcome.state;
@@ -477,7 +493,9 @@ impl Engine {
         let availabilities = self.registry.availabilities(names.iter().copied());
         let workers = names
             .into_iter()
-            .map(|name| (name, availabilities.get(name).cloned().unwrap_or(Availability::NotConfigured), builder.building.get(name).copied()))
+            .map(|name| {
+                (name, availabilities.get(name).cloned().unwrap_or(Availability::NotConfigured), builder.building.get(name).copied())
+            })
             .collect();
         let waits = Waits {
             builder: &builder.name,

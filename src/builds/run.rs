@@ -142,7 +142,13 @@ impl Run {
     }
 
     pub fn renderer(&self) -> Renderer<'_> {
-        Renderer { properties: &self.properties, sourcestamps: &self.sourcestamps, worker: &self.job.worker, generation: &self.job.generation, build: self.input() }
+        Renderer {
+            properties: &self.properties,
+            sourcestamps: &self.sourcestamps,
+            worker: &self.job.worker,
+            generation: &self.job.generation,
+            build: self.input(),
+        }
     }
 
     /// The build as callbacks see it.
@@ -159,7 +165,9 @@ impl Run {
     /// A property that a step sets, kept at once.
     pub fn set_property(&mut self, name: &str, value: serde_json::Value, source: &str) {
         self.properties.set(name, value.clone(), source);
-        drop(self.job.store.set_build_properties(self.job.build.id, vec![(name.to_owned(), Property { value, source: source.to_owned() })]));
+        drop(
+            self.job.store.set_build_properties(self.job.build.id, vec![(name.to_owned(), Property { value, source: source.to_owned() })]),
+        );
     }
 
     async fn step(&mut self, spec: &Arc<StepSpec>, names: &mut Vec<String>) -> StepEnd {
@@ -181,9 +189,11 @@ impl Run {
             Err(e) => Err(e),
         };
         let mut ended = match wanted {
-            Ok(false) => {
-                StepEnd { results: Results::Skipped, state: format!("{} (skipped)", self.describe(spec, false).await.unwrap_or_else(|| step.name.clone())), lost: None }
-            }
+            Ok(false) => StepEnd {
+                results: Results::Skipped,
+                state: format!("{} (skipped)", self.describe(spec, false).await.unwrap_or_else(|| step.name.clone())),
+                lost: None,
+            },
             Ok(true) => {
                 step.state = self.describe(spec, true).await.unwrap_or_else(|| "running".into());
                 self.tell(&step, true);

@@ -68,7 +68,8 @@ impl Engine {
 
     /// Record a build set; its requests wait from now on.
     pub async fn submit(self: &Arc<Self>, new: NewBuildset) -> Result<Submitted, Refusal> {
-        let requests = self.store.add_buildset(new).await.map_err(|e| Refusal::Failed(format!("the request could not be recorded: {e}")))?;
+        let requests =
+            self.store.add_buildset(new).await.map_err(|e| Refusal::Failed(format!("the request could not be recorded: {e}")))?;
         let Some(first) = requests.first() else { return Err(Refusal::Invalid("no builder was asked for".into())) };
         let submitted = Submitted { buildset: first.buildset.id, requests: requests.iter().map(|r| (r.builder, r.id)).collect() };
         let active = self.active();

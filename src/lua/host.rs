@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use md5::{Digest, Md5};
 use mlua::Lua;
 
+use super::hints::Lines;
 use super::watch::Watch;
 use crate::config::{Mistake, Place};
 
@@ -64,6 +65,8 @@ struct Places {
     list: Vec<Place>,
     ids: HashMap<Place, usize>,
     names: HashMap<String, Arc<str>>,
+    /// The files' texts, for hints about slips; only while the configuration is loaded.
+    sources: HashMap<Arc<str>, Vec<u8>>,
 }
 
 impl Host {
@@ -95,6 +98,7 @@ impl Host {
 
     pub fn loaded(&self) {
         self.loading.set(false);
+        self.places.borrow_mut().sources.clear();
     }
 
     pub fn mistake(&self, place: Place, subject: &str, text: String) {
@@ -144,6 +148,17 @@ impl Host {
         let shared: Arc<str> = name.into();
         names.insert(name.to_owned(), shared.clone());
         shared
+    }
+
+    pub fn keep_source(&self, name: Arc<str>, source: &[u8]) {
+        if self.loading() {
+            self.places.borrow_mut().sources.insert(name, source.to_owned());
+        }
+    }
+
+    /// The text at a place.
+    pub fn lines_at(&self, place: &Place) -> Lines {
+        self.places.borrow().sources.get(&place.file).map(|source| Lines::of(source, place.line)).unwrap_or_default()
     }
 
     /// The shared name of a file that some place is in.

@@ -23,8 +23,8 @@ use crate::model::query::Row;
 use crate::store::{BuilderRow, Store, StoreOptions};
 use crate::web::{self, Bound};
 use crate::workers::local::LocalLink;
-use crate::workers::registry::{Configured, Registry};
 use crate::workers::pb::PbServer;
+use crate::workers::registry::{Configured, Registry};
 use crate::workers::{Gate, Link, pb};
 use folder::Folder;
 
@@ -95,7 +95,8 @@ impl Master {
 
         let now = clock.now();
         let ids = Ids::sync(&store, &config).await.map_err(|e| anyhow!("the names of the configuration could not be stored: {e}"))?;
-        let recovery = store.recover(now, MAX_ATTEMPTS).await.map_err(|e| anyhow!("the database could not be settled after the last run: {e}"))?;
+        let recovery =
+            store.recover(now, MAX_ATTEMPTS).await.map_err(|e| anyhow!("the database could not be settled after the last run: {e}"))?;
         for build in &recovery.interrupted {
             tracing::warn!(build = build.0, "build was running when the master ended; closed as retry, its request runs again");
         }

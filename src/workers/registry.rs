@@ -30,16 +30,27 @@ pub enum WorkerEvent {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Availability {
     /// It may take as many more (none: any number); it runs so many now.
-    Free { more: Option<u32>, running: u32 },
+    Free {
+        more: Option<u32>,
+        running: u32,
+    },
     /// All its places are taken.
-    Full { running: u32 },
+    Full {
+        running: u32,
+    },
     NotConfigured,
-    NotAttached { last_seen: Option<Timestamp> },
-    Paused { reason: Option<String> },
+    NotAttached {
+        last_seen: Option<Timestamp>,
+    },
+    Paused {
+        reason: Option<String>,
+    },
     /// It was asked to stop and finishes what it runs.
     Stopping,
     /// After failures it gets nothing until then.
-    Quarantined { until: Timestamp },
+    Quarantined {
+        until: Timestamp,
+    },
 }
 
 struct Entry {
