@@ -3,29 +3,33 @@
 
 use crate::base::suggest;
 
-/// The lines around a mistake: the one that Lua names, and the last one before it that says anything.
+/// The line that Lua names, and the last few before it that say anything, the nearest first.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Lines {
     pub line: String,
-    pub before: String,
+    pub before: Vec<String>,
 }
 
 impl Lines {
     pub fn of(source: &[u8], number: u32) -> Lines {
         let Some(index) = (number as usize).checked_sub(1) else { return Lines::default() };
-        let mut before = String::new();
+        let mut before = Vec::new();
         for (i, line) in source.split(|b| *b == b'\n').enumerate().take(index + 1) {
             let line = String::from_utf8_lossy(line).trim().to_owned();
             if i == index {
                 return Lines { line, before };
             }
             if !line.is_empty() {
-                before = line;
+                before.insert(0, line);
+                before.truncate(LINES_BEFORE);
             }
         }
         Lines::default()
     }
 }
+
+/// A statement that Lua understood otherwise may end a line or two later.
+const LINES_BEFORE: usize = 3;
 
 /// Names of methods that people look for in vain, and what does the same.
 const METHODS: [(&str, &str); 22] = [
@@ -52,6 +56,9 @@ const METHODS: [(&str, &str); 22] = [
     ("setProperty", "properties are given as properties = { … }"),
     ("get_properties", "write x.properties"),
 ];
+
+/// Before one of these it is the closing bracket that is missing, as Lua says itself.
+const KEYWORDS: [&str; 12] = ["and", "do", "else", "elseif", "end", "for", "if", "local", "or", "return", "then", "while"];
 
 const OWN_METHODS: [&str; 9] =
     ["addStep", "addSteps", "extend", "mixin", "isinstance", "getProperty", "hasProperty", "isAvailable", "getBuilderId"];
@@ -87,9 +94,13 @@ fn at_run_time(what: &str, lines: &Lines) -> Option<String> {
     if what.starts_with("call a ") && name != "for iterator" && !what.contains("a nil value") {
         return Some("is a comma missing before the brace or parenthesis?".into());
     }
-    if what.starts_with("perform arithmetic on a string value") || (what.starts_with("perform arithmetic") && joins_text(line)) {
-        let formats = line.contains("\" %") || line.contains("' %") || line.contains("]] %");
-        return Some(if formats { "Lua writes (\"…%s…\"):format(x)" } else { "Lua joins text with .." }.into());
+    let text_operand =
+        what.starts_with("perform arithmetic on a string value") || what.contains("a 'string' with a") || what.ends_with("with a 'string'");
+    if text_operand && what.starts_with("mod ") {
+        return Some("Lua writes (\"…%s…\"):format(x)".into());
+    }
+    if (text_operand && (what.starts_with("add ") || line.contains('+'))) || (what.starts_with("perform arithmetic") && joins_text(line)) {
+        return Some("Lua joins text with ..".into());
     }
     if what.starts_with("perform arithmetic on a table value") || what.starts_with("concatenate a table value") {
         return Some("lists are joined by list.concat(a, b), tables of names by dict.merge(a, b)".into());
@@ -108,7 +119,8 @@ fn in_syntax(message: &str, lines: &Lines) -> Option<&'static str> {
     }
     let (expected, near) = message.rsplit_once(" near ")?;
     let near = near.trim_matches('\'');
-    if let Some(said) = first_word(lines) {
+    let unfinished = expected.starts_with("'do' expected") || expected.starts_with("'then' expected");
+    if let Some(said) = first_word(lines, if unfinished { LINES_BEFORE } else { 1 }) {
         return Some(said);
     }
     let closes = expected.starts_with("'}' expected") || expected.starts_with("')' expected");
@@ -139,19 +151,18 @@ fn in_syntax(message: &str, lines: &Lines) -> Option<&'static str> {
         "=" if expected.starts_with("'then'") => return Some("Lua compares with =="),
         "=" if lines.line.matches(" = ").count() > 1 => return Some("Lua assigns once per statement"),
         "}" if expected.starts_with("'=' expected") => return Some("Lua writes lists as { a, b }"),
-        "}" | ")" if expected.starts_with("unexpected symbol") => return None,
         _ => {}
     }
     let starts_a_value = near.chars().next().is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '"' | '\'' | '{'));
-    if closes && starts_a_value {
+    if closes && starts_a_value && !KEYWORDS.contains(&near) {
         return Some("is a comma missing before it?");
     }
     None
 }
 
 /// Statements of Python are known by their first word; Lua names the word after it, or one of the next line.
-fn first_word(lines: &Lines) -> Option<&'static str> {
-    for line in [&lines.line, &lines.before] {
+fn first_word(lines: &Lines, before: usize) -> Option<&'static str> {
+    for line in std::iter::once(&lines.line).chain(lines.before.iter().take(before)) {
         let code = line.split(" --").next().unwrap_or_default().trim_end();
         let word = code.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
         let block = code.ends_with(':');
@@ -182,9 +193,9 @@ mod tests {
         let source = b"a\n\n  b  \r\n\nc";
         let at = |n| {
             let l = Lines::of(source, n);
-            (l.line, l.before)
+            (l.line, l.before.join("|"))
         };
-        assert_eq!(at(5), ("c".into(), "b".into()));
+        assert_eq!(at(5), ("c".into(), "b|a".into()));
         assert_eq!(at(1), ("a".into(), String::new()));
         assert_eq!(at(0), (String::new(), String::new()));
         assert_eq!(at(9), (String::new(), String::new()));

@@ -2,6 +2,7 @@
 
 mod calls;
 mod language;
+mod slips;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
