@@ -181,9 +181,16 @@ impl Reader {
     }
 
     /// `X(branch)` with a plain table, where the table was meant as the first argument: it came as the arguments themselves.
+    /// And `X(value)` where the class takes names only.
     fn hint_at_lone_table(&mut self, class: &ClassDecl, object: &Object) {
         let args = &object.args;
-        let Some(first) = class.args.iter().find(|a| a.position == Some(1)) else { return };
+        let Some(first) = class.args.iter().find(|a| a.position == Some(1)) else {
+            let missing = class.args.iter().find(|a| a.required && !args.named.contains_key(a.name));
+            if let (Some(arg), Some(told), false) = (missing, self.mistakes.first_mut(), args.items.is_empty()) {
+                told.text.push_str(&format!("; write {} = …", arg.name));
+            }
+            return;
+        };
         let known = |name: &String| class.args.iter().any(|a| a.name == name || a.aliases.contains(&name.as_str()));
         let nearly = |name: &str| suggest::nearest(name, class.args.iter().map(|a| a.name)).is_some();
         let names = args.items.is_empty() && !args.named.is_empty() && !args.named.keys().any(|n| known(n) || nearly(n));

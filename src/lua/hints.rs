@@ -57,6 +57,9 @@ const METHODS: [(&str, &str); 22] = [
     ("get_properties", "write x.properties"),
 ];
 
+/// Lists that are filled item by item.
+const LISTS_OF_THE_ROOT: [&str; 3] = ["workers", "builders", "schedulers"];
+
 /// Before one of these it is the closing bracket that is missing, as Lua says itself.
 const KEYWORDS: [&str; 12] = ["and", "do", "else", "elseif", "end", "for", "if", "local", "or", "return", "then", "while"];
 
@@ -77,6 +80,9 @@ fn at_run_time(what: &str, lines: &Lines) -> Option<String> {
     let name = what.rsplit_once(" '").and_then(|(_, rest)| rest.strip_suffix("')")).unwrap_or_default();
     if what.contains("a userdata value") || what.contains(" with userdata") || what.contains("userdata with ") {
         return Some("is it None? None tells the host that there is nothing; Lua's own nothing is nil".into());
+    }
+    if what.starts_with("index a nil value") && LISTS_OF_THE_ROOT.contains(&name) {
+        return Some(format!("it needs {name} = {{}} first"));
     }
     if what.starts_with("call a nil value") {
         if let Some((_, instead)) = METHODS.iter().find(|(method, _)| *method == name) {

@@ -161,6 +161,21 @@ impl Host {
         self.places.borrow().sources.get(&place.file).map(|source| Lines::of(source, place.line)).unwrap_or_default()
     }
 
+    /// The line of a file that gives a key its value, if there is only one such line: for tables that are returned as a whole.
+    pub fn only_line_of(&self, file: &str, key: &str) -> Option<u32> {
+        let places = self.places.borrow();
+        let source = String::from_utf8_lossy(places.sources.get(file)?);
+        let gives = |line: &str| {
+            line.match_indices(key).any(|(at, _)| {
+                let word = |c: char| c.is_alphanumeric() || c == '_';
+                let after = line[at + key.len()..].trim_start();
+                !line[..at].ends_with(word) && after.starts_with('=') && !after.starts_with("==")
+            })
+        };
+        let mut lines = source.lines().zip(1..).filter(|(line, _)| gives(line)).map(|(_, number)| number);
+        lines.next().filter(|_| lines.next().is_none())
+    }
+
     /// The shared name of a file that some place is in.
     pub fn known_file(&self, name: &str) -> Option<Arc<str>> {
         self.places.borrow().names.get(name).cloned()

@@ -198,6 +198,13 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
         let root = root.map(|root| reader.table(&root)).transpose()?.map(Arc::unwrap_or_clone).unwrap_or_default();
         tainted = std::mem::take(&mut reader.tainted);
         said_at.keys = kept_places(vm, &vm.prelude.raw_get("key_places")?)?;
+        for key in root.named.keys() {
+            if !said_at.keys.contains_key(key)
+                && let Some(line) = vm.host.only_line_of(&root_place.file, key)
+            {
+                said_at.keys.insert(key.clone(), Place { line, ..root_place.clone() });
+            }
+        }
         Ok((root, objects, said_at))
     };
     let (root, objects, said_at) = read_all().unwrap_or_else(|e| {

@@ -83,6 +83,11 @@ async fn names_that_are_not_there() {
         ("local x = utl.BuildFactory()", THIRD, "did you mean 'util'?"),
         ("local x = steps.ShelCommand{ command = 'x' }", THIRD, "did you mean 'steps.ShellCommand'?"),
         ("local x = util.ShellCommand{ command = 'x' }", THIRD, "steps.ShellCommand"),
+        ("return { title = 5 }", THIRD, "'title' must be text, got 5"),
+        ("return { titel = 'x' }", THIRD, "did you mean 'title'?"),
+        ("c.workers[1] = LocalWorker{'a'}", THIRD, "it needs workers = {} first"),
+        ("f:addStep(steps.ShellCommand('make'))", THIRD, "takes no positional arguments, got 1; write command = …"),
+        ("f:addStep(steps.ShellCommand{ command = { 'sleep', 1200 * 1.5 } })", THIRD, "command[2] must be text or a whole number, got 1800.0"),
         ("c.workrs = {}", THIRD, "did you mean 'workers'?"),
         ("c.title = 5", THIRD, "'title' must be text, got 5"),
         ("\nc.www = { prot = 8010 }", "master.lua:4: BuildmasterConfig.www: ", "did you mean 'port'?"),
@@ -168,6 +173,27 @@ async fn rule_17_parts_of_time_become_seconds() {
         ("local t = util.timedelta{ 1, days = 2 }", "master.lua:3: timedelta: ", "'days' given twice"),
     ])
     .await;
+}
+
+#[tokio::test]
+async fn the_page_of_the_library_has_what_is_there() {
+    let seen = see(r#"
+        local found = {}
+        for name, value in pairs(_G) do
+          local own = list.contains({ "fs", "json", "log", "time", "list", "dict", "text", "path" }, name)
+          if own then for f in pairs(value) do found[#found + 1] = name .. "." .. f end end
+        end
+        for name, value in pairs(util) do
+          if type(value) == "function" then found[#found + 1] = "util." .. name end
+        end
+        return { found = list.sorted(found) }
+    "#)
+    .await;
+    let Value::Table(found) = seen.get("found") else { panic!() };
+    let mut written: Vec<_> = super::super::api::library::LIBRARY.iter().map(|(call, _)| call.split(['(', '{']).next().unwrap()).collect();
+    written.retain(|name| name.contains('.') && !name.starts_with("Class"));
+    written.sort_unstable();
+    assert_eq!(found.items, texts(&written));
 }
 
 #[tokio::test]
