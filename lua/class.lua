@@ -296,6 +296,28 @@ local function argument(info, key)
   return decl and (decl.by_name[key] or (key == "workername" and decl.is_worker and decl.by_name.name)) or nil
 end
 
+-- A list is shown as a table of the instance's own: what is put into it counts as given.
+local function default_of(record, arg)
+  if not is_plain(arg.default) then return arg.default end
+  record.shown = record.shown or {}
+  local shown = record.shown[arg.name]
+  if not shown then
+    shown = {}
+    for i, value in ipairs(arg.default) do shown[i] = value end
+    record.shown[arg.name] = shown
+  end
+  return shown
+end
+
+local function changed(shown, default)
+  local count = 0
+  for key, value in next, shown do
+    count = count + 1
+    if not rawequal(default[key], value) then return true end
+  end
+  return count ~= #default
+end
+
 local function instance_index(info)
   return function(self, key)
     local record = records[self]
@@ -303,7 +325,7 @@ local function instance_index(info)
     local value
     if arg then value = given(record, arg) end
     if value == nil then value = lookup(info, key) end
-    if value == nil and arg then value = arg.default end
+    if value == nil and arg then value = default_of(record, arg) end
     if arg and arg.secret and type(value) == "string" then return "***" end
     if value == nil and key == "super" then
       error("self.super would loop in a third generation: write the class's name, as in " .. info.name .. ".super", 0)
@@ -328,6 +350,8 @@ local function instance_newindex(info)
       else
         record.named[arg.name] = value
       end
+      record.places = record.places or {}
+      record.places[arg.name] = host.place()
     elseif info.custom or not decl or decl.open then
       rawset(self, key, value)
     elseif P.loading then
@@ -415,7 +439,9 @@ function new_class(info)
 end
 
 function P.builtin_class(decl)
-  return new_class{ name = decl.name, decl = decl, custom = false, members = { isinstance = isinstance } }
+  local class = new_class{ name = decl.name, decl = decl, custom = false, members = { isinstance = isinstance } }
+  if decl.name == "BuildFactory" then P.factory = class end
+  return class
 end
 
 function P.add_members(class, members)
@@ -437,7 +463,9 @@ local Factory = P.methods.BuildFactory
 
 local function add(self, step)
   local record = records[self]
-  if not record then error("write factory:addStep(step), with a colon", 0) end
+  if not (record and infos[P.factory] and isinstance(self, P.factory)) then
+    error("write f:addStep(…) and f:addSteps{ … } with a colon, f being the factory", 0)
+  end
   if not P.loading then error("no step can be added any more: the configuration is loaded", 0) end
   if not is_object(step) then
     host.mistake(("addStep needs a step, got %s"):format(infos[step] and "the class itself: call it" or P.describe(step)), subject(record.info))
@@ -452,6 +480,7 @@ function Factory:addStep(step) add(self, step) end
 function Factory:addSteps(...)
   local n, first = select("#", ...), ...
   local list = (n == 1 and is_plain(first)) and first or { ... }
+  if not isinstance(self, P.factory) then add(self) end
   for _, step in ipairs(list) do self:addStep(step) end
 end
 
@@ -459,6 +488,10 @@ end
 function P.finish()
   for _, self in ipairs(objects) do
     local record = records[self]
+    for name, shown in pairs(record.ready and record.shown or {}) do
+      local arg = record.info.decl.by_name[name]
+      if record.named[name] == nil and changed(shown, arg.default) then record.named[name] = shown end
+    end
     if record.ready and record.added then
       local where, key = record.items, 1
       if record.named.steps ~= nil then where, key = record.named, "steps" end

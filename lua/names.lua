@@ -97,7 +97,12 @@ end
 for name, value in pairs(P.util) do rawset(G.util, name, value) end
 
 G.None = P.null
-G.BuildmasterConfig = {}
+-- Each key remembers the line that first set it.
+P.key_places = {}
+G.BuildmasterConfig = setmetatable({}, { __newindex = function(t, key, value)
+  if type(key) == "string" and P.loading then P.key_places[key] = host.place() end
+  rawset(t, key, value)
+end })
 G.buildmoon = setmetatable({ checking = P.checking }, { __newindex = function() error("buildmoon belongs to the host", 0) end, __metatable = "host" })
 
 -- From here on the globals are sealed.

@@ -18,6 +18,12 @@ P.absent = {
   loadfile = "use require", dofile = "use require", debug = "it is not needed here: errors carry their traceback",
   coroutine = "host calls wait by themselves", collectgarbage = "the host takes care of memory", package = "use require",
   warn = "use log.warn", True = "Lua writes true", False = "Lua writes false", null = "write None", len = "Lua writes #list",
+  str = "Lua writes tostring(x)", int = "Lua writes math.tointeger(x)", float = "Lua writes tonumber(x)", open = "use fs.read",
+  range = "Lua writes for i = 1, n do", enumerate = "Lua writes for i, item in ipairs(list) do", sorted = "write list.sorted(t)",
+  any = "write list.any(t)", all = "write list.all(t)", set = "a list does: { a, b }", tuple = "a list does: { a, b }",
+  super = "write Class.super.init(self, …)", undefined = "Lua writes nil", NULL = "write None",
+  buildbot = "its plugins are globals: worker, steps, util, schedulers …", plugins = "they are globals: worker, steps, util, schedulers …",
+  f = "text is filled in by (\"…%s…\"):format(x)", r = "text without escapes is written [[…]]", u = "a text needs no letter before it",
 }
 
 local keep = { "string", "table", "math", "utf8", "assert", "error", "pcall", "xpcall", "select", "type", "tostring", "tonumber",
@@ -32,7 +38,8 @@ G.string.dump = nil
 
 local os_hints = {
   execute = "use process.run", exit = "use error", remove = "use fs.remove", rename = "use fs", tmpname = "use fs",
-  setlocale = "the locale is the host's",
+  setlocale = "the locale is the host's", environ = "use os.getenv", path = "use path.join, path.basename, fs.exists",
+  listdir = "use fs.list", getcwd = "names of files are relative to the configuration's folder",
 }
 G.os = setmetatable({ time = os.time, date = os.date, clock = os.clock, getenv = os.getenv }, {
   __index = function(_, name)

@@ -102,6 +102,8 @@ impl Preset {
 pub struct Fault {
     pub text: String,
     pub of: Option<u64>,
+    /// The argument that it is about, if it was given: it may have a line of its own.
+    pub about: Option<String>,
 }
 
 /// The arguments of one object by name, and what was wrong with them so far.
@@ -127,6 +129,7 @@ impl Reader {
         let mut reader = Reader { presets: class.presets, noun: "argument", ..Reader::default() };
         if !class.open {
             reader.place(&class.args, &as_first_list(class, &object.args));
+            reader.hint_at_lone_table(class, object);
         }
         reader
     }
@@ -162,7 +165,8 @@ impl Reader {
                 continue;
             }
             let Some(arg) = declared.iter().find(|a| a.name == name || a.aliases.contains(&name.as_str())) else {
-                self.wrong(format!("unknown {} '{name}'{}", self.noun, suggest::hint(name, declared.iter().map(|a| a.name))));
+                let text = format!("unknown {} '{name}'{}", self.noun, suggest::hint(name, declared.iter().map(|a| a.name)));
+                self.mistakes.push(Fault { text, of: None, about: Some(name.clone()) });
                 continue;
             };
             if arg.name != name {
@@ -173,6 +177,32 @@ impl Reader {
             } else if self.given.insert(arg.name, value.clone()).is_some() {
                 self.wrong(format!("'{}' given twice, also by its old name", arg.name));
             }
+        }
+    }
+
+    /// `X(branch)` with a plain table, where the table was meant as the first argument: it came as the arguments themselves.
+    /// And `X(value)` where the class takes names only.
+    fn hint_at_lone_table(&mut self, class: &ClassDecl, object: &Object) {
+        let args = &object.args;
+        let Some(first) = class.args.iter().find(|a| a.position == Some(1)) else {
+            let missing = class.args.iter().find(|a| a.required && !args.named.contains_key(a.name));
+            if let (Some(arg), Some(told), false) = (missing, self.mistakes.first_mut(), args.items.is_empty()) {
+                told.text.push_str(&format!("; write {} = …", arg.name));
+            }
+            return;
+        };
+        let known = |name: &String| class.args.iter().any(|a| a.name == name || a.aliases.contains(&name.as_str()));
+        let nearly = |name: &str| suggest::nearest(name, class.args.iter().map(|a| a.name)).is_some();
+        let names = args.items.is_empty() && !args.named.is_empty() && !args.named.keys().any(|n| known(n) || nearly(n));
+        let most = class.args.iter().filter_map(|a| a.position).max().unwrap_or(0);
+        let items = args.items.len() > most && args.named.is_empty() && first.kind.contains("list");
+        if !names && !items {
+            return;
+        }
+        let shown = object.custom_class.as_deref().unwrap_or(class.name);
+        if let Some(told) = self.mistakes.last_mut() {
+            let hint = format!("; a lone table is the argument table: to give it as '{}' write {shown}{{ {{ … }} }}", first.name);
+            told.text.push_str(&hint);
         }
     }
 
@@ -192,14 +222,14 @@ impl Reader {
         match T::from_value(&value) {
             Ok(read) => Some(read),
             Err(wrong) => {
-                self.mistakes.push(Fault { text: wrong.told(name), of: wrong.of });
+                self.mistakes.push(Fault { text: wrong.told(name), of: wrong.of, about: Some(name.into()) });
                 None
             }
         }
     }
 
     pub fn wrong(&mut self, text: impl Into<String>) {
-        self.mistakes.push(Fault { text: text.into(), of: None });
+        self.mistakes.push(Fault { text: text.into(), of: None, about: None });
     }
 
     pub fn warn(&mut self, text: impl Into<String>) {

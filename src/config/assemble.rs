@@ -39,6 +39,22 @@ pub struct Assembly {
     warned: HashSet<String>,
     /// A thousand steps with one pattern share it.
     regexes: HashMap<String, Regex>,
+    said_at: SaidAt,
+}
+
+/// Lines of names that were assigned by themselves, not within a constructor.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct SaidAt {
+    /// Of keys of `BuildmasterConfig`.
+    pub keys: HashMap<String, Place>,
+    /// Of arguments, by the number of the object.
+    pub arguments: HashMap<u64, HashMap<String, Place>>,
+}
+
+impl SaidAt {
+    fn find(&self, order: u64, name: &str) -> Option<&Place> {
+        if order == AFTER_ALL { self.keys.get(name) } else { self.arguments.get(&order)?.get(name) }
+    }
 }
 
 /// The order of what is said of no object: after all objects.
@@ -48,11 +64,14 @@ const AFTER_ALL: u64 = u64::MAX;
 const TABLES: u64 = 1 << 62;
 
 /// `root` is what `BuildmasterConfig` holds; `objects` are all instances that the file made, in their order, used or not.
-pub fn assemble(root: &Table, root_place: &Place, objects: &[Arc<Object>]) -> Result<MasterConfig, Vec<Mistake>> {
-    let mut assembly = Assembly::of(objects);
+pub fn assemble(root: &Table, root_place: &Place, objects: &[Arc<Object>], said_at: SaidAt) -> Result<MasterConfig, Vec<Mistake>> {
+    let mut assembly = Assembly::of(objects, said_at);
     let read = root::read(root, &mut |name, reader| {
         let subject = if name.is_empty() { "BuildmasterConfig".to_string() } else { format!("BuildmasterConfig.{name}") };
-        assembly.tell(AFTER_ALL, root_place, &subject, reader);
+        // A table of settings has the line of its key.
+        let key = name.split('.').next().unwrap_or_default();
+        let place = assembly.said_at.keys.get(key).unwrap_or(root_place).clone();
+        assembly.tell(AFTER_ALL, &place, &subject, reader);
     });
     let config = read.map(|read| assembly.whole(read, root_place));
     assembly.end(config, root_place)
@@ -61,13 +80,13 @@ pub fn assemble(root: &Table, root_place: &Place, objects: &[Arc<Object>]) -> Re
 /// What one object says wrong, without a configuration around it.
 #[cfg(test)]
 pub(super) fn mistakes_of(object: &Arc<Object>) -> Vec<Mistake> {
-    let mut mistakes = Assembly::of(std::slice::from_ref(object)).mistakes;
+    let mut mistakes = Assembly::of(std::slice::from_ref(object), SaidAt::default()).mistakes;
     mistakes.sort_by_key(|(order, _)| *order);
     without_repeats(mistakes)
 }
 
 impl Assembly {
-    fn of(objects: &[Arc<Object>]) -> Assembly {
+    fn of(objects: &[Arc<Object>], said_at: SaidAt) -> Assembly {
         let mut assembly = Assembly {
             parsed: HashMap::with_capacity(objects.len()),
             known: objects.iter().map(|o| o.id).collect(),
@@ -75,6 +94,7 @@ impl Assembly {
             warnings: Vec::new(),
             warned: HashSet::new(),
             regexes: HashMap::new(),
+            said_at,
         };
         for object in objects {
             assembly.parsed(object);
@@ -124,7 +144,8 @@ impl Assembly {
     fn tell(&mut self, order: u64, place: &Place, subject: &str, reader: Reader) {
         for fault in reader.mistakes {
             if fault.of.is_none_or(|id| !self.known.contains(&id)) {
-                self.mistake(order, place, subject, fault.text);
+                let own = fault.about.and_then(|name| self.said_at.find(order, &name).cloned());
+                self.mistake(order, own.as_ref().unwrap_or(place), subject, fault.text);
             }
         }
         for warning in reader.warnings {
@@ -241,7 +262,8 @@ impl Assembly {
     fn names_exist(&mut self, object: &Object, argument: &str, names: &[String], what: &str, known: &BTreeSet<String>) {
         for name in names.iter().filter(|n| !known.contains(*n)) {
             let hint = suggest::hint(name, known.iter().map(String::as_str));
-            self.mistake(object.id, &object.place, &subject(object), format!("{argument} names '{name}', which is no {what}{hint}"));
+            let place = self.said_at.find(object.id, argument).unwrap_or(&object.place).clone();
+            self.mistake(object.id, &place, &subject(object), format!("{argument} names '{name}', which is no {what}{hint}"));
         }
     }
 

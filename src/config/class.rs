@@ -29,6 +29,8 @@ pub enum Kind {
 pub enum Holds {
     Steps,
     ShellArgs,
+    /// Names and values of any kind; none of the names is that of an argument.
+    Names,
 }
 
 impl Holds {
@@ -37,6 +39,7 @@ impl Holds {
         let kind = match self {
             Holds::Steps => Kind::Step,
             Holds::ShellArgs => Kind::ShellArg,
+            Holds::Names => return false,
         };
         class_named(class).is_some_and(|c| c.kind == kind)
     }

@@ -31,7 +31,7 @@ mod tests;
 pub mod value;
 mod workers;
 
-pub use assemble::assemble;
+pub use assemble::{SaidAt, assemble};
 pub use convert::{FromValue, Wrong};
 pub use spec::*;
 pub use template::{Arg, Template};

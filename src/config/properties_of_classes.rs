@@ -138,7 +138,7 @@ fn no_value_panics() {
             }
         }
     }
-    assert!(super::assemble(&Table::default(), &super::testing::place(0), &objects).is_err());
+    assert!(super::assemble(&Table::default(), &super::testing::place(0), &objects, Default::default()).is_err());
 }
 
 #[test]
@@ -162,6 +162,6 @@ fn an_object_is_understood_once() {
     let (a, b) = (builder("a"), builder("b"));
     let worker = object("Worker", 4, table!["bot", "x"]);
     let root = table![; workers = table![&worker], builders = table![&a, &b]];
-    let config = super::assemble(&root, &super::testing::place(0), &[step, factory, a, b, worker]).unwrap();
+    let config = super::assemble(&root, &super::testing::place(0), &[step, factory, a, b, worker], Default::default()).unwrap();
     assert!(Arc::ptr_eq(&config.builders[0].factory, &config.builders[1].factory));
 }

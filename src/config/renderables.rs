@@ -86,7 +86,7 @@ fn interpolate(reader: &mut Reader, object: &Object) -> Option<Template> {
     let before = reader.mistakes.len();
     let mut argument = |what: String, value: &Value| {
         Template::read(value).unwrap_or_else(|wrong| {
-            reader.mistakes.push(Fault { text: wrong.told(&what), of: wrong.of });
+            reader.mistakes.push(Fault { text: wrong.told(&what), of: wrong.of, about: None });
             Template::Const(serde_json::Value::Null)
         })
     };

@@ -172,7 +172,8 @@ pub(super) fn declare(list: &mut Vec<ClassDecl>) {
     );
     list.push(
         ClassDecl::new::<SetPropertiesArgs>("SetProperties", Step, set_properties, "Sets properties of the build.")
-            .presets(&[("name", Text("SetProperties"))]),
+            .presets(&[("name", Text("SetProperties"))])
+            .holding(Holds::Names),
     );
     list.push(
         ClassDecl::new::<FromCommandArgs>("SetPropertyFromCommand", Step, from_command, "Sets properties from a command's output.")

@@ -9,7 +9,7 @@ use super::value::{Object, Table, Value};
 use super::*;
 
 fn load(root: &Table, objects: &[Arc<Object>]) -> Result<MasterConfig, Vec<String>> {
-    assemble(root, &place(0), objects).map_err(|list| list.iter().map(ToString::to_string).collect())
+    assemble(root, &place(0), objects, Default::default()).map_err(|list| list.iter().map(ToString::to_string).collect())
 }
 
 fn mistakes(root: &Table, objects: &[Arc<Object>]) -> Vec<String> {

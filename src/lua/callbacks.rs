@@ -43,13 +43,15 @@ const COLLAPSE_REQUESTS: CallbackDecl =
 pub const CALLBACKS: &[CallbackDecl] =
     &[RENDERER, DO_STEP_IF, HIDE_STEP_IF, EXTRACT_FN, NEXT_WORKER, NEXT_BUILD, CAN_START_BUILD, PRIORITIZE_BUILDERS, COLLAPSE_REQUESTS];
 
-/// All callbacks, as a page of the reference.
+/// All callbacks and what else the host offers, as a page of the reference.
 pub fn markdown() -> String {
     let mut page = String::from("# Callbacks\n\n| Callback | Arguments | Result | Budget |\n|---|---|---|---|\n");
     for kind in CALLBACKS {
         let budget = duration::human(kind.budget);
         page.push_str(&format!("| `{}` | `{}` | {} | {budget} |\n", kind.name, kind.arguments, kind.result.replace('|', "\\|")));
     }
+    page.push('\n');
+    page.push_str(&super::api::library::markdown());
     page
 }
 

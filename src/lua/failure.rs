@@ -4,6 +4,7 @@ use std::fmt;
 
 use mlua::{Lua, UserData, Value};
 
+use super::hints::mend;
 use super::host::Host;
 use crate::config::{Mistake, Place};
 
@@ -136,6 +137,10 @@ fn locate(host: &Host, message: String, here: Place) -> (String, Place) {
         let end = (0..=LONGEST_MESSAGE).rev().find(|i| line.is_char_boundary(*i)).unwrap_or(0);
         line.truncate(end);
         line.push('…');
+    }
+    if let Some(hint) = mend(&line, &host.lines_at(&place)) {
+        line.push_str("; ");
+        line.push_str(&hint);
     }
     (line, place)
 }

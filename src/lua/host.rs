@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use md5::{Digest, Md5};
 use mlua::Lua;
 
+use super::hints::Lines;
 use super::watch::Watch;
 use crate::config::{Mistake, Place};
 
@@ -64,6 +65,8 @@ struct Places {
     list: Vec<Place>,
     ids: HashMap<Place, usize>,
     names: HashMap<String, Arc<str>>,
+    /// The files' texts, for hints about slips; only while the configuration is loaded.
+    sources: HashMap<Arc<str>, Vec<u8>>,
 }
 
 impl Host {
@@ -95,6 +98,7 @@ impl Host {
 
     pub fn loaded(&self) {
         self.loading.set(false);
+        self.places.borrow_mut().sources.clear();
     }
 
     pub fn mistake(&self, place: Place, subject: &str, text: String) {
@@ -144,6 +148,32 @@ impl Host {
         let shared: Arc<str> = name.into();
         names.insert(name.to_owned(), shared.clone());
         shared
+    }
+
+    pub fn keep_source(&self, name: Arc<str>, source: &[u8]) {
+        if self.loading() {
+            self.places.borrow_mut().sources.insert(name, source.to_owned());
+        }
+    }
+
+    /// The text at a place.
+    pub fn lines_at(&self, place: &Place) -> Lines {
+        self.places.borrow().sources.get(&place.file).map(|source| Lines::of(source, place.line)).unwrap_or_default()
+    }
+
+    /// The line of a file that gives a key its value, if there is only one such line: for tables that are returned as a whole.
+    pub fn only_line_of(&self, file: &str, key: &str) -> Option<u32> {
+        let places = self.places.borrow();
+        let source = String::from_utf8_lossy(places.sources.get(file)?);
+        let gives = |line: &str| {
+            line.match_indices(key).any(|(at, _)| {
+                let word = |c: char| c.is_alphanumeric() || c == '_';
+                let after = line[at + key.len()..].trim_start();
+                !line[..at].ends_with(word) && after.starts_with('=') && !after.starts_with("==")
+            })
+        };
+        let mut lines = source.lines().zip(1..).filter(|(line, _)| gives(line)).map(|(_, number)| number);
+        lines.next().filter(|_| lines.next().is_none())
     }
 
     /// The shared name of a file that some place is in.

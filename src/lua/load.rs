@@ -1,6 +1,7 @@
 //! From a file to a configuration: a fresh state on a thread of its own evaluates `master.lua`, its values are read when it has
 //! ended, `config` makes sense of them. All mistakes come together; a failed load leaves nothing behind.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use super::vm::Vm;
 use super::watch::Watch;
 use crate::base::duration::human;
 use crate::config::assemble::assemble;
-use crate::config::{MasterConfig, Mistake, Object, Place, Table};
+use crate::config::{MasterConfig, Mistake, Object, Place, SaidAt, Table};
 
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
@@ -48,7 +49,7 @@ pub struct Loaded {
 type Outcome = Result<(MasterConfig, Vec<ReadFile>), Vec<Mistake>>;
 
 /// Makes sense of the values: `config`'s part, or a test's.
-pub(super) type Understand = Box<dyn FnOnce(&Table, &Place, &[Arc<Object>]) -> Result<MasterConfig, Vec<Mistake>> + Send>;
+pub(super) type Understand = Box<dyn FnOnce(&Table, &Place, &[Arc<Object>], SaidAt) -> Result<MasterConfig, Vec<Mistake>> + Send>;
 
 /// Evaluate a configuration. Dropping the future ends the evaluation.
 pub async fn load(options: LoadOptions) -> Result<Loaded, Vec<Mistake>> {
@@ -175,13 +176,19 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
     };
     let mut broken: Vec<Mistake> = finished.err().map(Caught::into_mistake).into_iter().collect();
     let mut tainted = Default::default();
-    let mut read_all = || -> mlua::Result<(Table, Vec<Arc<Object>>)> {
+    let mut read_all = || -> mlua::Result<(Table, Vec<Arc<Object>>, SaidAt)> {
         let mut reader = Reader::new(vm)?;
         let records: LuaTable = vm.prelude.raw_get("records")?;
         let mut objects = Vec::new();
+        let mut said_at = SaidAt::default();
         for instance in vm.prelude.raw_get::<LuaTable>("objects")?.sequence_values::<LuaTable>() {
             let record: LuaTable = records.raw_get(instance?)?;
-            objects.extend(reader.object(&record)?);
+            if let Some(object) = reader.object(&record)? {
+                if let Some(places) = record.raw_get::<Option<LuaTable>>("places")? {
+                    said_at.arguments.insert(object.id, kept_places(vm, &places)?);
+                }
+                objects.push(object);
+            }
         }
         let root = match &ended {
             Ok(LuaValue::Table(root)) => Some(root.clone()),
@@ -190,9 +197,17 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
         };
         let root = root.map(|root| reader.table(&root)).transpose()?.map(Arc::unwrap_or_clone).unwrap_or_default();
         tainted = std::mem::take(&mut reader.tainted);
-        Ok((root, objects))
+        said_at.keys = kept_places(vm, &vm.prelude.raw_get("key_places")?)?;
+        for key in root.named.keys() {
+            if !said_at.keys.contains_key(key)
+                && let Some(line) = vm.host.only_line_of(&root_place.file, key)
+            {
+                said_at.keys.insert(key.clone(), Place { line, ..root_place.clone() });
+            }
+        }
+        Ok((root, objects, said_at))
     };
-    let (root, objects) = read_all().unwrap_or_else(|e| {
+    let (root, objects, said_at) = read_all().unwrap_or_else(|e| {
         broken.push(Caught::outside(&vm.host, &e).into_mistake_at(root_place));
         Default::default()
     });
@@ -214,14 +229,17 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
     if let Err(e) = cleared {
         mistakes.push(Caught::outside(&vm.host, &e).into_mistake_at(root_place));
     }
-    match understand(&root, root_place, &objects) {
+    let assigned: Vec<Place> = said_at.arguments.values().flat_map(HashMap::values).cloned().collect();
+    match understand(&root, root_place, &objects, said_at) {
         Ok(config) if mistakes.is_empty() => Ok(config),
         Ok(_) => Err(mistakes),
         Err(found) => {
             // After an error the rest of the file is missing, so only what was complete by then is judged; and an argument that was
             // an undefined name has been told already.
             let partial = ended.is_err();
-            let judged = |m: &Mistake| !tainted.contains(&m.place) && (!partial || objects.iter().any(|o| o.place == m.place));
+            let judged = |m: &Mistake| {
+                !tainted.contains(&m.place) && (!partial || assigned.contains(&m.place) || objects.iter().any(|o| o.place == m.place))
+            };
             for mistake in found.into_iter().filter(judged) {
                 if !mistakes.contains(&mistake) {
                     mistakes.push(mistake);
@@ -237,6 +255,11 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
             Err(mistakes)
         }
     }
+}
+
+/// Names and the numbers of their places.
+fn kept_places(vm: &Vm, places: &LuaTable) -> mlua::Result<HashMap<String, Place>> {
+    places.pairs::<String, usize>().map(|pair| pair.map(|(name, id)| (name, vm.host.kept_place(id)))).collect()
 }
 
 fn check_memory(vm: &Vm, config: &MasterConfig) -> Result<(), String> {

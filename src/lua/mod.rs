@@ -8,6 +8,7 @@ pub mod callbacks;
 mod convert;
 mod failure;
 mod generation;
+mod hints;
 mod host;
 mod load;
 mod modules;

@@ -2,6 +2,7 @@
 
 mod calls;
 mod language;
+mod slips;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -44,7 +45,7 @@ impl Folder {
         let keep = seen.clone();
         let loaded = load_with(
             options,
-            Box::new(move |root, _, objects| {
+            Box::new(move |root, _, objects, _| {
                 *keep.lock().unwrap() = Some((root.clone(), objects.to_vec()));
                 Ok(config)
             }),

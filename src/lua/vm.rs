@@ -11,12 +11,12 @@ use mlua::chunk::ChunkMode;
 use mlua::debug::HookTriggers;
 use mlua::{Function, IntoLuaMulti, Lua, LuaOptions, StdLib, Table, Value, VmState};
 
-use super::convert::Functions;
+use super::convert::{Functions, to_lua};
 use super::failure::Caught;
 use super::host::Host;
 use super::{api, modules};
 use crate::base::suggest;
-use crate::config::class::{ClassDecl, classes, known_names_hint};
+use crate::config::class::{ClassDecl, Holds, classes, known_names_hint};
 
 /// While a file is evaluated; afterwards `c.lua` says.
 pub(super) const LOADING_MEMORY: usize = 256 << 20;
@@ -24,10 +24,11 @@ pub(super) const LOADING_MEMORY: usize = 256 << 20;
 const HOOK_EVERY: u32 = 100_000;
 
 /// In this order: each part finds what the ones before it left in the table they share.
-const PRELUDE: [(&str, &str); 5] = [
+const PRELUDE: [(&str, &str); 6] = [
     ("sandbox", include_str!("../../lua/sandbox.lua")),
     ("class", include_str!("../../lua/class.lua")),
     ("names", include_str!("../../lua/names.lua")),
+    ("util", include_str!("../../lua/util.lua")),
     ("require", include_str!("../../lua/require.lua")),
     ("callbacks", include_str!("../../lua/callbacks.lua")),
 ];
@@ -122,7 +123,7 @@ impl Vm {
 
 /// Text only: a compiled chunk could break the state.
 pub(super) fn compile(lua: &Lua, host: &Host, name: &str, source: &[u8]) -> mlua::Result<Function> {
-    host.file_name(name);
+    host.keep_source(host.file_name(name), source);
     let source = source.strip_prefix(b"\xef\xbb\xbf").unwrap_or(source);
     let mut text = Vec::with_capacity(source.len() + 2);
     if source.starts_with(b"#!") {
@@ -222,7 +223,8 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
     decl.raw_set("top_level", class.top_level)?;
     decl.raw_set("old_names", class.old_names.to_vec())?;
     decl.raw_set("extensible", class.extensible)?;
-    decl.raw_set("holds", class.holds.is_some())?;
+    let holds = class.holds.map(|holds| if holds == Holds::Names { "dict" } else { "list" });
+    decl.raw_set("holds", holds)?;
     decl.raw_set("is_step", lives_in("steps"))?;
     decl.raw_set("is_worker", lives_in("worker"))?;
     // Class attributes are defaults of arguments.
@@ -238,7 +240,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
         let entry = lua.create_table()?;
         entry.raw_set("name", arg.name)?;
         entry.raw_set("position", arg.position)?;
-        entry.raw_set("secret", arg.name == "password")?;
+        entry.raw_set("secret", arg.name == "password" || arg.kind.contains("secret"))?;
         entry.raw_set("default", default_value(lua, arg.default.as_ref())?)?;
         for alias in arg.aliases.iter() {
             by_name.raw_set(*alias, &entry)?;
@@ -255,12 +257,19 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
     Ok(decl)
 }
 
-/// A default as the declaration shows it; what is no plain value (a list, a sentence) is nil.
+/// A default as the declaration shows it; what is no plain value or list (a table of names, a sentence) is nil.
 fn default_value(lua: &Lua, shown: &str) -> mlua::Result<Value> {
     Ok(match shown {
         "None" => Value::NULL,
         "true" => Value::Boolean(true),
         "false" => Value::Boolean(false),
+        list if list.starts_with('{') && list.ends_with('}') => {
+            // A list of plain values is written as JSON writes one but for its braces.
+            match serde_json::from_str::<Vec<serde_json::Value>>(&format!("[{}]", &list[1..list.len() - 1])) {
+                Ok(items) => to_lua(lua, &serde_json::Value::Array(items), &Value::NULL)?,
+                Err(_) => Value::Nil,
+            }
+        }
         _ => match serde_json::from_str::<serde_json::Value>(shown) {
             Ok(serde_json::Value::String(text)) => Value::String(lua.create_string(text)?),
             Ok(serde_json::Value::Number(n)) => match n.as_i64() {

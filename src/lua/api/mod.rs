@@ -2,6 +2,7 @@
 
 mod fs;
 mod json;
+pub(super) mod library;
 pub mod log;
 mod os;
 mod time;

@@ -172,7 +172,8 @@ const LOOPS: &str = r#"return {
 
 #[tokio::test]
 async fn a_loop_is_stopped_and_others_go_on() {
-    let seen = limited(LOOPS, quick(2.0)).await;
+    // The loop has far more time than the calls beside it take on any machine.
+    let seen = limited(LOOPS, quick(60.0)).await;
     let g = seen.loaded.generation.clone();
     let cx = RenderInput::default();
     let looping = {
@@ -183,8 +184,11 @@ async fn a_loop_is_stopped_and_others_go_on() {
         assert_eq!(g.render(seen.function("fine"), &cx).await.unwrap(), text("fine"));
     }
     assert!(!looping.is_finished(), "fifty calls took place beside the loop");
-    let stopped = looping.await.unwrap().unwrap_err();
-    assert_eq!(stopped.to_string(), "master.lua:2: renderer: did not return within its budget of 2.0 s");
+    looping.abort();
+
+    let seen = limited(LOOPS, quick(0.5)).await;
+    let stopped = seen.loaded.generation.render(seen.function("plain"), &cx).await.unwrap_err();
+    assert_eq!(stopped.to_string(), "master.lua:2: renderer: did not return within its budget of 500 ms");
 }
 
 #[tokio::test]
