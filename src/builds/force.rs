@@ -198,7 +198,9 @@ impl Reader<'_> {
         }
         if let Some(pattern) = parameter.regex.as_deref().filter(|_| !text.is_empty()) {
             match Regex::new(&format!("^(?:{pattern})")) {
-                Ok(regex) if !regex.is_match(&text) => self.problem(name, format!("{label}: {text:?} does not match the pattern '{pattern}'")),
+                Ok(regex) if !regex.is_match(&text) => {
+                    self.problem(name, format!("{label}: {text:?} does not match the pattern '{pattern}'"))
+                }
                 Ok(_) => {}
                 Err(_) => self.problem(name, format!("{label}: the configured pattern '{pattern}' is no regular expression")),
             }
@@ -338,9 +340,14 @@ mod tests {
             Parameter { default: "f".into(), ..parameter("fixed", ParameterKind::Fixed) },
         ];
         let properties = run(kinds, params).expect("valid").properties;
-        for (name, value) in
-            [("n", json!(7)), ("flag", json!(true)), ("deep", json!("x")), ("list", json!(["a", "b"])), ("k", json!("v")), ("fixed", json!("f"))]
-        {
+        for (name, value) in [
+            ("n", json!(7)),
+            ("flag", json!(true)),
+            ("deep", json!("x")),
+            ("list", json!(["a", "b"])),
+            ("k", json!("v")),
+            ("fixed", json!("f")),
+        ] {
             assert_eq!(properties.get(name), Some(&value), "{name}");
         }
     }

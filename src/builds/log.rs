@@ -26,7 +26,14 @@ pub struct StepLog {
 
 impl StepLog {
     pub fn new(writer: LogWriter, log: &Log, events: broadcast::Sender<Event>) -> StepLog {
-        StepLog { writer, step: log.step, name: log.name.as_str().into(), stdout: Normaliser::default(), stderr: Normaliser::default(), events }
+        StepLog {
+            writer,
+            step: log.step,
+            name: log.name.as_str().into(),
+            stdout: Normaliser::default(),
+            stderr: Normaliser::default(),
+            events,
+        }
     }
 
     /// The next piece of a stream; returns it with even line ends.

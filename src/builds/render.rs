@@ -79,8 +79,9 @@ impl Renderer<'_> {
                 Template::Call(function) => {
                     let input = RenderInput { properties: self.properties.clone(), build: Some(self.build.clone()) };
                     let value = self.generation.render(function, &input).await.map_err(|e| RenderError(e.to_string()))?;
-                    let template = Template::from_value(&value)
-                        .map_err(|wrong| RenderError(format!("the function at {} returned what can't be rendered: {wrong}", function.place)))?;
+                    let template = Template::from_value(&value).map_err(|wrong| {
+                        RenderError(format!("the function at {} returned what can't be rendered: {wrong}", function.place))
+                    })?;
                     self.walk(&template, depth + 1).await?
                 }
             })
@@ -109,8 +110,11 @@ impl Renderer<'_> {
             Source::Property(name) => self.properties.get(name).cloned(),
             Source::Argument(template) => Some(self.walk(template, depth).await?).filter(|v| !v.is_null()),
             Source::Worker(attribute) => worker_attribute(self.worker, attribute),
-            Source::SourceStamp { codebase, attribute } => {
-                self.sourcestamps.iter().find(|s| s.codebase == *codebase).and_then(|s| match attribute.as_str() {
+            Source::SourceStamp { codebase, attribute } => self
+                .sourcestamps
+                .iter()
+                .find(|s| s.codebase == *codebase)
+                .and_then(|s| match attribute.as_str() {
                     "branch" => s.branch.clone(),
                     "revision" => s.revision.clone(),
                     "repository" => Some(s.repository.clone()),
@@ -118,8 +122,7 @@ impl Renderer<'_> {
                     "codebase" => Some(s.codebase.clone()),
                     _ => None,
                 })
-                .map(Json::from)
-            }
+                .map(Json::from),
         })
     }
 

@@ -32,7 +32,8 @@ pub fn why(waits: &Waits, now: Timestamp) -> Json {
     if waits.builder_removed {
         return json!({ "code": "builder_removed", "builder": builder, "text": format!("builder {builder} is not in the configuration any more") });
     }
-    let reasons: Vec<Json> = waits.workers.iter().map(|(name, availability, building)| worker_reason(builder, name, availability, *building, now)).collect();
+    let reasons: Vec<Json> =
+        waits.workers.iter().map(|(name, availability, building)| worker_reason(builder, name, availability, *building, now)).collect();
     let any_free = reasons.iter().any(|r| r["code"] == "worker_free");
     if let Some(verdict) = waits.verdict.filter(|_| any_free) {
         return json!({ "code": "not_started", "builder": builder, "text": verdict });
@@ -61,7 +62,9 @@ pub fn why(waits: &Waits, now: Timestamp) -> Json {
 fn worker_reason(builder: &str, worker: &str, availability: &Availability, building: Option<i64>, now: Timestamp) -> Json {
     let ago = |t: Timestamp| crate::base::duration::human(now.since(t));
     match (availability, building) {
-        (Availability::NotConfigured, _) => json!({ "code": "worker_unknown", "worker": worker, "text": format!("worker {worker} is not configured") }),
+        (Availability::NotConfigured, _) => {
+            json!({ "code": "worker_unknown", "worker": worker, "text": format!("worker {worker} is not configured") })
+        }
         (Availability::NotAttached { last_seen }, _) => {
             let text = match last_seen {
                 Some(seen) => format!("worker {worker} is not attached (last seen {} ago)", ago(*seen)),
@@ -73,7 +76,9 @@ fn worker_reason(builder: &str, worker: &str, availability: &Availability, build
             let why = reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
             json!({ "code": "worker_paused", "worker": worker, "reason": reason, "text": format!("worker {worker} is paused{why}") })
         }
-        (Availability::Stopping, _) => json!({ "code": "worker_stopping", "worker": worker, "text": format!("worker {worker} is stopping") }),
+        (Availability::Stopping, _) => {
+            json!({ "code": "worker_stopping", "worker": worker, "text": format!("worker {worker} is stopping") })
+        }
         (Availability::Quarantined { until }, _) => {
             let text = format!("worker {worker} gets no build for {} after a failure", crate::base::duration::human(until.since(now)));
             json!({ "code": "worker_quarantined", "worker": worker, "until": until.seconds(), "text": text })
@@ -84,7 +89,9 @@ fn worker_reason(builder: &str, worker: &str, availability: &Availability, build
         (Availability::Full { running }, None) => {
             json!({ "code": "worker_full", "worker": worker, "running": running, "text": format!("worker {worker} runs {running} builds and takes no more") })
         }
-        (Availability::Free { .. }, None) => json!({ "code": "worker_free", "worker": worker, "text": format!("worker {worker} is free; the request starts in a moment") }),
+        (Availability::Free { .. }, None) => {
+            json!({ "code": "worker_free", "worker": worker, "text": format!("worker {worker} is free; the request starts in a moment") })
+        }
     }
 }
 
@@ -102,9 +109,17 @@ mod tests {
         let free = Availability::Free { more: None, running: 1 };
         for (workers, code, text) in [
             (vec![("bot1", free.clone(), Some(12))], "worker_busy", "worker bot1 is busy with build 12 of runtests"),
-            (vec![("bot1", Availability::NotAttached { last_seen: Some(Timestamp(40_000)) }, None)], "worker_not_attached", "worker bot1 is not attached (last seen 1 min 0 s ago)"),
+            (
+                vec![("bot1", Availability::NotAttached { last_seen: Some(Timestamp(40_000)) }, None)],
+                "worker_not_attached",
+                "worker bot1 is not attached (last seen 1 min 0 s ago)",
+            ),
             (vec![("bot1", Availability::Paused { reason: Some("disk".into()) }, None)], "worker_paused", "worker bot1 is paused: disk"),
-            (vec![("a", Availability::Stopping, None), ("b", Availability::Full { running: 2 }, None)], "no_free_worker", "worker a is stopping; worker b runs 2 builds and takes no more"),
+            (
+                vec![("a", Availability::Stopping, None), ("b", Availability::Full { running: 2 }, None)],
+                "no_free_worker",
+                "worker a is stopping; worker b runs 2 builds and takes no more",
+            ),
             (vec![], "no_worker", "builder runtests has no worker"),
         ] {
             let why = why(&waits(workers), now);

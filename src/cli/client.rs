@@ -48,7 +48,10 @@ impl Client {
             let body = response.into_body().collect().await?.to_bytes();
             Ok::<_, hyper::Error>((status, body))
         };
-        let (status, body) = tokio::time::timeout(DEADLINE, answer).await.map_err(|_| anyhow!("the master does not answer"))?.context("the master went away")?;
+        let (status, body) = tokio::time::timeout(DEADLINE, answer)
+            .await
+            .map_err(|_| anyhow!("the master does not answer"))?
+            .context("the master went away")?;
         let json: Json = serde_json::from_slice(&body).with_context(|| format!("the master answered {status} with what is no JSON"))?;
         match &json["error"] {
             Json::Null if status.is_success() => Ok(json),

@@ -53,7 +53,12 @@ async fn force(args: Args) -> Result<ExitCode> {
     field_names(&form["all_fields"], &mut known);
     for (name, value) in args.property {
         if !known.contains(&name) {
-            bail!("scheduler '{}' has no parameter '{name}'{}; it has: {}", args.scheduler, hint(&name, known.iter().map(String::as_str)), known.join(", "));
+            bail!(
+                "scheduler '{}' has no parameter '{name}'{}; it has: {}",
+                args.scheduler,
+                hint(&name, known.iter().map(String::as_str)),
+                known.join(", ")
+            );
         }
         params.insert(name, value.into());
     }
@@ -144,5 +149,7 @@ fn field_names(fields: &Json, out: &mut Vec<String>) {
 
 /// A name as part of a path.
 fn encode(name: &str) -> String {
-    name.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) { (b as char).to_string() } else { format!("%{b:02X}") }).collect()
+    name.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) { (b as char).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }

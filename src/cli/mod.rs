@@ -80,7 +80,8 @@ pub fn main() -> ExitCode {
 /// `BUILDMOON_LOG=debug` shows more, `BUILDMOON_LOG=buildmoon::workers=debug` of one room.
 fn log_to_stderr(daemon: bool) {
     let default = if daemon { "info" } else { "error" };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("BUILDMOON_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("BUILDMOON_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     let terminal = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).with_target(false).init();
 }

@@ -53,7 +53,12 @@ impl Progress {
             }
             Event::BuildFinished { build, .. } => {
                 let results = build.results.unwrap_or(Results::Exception);
-                writeln!(out, "{} ({})", self.paint(colour(results), &format!("{}: {}", results, build.state)), human(self.begun.elapsed()))?;
+                writeln!(
+                    out,
+                    "{} ({})",
+                    self.paint(colour(results), &format!("{}: {}", results, build.state)),
+                    human(self.begun.elapsed())
+                )?;
             }
             _ => {}
         }

@@ -35,7 +35,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
 async fn build(args: Args) -> Result<ExitCode> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
-    let options = Options { path: args.base.dir, builder: args.builder, worker: args.worker, properties: args.property, config_timeout: Duration::from_secs(600) };
+    let options = Options {
+        path: args.base.dir,
+        builder: args.builder,
+        worker: args.worker,
+        properties: args.property,
+        config_timeout: Duration::from_secs(600),
+    };
     let started = match oneshot::start(options).await {
         Ok(started) => started,
         Err(StartError::Configuration(mistakes)) => {

@@ -42,7 +42,11 @@ async fn serve(args: Args) -> Result<ExitCode> {
             for mistake in &mistakes {
                 eprintln!("{mistake}");
             }
-            eprintln!("buildmoon: the configuration has {} mistake{}; nothing was started", mistakes.len(), if mistakes.len() == 1 { "" } else { "s" });
+            eprintln!(
+                "buildmoon: the configuration has {} mistake{}; nothing was started",
+                mistakes.len(),
+                if mistakes.len() == 1 { "" } else { "s" }
+            );
             return Ok(ExitCode::FAILURE);
         }
         Err(StartError::Other(e)) => return Err(e),
@@ -60,7 +64,10 @@ async fn serve(args: Args) -> Result<ExitCode> {
             _ = hup.recv() => tracing::warn!("SIGHUP: reloading is not supported by this version; restart the master to load the configuration"),
         }
     }
-    tracing::info!("stopping; running builds get {}", if grace == Duration::MAX { "all the time they need".into() } else { crate::base::duration::human(grace) });
+    tracing::info!(
+        "stopping; running builds get {}",
+        if grace == Duration::MAX { "all the time they need".into() } else { crate::base::duration::human(grace) }
+    );
     let stopped = async {
         // Beyond any build, and within what a timer can count.
         master.shutdown(grace.min(Duration::from_secs(10 * 365 * 86_400))).await;

@@ -47,7 +47,8 @@ async fn show(args: Args) -> Result<ExitCode> {
     let reload = &config["reload"];
     let outcome = if reload["ok"] == true { "good" } else { "failed; the configuration before it is at work" };
     println!("configuration: generation {}, last load {outcome}", config["generation"]);
-    let changed: Vec<&str> = config["files"].as_array().into_iter().flatten().filter(|f| f["changed"] == true).filter_map(|f| f["path"].as_str()).collect();
+    let changed: Vec<&str> =
+        config["files"].as_array().into_iter().flatten().filter(|f| f["changed"] == true).filter_map(|f| f["path"].as_str()).collect();
     if !changed.is_empty() {
         println!("  changed on disk, not loaded: {}", changed.join(", "));
     }
@@ -63,7 +64,11 @@ async fn show(args: Args) -> Result<ExitCode> {
     println!("waiting requests: {}", total.unwrap_or(waiting.len() as u64));
     for request in &waiting {
         let builder = name_of(&builders, "builderid", &request["builderid"]);
-        println!("  request {} of {builder}: {}", request["buildrequestid"], request["waiting_for"]["text"].as_str().unwrap_or("about to start"));
+        println!(
+            "  request {} of {builder}: {}",
+            request["buildrequestid"],
+            request["waiting_for"]["text"].as_str().unwrap_or("about to start")
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

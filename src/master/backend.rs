@@ -55,7 +55,9 @@ fn force_row(name: &str, builders: &[String], form: &ForceSpec) -> Row {
     let fields = |list: &[Parameter]| list.iter().map(|p| parameter(p, "")).collect::<Vec<_>>();
     let basics = [&form.username, &form.reason, &form.priority].map(|p| parameter(p, ""));
     let all: Vec<Json> = basics.into_iter().chain(fields(&form.codebases)).chain(fields(&form.properties)).collect();
-    row(json!({ "name": name, "label": form.label, "button_name": form.button_name, "enabled": true, "builder_names": builders, "all_fields": all }))
+    row(
+        json!({ "name": name, "label": form.label, "button_name": form.button_name, "enabled": true, "builder_names": builders, "all_fields": all }),
+    )
 }
 
 fn parameter(p: &Parameter, parent: &str) -> Json {
@@ -177,7 +179,9 @@ impl Master {
                     revision: text(s, "revision"),
                 })
                 .collect(),
-            properties: Properties(properties.0.into_iter().map(|(name, p)| (name, Property { value: p.value, source: p.source })).collect()),
+            properties: Properties(
+                properties.0.into_iter().map(|(name, p)| (name, Property { value: p.value, source: p.source })).collect(),
+            ),
             builders: vec![BuilderId(number(&build, "builderid"))],
             priority: number(&request, "priority"),
             rebuilt_buildid: Some(id),
@@ -188,7 +192,9 @@ impl Master {
 
 impl Backend for Master {
     fn masters(&self) -> Vec<Row> {
-        vec![row(json!({ "masterid": MASTER_ID, "name": self.name, "active": true, "last_active": self.clock.now().seconds().floor() as i64, "started_at": self.started_at.seconds() }))]
+        vec![row(
+            json!({ "masterid": MASTER_ID, "name": self.name, "active": true, "last_active": self.clock.now().seconds().floor() as i64, "started_at": self.started_at.seconds() }),
+        )]
     }
 
     fn builders(&self) -> Arc<Vec<Row>> {
@@ -270,7 +276,11 @@ impl Backend for Master {
             let results = match results.map(Results::try_from) {
                 None => Results::Cancelled,
                 Some(Ok(results @ (Results::Cancelled | Results::Retry))) => results,
-                Some(Ok(other)) => return Err(ControlError::Invalid(format!("a build can't be stopped with the result {other}; use 5 (retry) or 6 (cancelled)"))),
+                Some(Ok(other)) => {
+                    return Err(ControlError::Invalid(format!(
+                        "a build can't be stopped with the result {other}; use 5 (retry) or 6 (cancelled)"
+                    )));
+                }
                 Some(Err(text)) => return Err(ControlError::Invalid(text)),
             };
             if !self.engine.stop_build(BuildId(buildid), &reason, results) {
@@ -316,4 +326,3 @@ impl Backend for Master {
         })
     }
 }
-

@@ -35,7 +35,10 @@ impl Folder {
                 bail!("a master runs in {} already (process {}); `buildmoon stop {0}` stops it", path.display(), pid.trim());
             }
         };
-        lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id())).with_context(|| format!("cannot write {}", pid_file.display()))?;
+        lock.set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| writeln!(lock, "{}", std::process::id()))
+            .with_context(|| format!("cannot write {}", pid_file.display()))?;
         Ok(Folder { path, lock })
     }
 

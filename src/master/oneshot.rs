@@ -69,13 +69,16 @@ pub async fn start(options: Options) -> Result<OneShot, StartError> {
     let config = Arc::new(reduced(&loaded.config, &options)?);
     let scratch = Scratch::make()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = Store::open(StoreOptions { database: scratch.0.join("state.sqlite"), logs: scratch.0.join("logs") }).await.context("cannot open a database")?;
+    let store = Store::open(StoreOptions { database: scratch.0.join("state.sqlite"), logs: scratch.0.join("logs") })
+        .await
+        .context("cannot open a database")?;
     let (registry, worker_events) = Registry::new(store.clone(), clock.clone());
     let engine = Engine::new(store.clone(), registry.clone(), clock.clone());
     let ids = Ids::sync(&store, &config).await.map_err(|e| anyhow!(e))?;
     registry.configure(configured(&config, ids.workers));
     let builder = *ids.builders.get(&options.builder).ok_or_else(|| anyhow!("the store gave no id for builder {}", options.builder))?;
     engine.configure(Active { config: config.clone(), generation: loaded.generation, builder_ids: Arc::new(ids.builders) });
+    engine.wait_for_watchers();
     let events = engine.subscribe();
     let distributor = tokio::spawn(engine.clone().distribute(worker_events));
     for spec in &config.workers {
@@ -114,13 +117,21 @@ fn reduced(config: &MasterConfig, options: &Options) -> anyhow::Result<MasterCon
         None => builder.workers.first().map(String::as_str).unwrap_or_default(),
         Some(name) => name,
     };
-    let spec = config.workers.iter().find(|w| w.name == worker).ok_or_else(|| {
-        anyhow!("there is no worker '{worker}'{}", hint(worker, config.workers.iter().map(|w| w.name.as_str())))
-    })?;
+    let spec = config
+        .workers
+        .iter()
+        .find(|w| w.name == worker)
+        .ok_or_else(|| anyhow!("there is no worker '{worker}'{}", hint(worker, config.workers.iter().map(|w| w.name.as_str()))))?;
     let mut local = (**spec).clone();
     local.kind = WorkerKind::Local { workdir: None };
     local.max_builds = None;
-    let builder = BuilderSpec { workers: vec![local.name.clone()], next_worker: None, can_start_build: None, next_build: None, ..(**builder).clone() };
+    let builder = BuilderSpec {
+        workers: vec![local.name.clone()],
+        next_worker: None,
+        can_start_build: None,
+        next_build: None,
+        ..(**builder).clone()
+    };
     Ok(MasterConfig {
         workers: vec![Arc::new(local)],
         builders: vec![Arc::new(builder)],

@@ -3,6 +3,7 @@
 //! The registry holds state and answers questions; it starts no builds and speaks no protocol. Tests are below.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -30,16 +31,27 @@ pub enum WorkerEvent {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Availability {
     /// It may take as many more (none: any number); it runs so many now.
-    Free { more: Option<u32>, running: u32 },
+    Free {
+        more: Option<u32>,
+        running: u32,
+    },
     /// All its places are taken.
-    Full { running: u32 },
+    Full {
+        running: u32,
+    },
     NotConfigured,
-    NotAttached { last_seen: Option<Timestamp> },
-    Paused { reason: Option<String> },
+    NotAttached {
+        last_seen: Option<Timestamp>,
+    },
+    Paused {
+        reason: Option<String>,
+    },
     /// It was asked to stop and finishes what it runs.
     Stopping,
     /// After failures it gets nothing until then.
-    Quarantined { until: Timestamp },
+    Quarantined {
+        until: Timestamp,
+    },
 }
 
 struct Entry {
@@ -91,6 +103,8 @@ pub struct Registry {
     events: mpsc::UnboundedSender<WorkerEvent>,
     store: Store,
     clock: Arc<dyn Clock>,
+    /// The master ends: nobody is to attach again.
+    closing: AtomicBool,
 }
 
 /// A configured worker, for [`Registry::configure`].
@@ -103,7 +117,7 @@ pub struct Configured {
 impl Registry {
     pub fn new(store: Store, clock: Arc<dyn Clock>) -> (Arc<Registry>, mpsc::UnboundedReceiver<WorkerEvent>) {
         let (events, receiver) = mpsc::unbounded_channel();
-        (Arc::new(Registry { entries: Mutex::default(), events, store, clock }), receiver)
+        (Arc::new(Registry { entries: Mutex::default(), events, store, clock, closing: AtomicBool::new(false) }), receiver)
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
@@ -280,11 +294,16 @@ impl Registry {
 
     /// Cut every line, at the end of the master.
     pub fn disconnect_all(&self, why: &str) {
+        self.closing.store(true, Ordering::Relaxed);
         for entry in self.entries().values() {
             if let Some(attached) = &entry.attached {
                 attached.link.disconnect(why);
             }
         }
+    }
+
+    pub fn closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 
     /// Workers as the API shows them. `builder_ids` by name.
@@ -391,6 +410,8 @@ impl Gate for Registry {
                 _ => return,
             }
             entry.attached = None;
+            // What it was asked to do is done.
+            entry.stopping = false;
             entry.last_seen = Some(now);
             entry.id
         };

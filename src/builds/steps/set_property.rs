@@ -11,7 +11,13 @@ use crate::model::{Results, Step};
 /// Output beyond that can't become a property.
 const LARGEST_OUTPUT: usize = 16 << 20;
 
-pub(super) async fn one(run: &mut Run, spec: &StepSpec, property: &Arg<String>, value: &Template, step: &Step) -> Result<StepEnd, StepError> {
+pub(super) async fn one(
+    run: &mut Run,
+    spec: &StepSpec,
+    property: &Arg<String>,
+    value: &Template,
+    step: &Step,
+) -> Result<StepEnd, StepError> {
     let name = run.renderer().arg("property", property).await?;
     let value = run.renderer().value(value).await?;
     run.set_property(&name, value, &step.name);
@@ -36,7 +42,12 @@ pub(super) async fn many(run: &mut Run, template: &Template, step: &Step) -> Res
     Ok(StepEnd { results: Results::Success, state, lost: None })
 }
 
-pub(super) async fn from_command(run: &mut Run, spec: &StepSpec, from: &SetPropertyFromCommandSpec, step: &mut Step) -> Result<StepEnd, StepError> {
+pub(super) async fn from_command(
+    run: &mut Run,
+    spec: &StepSpec,
+    from: &SetPropertyFromCommandSpec,
+    step: &mut Step,
+) -> Result<StepEnd, StepError> {
     let mut stdout = Vec::new();
     let mut stderr = Vec::new();
     let (end, rc) = shell::carry_out(run, spec, &from.shell, step, &mut |stream, text| {
