@@ -29,6 +29,8 @@ impl Engine {
             match self.choose(id, &question, &active).await {
                 Ok(Some(start)) => {
                     if !self.start(start, &active) {
+                        // The request or the worker went away meanwhile; there may be others.
+                        self.ask_again(id);
                         break;
                     }
                 }
@@ -43,8 +45,19 @@ impl Engine {
                 }
             }
         }
+        let mut state = self.state();
+        let Some(builder) = state.builders.get_mut(&id) else { return };
+        builder.deciding = false;
+        if std::mem::take(&mut builder.ask_again) {
+            state.dirty.insert(id);
+            drop(state);
+            self.poke();
+        }
+    }
+
+    fn ask_again(&self, id: BuilderId) {
         if let Some(builder) = self.state().builders.get_mut(&id) {
-            builder.deciding = false;
+            builder.ask_again = true;
         }
     }
 
@@ -81,7 +94,10 @@ impl Engine {
                     match lua.next_build(f, &q.builder, &inputs).await? {
                         Some(chosen) => match requests.iter().find(|r| r.id == chosen) {
                             Some(request) => request,
-                            None => return Ok(None),
+                            None => {
+                                self.ask_again(id);
+                                return Ok(None);
+                            }
                         },
                         None => {
                             requests.iter().for_each(|r| self.verdict(id, r.id, format!("nextBuild of {} chose no request", q.spec.name)));
@@ -139,7 +155,10 @@ impl Engine {
                     let mut random = self.state().random.fork();
                     match distribute::choose(&workers, &rooms, &mut random) {
                         Some(index) => workers[index].clone(),
-                        None => return Ok(None),
+                        None => {
+                            self.ask_again(id);
+                            return Ok(None);
+                        }
                     }
                 }
             };

@@ -6,12 +6,14 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::Value as Json;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::time::Instant;
 
 use super::distribute::{self, Room, Situation, Start};
 use super::run::{Job, Outcome, Run, Stop, initial_properties};
@@ -26,6 +28,8 @@ use crate::workers::registry::{Availability, Registry, WorkerEvent};
 
 /// A request whose worker was lost that often is given up.
 pub const MAX_ATTEMPTS: u32 = 3;
+/// Events that are kept for one who watches; a slower one misses some, unless builds are patient.
+pub(super) const EVENTS: usize = 512;
 /// Before the store is asked again after it failed.
 const STORE_RETRY: Duration = Duration::from_secs(5);
 
@@ -42,6 +46,8 @@ pub struct Engine {
     pub(super) registry: Arc<Registry>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) events: broadcast::Sender<Event>,
+    /// Builds wait for those who watch them.
+    patient: AtomicBool,
     state: Mutex<State>,
     poke: Notify,
     /// A build has ended.
@@ -73,6 +79,14 @@ pub(super) struct BuilderState {
     pub last_number: i64,
     /// Its callbacks are being asked.
     pub deciding: bool,
+    /// Something changed meanwhile: they are asked again afterwards.
+    pub ask_again: bool,
+    /// Requests in `waiting` that ask for a worker.
+    choosers: usize,
+    /// When it is looked at again by itself. One timer at most is told by, however often it is set.
+    wake: Option<Instant>,
+    /// The store failed: nothing starts before that.
+    rest_until: Option<Instant>,
 }
 
 pub(super) struct Queued {
@@ -90,7 +104,18 @@ pub(super) struct Running {
 
 impl BuilderState {
     fn named(name: &str) -> BuilderState {
-        BuilderState { name: name.into(), spec: None, waiting: BTreeMap::new(), building: HashMap::new(), last_number: 0, deciding: false }
+        BuilderState {
+            name: name.into(),
+            spec: None,
+            waiting: BTreeMap::new(),
+            building: HashMap::new(),
+            last_number: 0,
+            deciding: false,
+            ask_again: false,
+            choosers: 0,
+            wake: None,
+            rest_until: None,
+        }
     }
 
     /// The workers that may build it and do not build it now.
@@ -102,7 +127,7 @@ impl BuilderState {
     fn needs_asking(&self, active: &Active) -> bool {
         let callbacks =
             self.spec.as_ref().is_some_and(|s| s.next_worker.is_some() || s.next_build.is_some() || s.can_start_build.is_some());
-        callbacks || active.config.select_next_worker.is_some() || self.waiting.values().any(|q| chosen_worker(&q.request).is_some())
+        callbacks || active.config.select_next_worker.is_some() || self.choosers > 0
     }
 }
 
@@ -123,21 +148,34 @@ impl State {
         let builder = request.builder;
         self.by_request.insert(request.id, (builder, request.priority));
         let state = self.builders.entry(builder).or_insert_with(|| BuilderState::named(&format!("#{builder}")));
+        state.choosers += usize::from(chosen_worker(&request).is_some());
         state.waiting.insert((Reverse(request.priority), request.id), Queued { request, verdict });
         self.dirty.insert(builder);
     }
 
     pub fn dequeue(&mut self, id: RequestId) -> Option<Arc<BuildRequest>> {
         let (builder, priority) = self.by_request.remove(&id)?;
-        self.builders.get_mut(&builder)?.waiting.remove(&(Reverse(priority), id)).map(|q| q.request)
+        let state = self.builders.get_mut(&builder)?;
+        let request = state.waiting.remove(&(Reverse(priority), id))?.request;
+        state.choosers -= usize::from(chosen_worker(&request).is_some());
+        Some(request)
     }
 }
 
 impl Engine {
     pub fn new(store: Store, registry: Arc<Registry>, clock: Arc<dyn Clock>) -> Arc<Engine> {
-        let (events, _) = broadcast::channel(512);
+        let (events, _) = broadcast::channel(EVENTS);
         let state = Mutex::new(State { random: fastrand::Rng::new(), ..State::default() });
-        Arc::new(Engine { store, registry, clock, events, state, poke: Notify::new(), ended: Notify::new() })
+        Arc::new(Engine {
+            store,
+            registry,
+            clock,
+            events,
+            patient: AtomicBool::new(false),
+            state,
+            poke: Notify::new(),
+            ended: Notify::new(),
+        })
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -146,6 +184,11 @@ impl Engine {
 
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+
+    /// From now on builds wait for who watches, so that no event is missed: for one build at a terminal, not for a master.
+    pub fn wait_for_watchers(&self) {
+        self.patient.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn tell(&self, event: Event) {
@@ -198,16 +241,33 @@ impl Engine {
         self.poke.notify_one();
     }
 
-    /// Look at a builder again after a while.
+    /// Look at a builder again after a while. A timer that is due earlier stands in for it: whoever is asked then sets the next.
     pub(super) fn poke_later(self: &Arc<Self>, builder: BuilderId, delay: Duration) {
+        let Some(due) = Instant::now().checked_add(delay) else { return };
+        match self.state().builders.get_mut(&builder) {
+            Some(state) if state.wake.is_none_or(|earlier| earlier > due) => state.wake = Some(due),
+            _ => return,
+        }
         let engine = Arc::downgrade(self);
         tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
-            if let Some(engine) = engine.upgrade() {
-                engine.state().dirty.insert(builder);
-                engine.poke();
+            tokio::time::sleep_until(due).await;
+            let Some(engine) = engine.upgrade() else { return };
+            let mut state = engine.state();
+            if let Some(builder) = state.builders.get_mut(&builder).filter(|b| b.wake == Some(due)) {
+                builder.wake = None;
+            } else {
+                return;
             }
+            state.dirty.insert(builder);
+            drop(state);
+            engine.poke();
         });
+    }
+
+    /// What was to start can't any more: think again.
+    fn reconsider(&self, builder: BuilderId) {
+        self.state().dirty.insert(builder);
+        self.poke();
     }
 
     /// Start builds as they become possible, for ever.
@@ -261,12 +321,14 @@ impl Engine {
                 if builder.spec.is_none() {
                     continue;
                 }
+                if builder.rest_until.is_some_and(|until| until > Instant::now()) {
+                    continue;
+                }
                 if builder.needs_asking(&active) {
-                    if !std::mem::replace(&mut builder.deciding, true) {
-                        tokio::spawn(self.clone().decide(id, active.clone()));
+                    if std::mem::replace(&mut builder.deciding, true) {
+                        builder.ask_again = true;
                     } else {
-                        // Asked again when the present round of questions is over.
-                        self.poke_later(id, Duration::from_millis(100));
+                        tokio::spawn(self.clone().decide(id, active.clone()));
                     }
                     continue;
                 }
@@ -294,7 +356,10 @@ impl Engine {
         let mut situation = Situation { builders, rooms };
         let mut random = self.state().random.fork();
         for start in distribute::plan(&mut situation, &mut random) {
-            self.start(start, &active);
+            let builder = start.builder;
+            if !self.start(start, &active) {
+                self.reconsider(builder);
+            }
         }
     }
 
@@ -361,6 +426,7 @@ impl Engine {
             store: self.store.clone(),
             clock: self.clock.clone(),
             events: self.events.clone(),
+            patient: self.patient.load(Ordering::Relaxed),
             stop: stop_receiver,
         };
         tokio::spawn(self.clone().build(job, worker_spec));
@@ -374,8 +440,13 @@ impl Engine {
         if let Err(e) = self.store.start_build(&build, &properties).await {
             tracing::error!(builder, request = request.id.0, "the build could not be recorded and does not start: {e}");
             let verdict = format!("the database refused the build: {e}");
-            self.leave(&build, &worker, None, Some((request, verdict)));
-            self.poke_later(build.builder, STORE_RETRY);
+            if let Some(builder) = self.state().builders.get_mut(&build.builder) {
+                builder.rest_until = Instant::now().checked_add(STORE_RETRY);
+            }
+            self.poke_later(build.builder, STORE_RETRY + Duration::from_millis(5));
+            if let Some(cancelled) = self.leave(&build, &worker, None, Some((request, verdict))) {
+                self.end_cancelled(cancelled).await;
+            }
             return;
         }
         tracing::info!(builder, number = build.number, request = request.id.0, worker, "build started");
@@ -411,7 +482,7 @@ impl Engine {
             failures += 1;
             if failures == 1 {
                 // The worker is not to wait for the disk.
-                self.leave(&build, &worker, build.results, None);
+                let _ = self.leave(&build, &worker, build.results, None);
             }
             tracing::error!(builder, number = build.number, failures, "the end of the build could not be recorded, trying again: {e}");
             tokio::time::sleep(STORE_RETRY).await;
@@ -426,23 +497,55 @@ impl Engine {
             }
             RequestEnd::Complete(_) => None,
         };
-        if failures == 0 || again.is_some() {
-            self.leave(&build, &worker, if failures == 0 { build.results } else { None }, again);
-        }
+        let cancelled = if failures == 0 || again.is_some() {
+            self.leave(&build, &worker, if failures == 0 { build.results } else { None }, again)
+        } else {
+            None
+        };
         if let RequestEnd::Complete(results) = end {
             self.tell(Event::RequestComplete(request.id, results));
         }
         self.tell(Event::BuildFinished { id: build.id, build: Arc::new(build) });
+        if let Some(cancelled) = cancelled {
+            self.end_cancelled(cancelled).await;
+        }
     }
 
-    /// The build is over: its worker is free, and its request may wait again.
-    fn leave(&self, build: &Build, worker: &str, results: Option<Results>, again: Option<(Arc<BuildRequest>, String)>) {
+    /// A request that was cancelled while its build ended as one that is to run again.
+    async fn end_cancelled(self: &Arc<Self>, request: Arc<BuildRequest>) {
+        match self.store.finish_request(request.id, Results::Cancelled, self.clock.now()).await {
+            Ok(true) => self.tell(Event::RequestComplete(request.id, Results::Cancelled)),
+            Ok(false) => {}
+            Err(e) => {
+                tracing::error!(request = request.id.0, "the request could not be cancelled and waits again: {e}");
+                self.state().enqueue(request, Some(format!("it could not be cancelled: {e}")));
+                self.poke();
+            }
+        }
+    }
+
+    /// The build is over: its worker is free, and its request may wait again. Gives the request back if it was
+    /// cancelled after its build had ended otherwise.
+    #[must_use]
+    fn leave(
+        &self,
+        build: &Build,
+        worker: &str,
+        results: Option<Results>,
+        again: Option<(Arc<BuildRequest>, String)>,
+    ) -> Option<Arc<BuildRequest>> {
         let mut state = self.state();
-        let was_running = state.running.remove(&build.id).is_some();
-        if let Some(builder) = state.builders.get_mut(&build.builder)
-            && builder.building.get(worker) == Some(&build.number)
-        {
-            builder.building.remove(worker);
+        let running = state.running.remove(&build.id);
+        let was_running = running.is_some();
+        let cancelled = running.is_some_and(|r| r.stop.borrow().as_ref().is_some_and(|s| s.results == Results::Cancelled));
+        let (mut again, mut given_back) = (again, None);
+        if cancelled {
+            given_back = again.take().map(|(request, _)| request);
+        }
+        if let Some(builder) = state.builders.get_mut(&build.builder) {
+            if builder.building.get(worker) == Some(&build.number) {
+                builder.building.remove(worker);
+            }
         }
         if let Some((request, verdict)) = again {
             state.enqueue(request, Some(verdict).filter(|v| !v.is_empty()));
@@ -454,19 +557,14 @@ impl Engine {
         }
         self.poke();
         self.ended.notify_waiters();
+        given_back
     }
 
-    /// Order a build to end. False if it does not run.
+    /// Order a build to end; of several orders the worst result counts. False if it does not run.
     pub fn stop_build(&self, id: BuildId, reason: &str, results: Results) -> bool {
         let state = self.state();
         let Some(running) = state.running.get(&id) else { return false };
-        running.stop.send_if_modified(|stop| {
-            let first = stop.is_none();
-            if first {
-                *stop = Some(Stop { results, reason: reason.to_owned(), master_stops: false });
-            }
-            first
-        });
+        running.stop.send_modify(|stop| Stop::add(stop, Stop { results, reason: reason.to_owned(), master_stops: false }));
         true
     }
 
@@ -513,7 +611,9 @@ impl Engine {
         self.state().stopping = true;
         if !self.wait_idle(grace).await {
             for running in self.state().running.values() {
-                running.stop.send_replace(Some(Stop { results: Results::Retry, reason: "the master stops".into(), master_stops: true }));
+                running.stop.send_modify(|stop| {
+                    Stop::add(stop, Stop { results: Results::Retry, reason: "the master stops".into(), master_stops: true })
+                });
             }
             // What does not end in time is closed as retry by the next start.
             self.wait_idle(Duration::from_secs(10)).await;

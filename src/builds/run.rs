@@ -3,9 +3,11 @@
 //! It knows nothing of queues: the engine gives it a worker and takes its [`Outcome`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
 
+use super::engine::EVENTS;
 use super::render::{RenderError, Renderer};
 use super::rules::{Flags, Progress};
 use super::steps;
@@ -29,6 +31,8 @@ pub struct Job {
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     pub events: broadcast::Sender<Event>,
+    /// Who watches is to miss nothing.
+    pub patient: bool,
     pub stop: watch::Receiver<Option<Stop>>,
 }
 
@@ -39,6 +43,18 @@ pub struct Stop {
     pub reason: String,
     /// The master ends: the request runs again after the restart.
     pub master_stops: bool,
+}
+
+impl Stop {
+    /// A further order to the same build.
+    pub fn add(stop: &mut Option<Stop>, more: Stop) {
+        *stop = Some(match stop.take() {
+            Some(before) => {
+                Stop { results: before.results.worst(more.results), master_stops: before.master_stops || more.master_stops, ..more }
+            }
+            None => more,
+        });
+    }
 }
 
 /// How a build ended.
@@ -93,6 +109,15 @@ pub fn initial_properties(job: &Job, spec: &crate::config::WorkerSpec) -> Proper
     p
 }
 
+impl Job {
+    /// If this build is to be watched without a gap, wait until who watches has caught up.
+    pub async fn let_watchers_follow(&self) {
+        while self.patient && self.events.len() > EVENTS / 4 && self.events.receiver_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
 impl Run {
     pub fn new(job: Job, properties: Properties) -> Run {
         let sourcestamps = job.request.buildset.sourcestamps.iter().map(|(_, s)| s.clone()).collect();
@@ -105,9 +130,9 @@ impl Run {
         let mut lost = None;
         let mut names: Vec<String> = Vec::new();
         let factory = self.job.builder.factory.clone();
-        let mut stop = self.job.stop.clone();
         for spec in &factory.steps {
-            if let Some(stop) = stop.borrow_and_update().clone() {
+            // A step that runs nevertheless is interrupted by the next order only.
+            if let Some(stop) = self.job.stop.borrow_and_update().clone() {
                 progress.results = progress.results.worst(stop.results);
                 progress.halted = true;
             }
@@ -115,13 +140,14 @@ impl Run {
                 continue;
             }
             let ended = self.step(spec, &mut names).await;
+            self.job.let_watchers_follow().await;
             progress = progress.after(Flags::from(spec.as_ref()), ended.results);
             if !matches!(ended.results, Results::Success | Results::Skipped) {
                 problems.push(ended.state);
             }
             lost = lost.or(ended.lost);
         }
-        if let Some(stop) = stop.borrow_and_update().clone() {
+        if let Some(stop) = self.job.stop.borrow().clone() {
             if progress.results != stop.results {
                 progress.results = progress.results.worst(stop.results);
             }

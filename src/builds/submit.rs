@@ -52,7 +52,9 @@ impl Engine {
             _ => None,
         };
         let forced = force::force(spec, form, builders, owner.as_deref(), &params).map_err(Refusal::Fields)?;
-        let builders = forced.builders.iter().filter_map(|name| active.builder_ids.get(name).copied()).collect();
+        let mut builders: Vec<BuilderId> = forced.builders.iter().filter_map(|name| active.builder_ids.get(name).copied()).collect();
+        builders.sort();
+        builders.dedup();
         self.submit(NewBuildset {
             reason: forced.reason,
             submitted_at: self.now(),
@@ -66,8 +68,17 @@ impl Engine {
         .await
     }
 
-    /// Record a build set; its requests wait from now on.
+    /// Record a build set; its requests wait from now on. Goes on to its end even if who asked goes away meanwhile: what is
+    /// recorded has to be in the queue as well.
     pub async fn submit(self: &Arc<Self>, new: NewBuildset) -> Result<Submitted, Refusal> {
+        if new.builders.is_empty() {
+            return Err(Refusal::Invalid("no builder was asked for; name at least one".into()));
+        }
+        let engine = self.clone();
+        to_its_end(async move { engine.record(new).await }).await
+    }
+
+    async fn record(self: &Arc<Self>, new: NewBuildset) -> Result<Submitted, Refusal> {
         let requests =
             self.store.add_buildset(new).await.map_err(|e| Refusal::Failed(format!("the request could not be recorded: {e}")))?;
         let Some(first) = requests.first() else { return Err(Refusal::Invalid("no builder was asked for".into())) };
@@ -92,7 +103,7 @@ impl Engine {
             let state = self.state();
             let Some(builder) = state.builders.get(&newer.builder) else { return };
             let Some(spec) = builder.spec.clone() else { return };
-            (spec, builder.waiting.values().map(|q| q.request.clone()).collect())
+            (spec, builder.waiting.values().filter(|q| q.request.id < newer.id).map(|q| q.request.clone()).collect())
         };
         if older.is_empty() {
             return;
@@ -131,13 +142,19 @@ impl Engine {
             }
             Err(e) => {
                 self.state().enqueue(request, None);
+                self.poke();
                 Err(Refusal::Failed(format!("the request could not be ended: {e}")))
             }
         }
     }
 
     /// Cancel a request, whether it waits or runs.
-    pub async fn cancel(&self, id: RequestId, reason: &str) -> Result<(), Refusal> {
+    pub async fn cancel(self: &Arc<Self>, id: RequestId, reason: &str) -> Result<(), Refusal> {
+        let (engine, reason) = (self.clone(), reason.to_owned());
+        to_its_end(async move { engine.end_request(id, &reason).await }).await
+    }
+
+    async fn end_request(&self, id: RequestId, reason: &str) -> Result<(), Refusal> {
         if self.withdraw(id, Results::Cancelled).await? {
             tracing::info!(request = id.0, reason, "request cancelled");
             return Ok(());
@@ -152,7 +169,12 @@ impl Engine {
     }
 
     /// Change the priority of a request that waits.
-    pub async fn set_priority(&self, id: RequestId, priority: i64) -> Result<(), Refusal> {
+    pub async fn set_priority(self: &Arc<Self>, id: RequestId, priority: i64) -> Result<(), Refusal> {
+        let engine = self.clone();
+        to_its_end(async move { engine.change_priority(id, priority).await }).await
+    }
+
+    async fn change_priority(&self, id: RequestId, priority: i64) -> Result<(), Refusal> {
         self.store.set_request_priority(id, priority).await.map_err(|e| Refusal::Failed(e.to_string()))?;
         let mut state = self.state();
         if let Some(request) = state.dequeue(id) {
@@ -164,6 +186,11 @@ impl Engine {
         self.poke();
         Ok(())
     }
+}
+
+/// Store and queue are changed one after the other; a client that hangs up in between must not part them.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = Result<T, Refusal>> + Send + 'static) -> Result<T, Refusal> {
+    tokio::spawn(work).await.unwrap_or_else(|e| Err(Refusal::Failed(format!("the master failed; see its log: {e}"))))
 }
 
 /// `builderid` (a number or a name) or `builderNames`, as clients give them.

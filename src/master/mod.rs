@@ -22,7 +22,7 @@ use crate::lua::{self, Loaded};
 use crate::model::query::Row;
 use crate::store::{BuilderRow, Store, StoreOptions};
 use crate::web::{self, Bound};
-use crate::workers::local::LocalLink;
+use crate::workers::local::{LocalLink, SHUT_DOWN};
 use crate::workers::pb::PbServer;
 use crate::workers::registry::{Configured, Registry};
 use crate::workers::{Gate, Link, pb};
@@ -230,12 +230,38 @@ fn unknown_worker(spec: &WorkerSpec) -> crate::store::StoredWorker {
     crate::store::StoredWorker { id: WorkerId(0), paused: false, pause_reason: None, last_seen: None, info: Default::default() }
 }
 
+/// Attaches a local worker. It is back at once after its line was cut, but not after it was asked to stop.
 async fn attach_local(registry: &Arc<Registry>, spec: &WorkerSpec, base: PathBuf) -> Result<()> {
+    let link = attach_local_once(registry, &spec.name, base.clone()).await?;
+    let (registry, name) = (Arc::downgrade(registry), spec.name.clone());
+    tokio::spawn(async move {
+        let mut link = link;
+        loop {
+            let why = link.closed().await;
+            let Some(registry) = registry.upgrade() else { return };
+            registry.detach(&name, &link, &why);
+            if why == SHUT_DOWN || registry.closing() {
+                return;
+            }
+            link = match attach_local_once(&registry, &name, base.clone()).await {
+                Ok(link) => link,
+                Err(e) => {
+                    tracing::error!(worker = name, "the local worker can't be attached again: {e:#}");
+                    return;
+                }
+            };
+        }
+    });
+    Ok(())
+}
+
+async fn attach_local_once(registry: &Arc<Registry>, name: &str, base: PathBuf) -> Result<Arc<dyn Link>> {
     let local = LocalLink::new(base);
-    local.set_builders(registry.builders(&spec.name)).await.map_err(|e| anyhow!("local worker {}: {e}", spec.name))?;
+    local.set_builders(registry.builders(name)).await.map_err(|e| anyhow!("local worker {name}: {e}"))?;
     let info = local.info();
     let link: Arc<dyn Link> = local;
-    registry.attach(&spec.name, "this process", info, link).map_err(|e| anyhow!(e))
+    registry.attach(name, "this process", info, link.clone()).map_err(|e| anyhow!(e))?;
+    Ok(link)
 }
 
 enum WorkerListener {

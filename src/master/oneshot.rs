@@ -78,6 +78,7 @@ pub async fn start(options: Options) -> Result<OneShot, StartError> {
     registry.configure(configured(&config, ids.workers));
     let builder = *ids.builders.get(&options.builder).ok_or_else(|| anyhow!("the store gave no id for builder {}", options.builder))?;
     engine.configure(Active { config: config.clone(), generation: loaded.generation, builder_ids: Arc::new(ids.builders) });
+    engine.wait_for_watchers();
     let events = engine.subscribe();
     let distributor = tokio::spawn(engine.clone().distribute(worker_events));
     for spec in &config.workers {

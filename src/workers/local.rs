@@ -35,6 +35,9 @@ use crate::model::WorkerInfo;
 use crate::wire::commands::missing_args;
 use crate::wire::{Arg, Command, CommandArg, CommandEnd, ShellArgs, Update};
 
+/// Why a line is gone after the local worker was asked to end.
+pub const SHUT_DOWN: &str = "the local worker was shut down";
+
 /// What it can do, with the arguments without which a command is refused.
 const COMMANDS: [(&str, &[&str]); 8] = [
     ("shell", &["workdir", "command"]),
@@ -204,7 +207,7 @@ impl Link for LocalLink {
     }
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {
-        self.cut("the local worker was shut down");
+        self.cut(SHUT_DOWN);
         Box::pin(ready(()))
     }
 

@@ -3,6 +3,7 @@
 //! The registry holds state and answers questions; it starts no builds and speaks no protocol. Tests are below.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -102,6 +103,8 @@ pub struct Registry {
     events: mpsc::UnboundedSender<WorkerEvent>,
     store: Store,
     clock: Arc<dyn Clock>,
+    /// The master ends: nobody is to attach again.
+    closing: AtomicBool,
 }
 
 /// A configured worker, for [`Registry::configure`].
@@ -117,7 +120,7 @@ pub type Reserved = (WorkerId, Arc<dyn Link>, Arc<WorkerInfo>);
 impl Registry {
     pub fn new(store: Store, clock: Arc<dyn Clock>) -> (Arc<Registry>, mpsc::UnboundedReceiver<WorkerEvent>) {
         let (events, receiver) = mpsc::unbounded_channel();
-        (Arc::new(Registry { entries: Mutex::default(), events, store, clock }), receiver)
+        (Arc::new(Registry { entries: Mutex::default(), events, store, clock, closing: AtomicBool::new(false) }), receiver)
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
@@ -294,11 +297,16 @@ impl Registry {
 
     /// Cut every line, at the end of the master.
     pub fn disconnect_all(&self, why: &str) {
+        self.closing.store(true, Ordering::Relaxed);
         for entry in self.entries().values() {
             if let Some(attached) = &entry.attached {
                 attached.link.disconnect(why);
             }
         }
+    }
+
+    pub fn closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 
     /// Workers as the API shows them. `builder_ids` by name.
@@ -405,6 +413,8 @@ impl Gate for Registry {
                 _ => return,
             }
             entry.attached = None;
+            // What it was asked to do is done.
+            entry.stopping = false;
             entry.last_seen = Some(now);
             entry.id
         };

@@ -70,6 +70,8 @@ pub(crate) async fn run(
 ) -> Result<Ended, StepError> {
     let mut ended = Ended::default();
     let mut stop = run.job.stop.clone();
+    // The engine still holds the other end.
+    let mut open = true;
     let mut running = run.job.link.start(&run.job.builder.name, command);
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -80,14 +82,14 @@ pub(crate) async fn run(
     loop {
         let event = tokio::select! {
             biased;
-            order = stop.wait_for(Option::is_some), if ended.stopped.is_none() => {
-                if let Ok(order) = order {
-                    let order = order.clone();
-                    if let Some(order) = &order {
-                        running.interrupt(&order.reason);
-                    }
-                    ended.stopped = order;
-                    give_up = Some(Instant::now() + INTERRUPT_DEADLINE);
+            // Orders since the step began: one from before let it run, as `alwaysRun`.
+            order = stop.changed(), if open => {
+                let latest = stop.borrow_and_update().clone();
+                open = order.is_ok();
+                if let Some(latest) = latest.filter(|_| open) {
+                    running.interrupt(&latest.reason);
+                    give_up.get_or_insert_with(|| Instant::now() + INTERRUPT_DEADLINE);
+                    ended.stopped = Some(latest);
                 }
                 continue;
             }
@@ -107,6 +109,7 @@ pub(crate) async fn run(
                 break;
             }
         };
+        run.job.let_watchers_follow().await;
         match event {
             Some(CommandEvent::Update(update)) if trouble.is_none() => {
                 if let Err(e) = take(run, step, update, &mut ended, logs, observe) {
