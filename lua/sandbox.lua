@@ -21,6 +21,7 @@ P.absent = {
   str = "Lua writes tostring(x)", int = "Lua writes math.tointeger(x)", float = "Lua writes tonumber(x)", open = "use fs.read",
   range = "Lua writes for i = 1, n do", enumerate = "Lua writes for i, item in ipairs(list) do", sorted = "write list.sorted(t)",
   any = "write list.any(t)", all = "write list.all(t)", set = "a list does: { a, b }", tuple = "a list does: { a, b }",
+  self = "write function Class:name(…), with a colon",
   super = "write Class.super.init(self, …)", undefined = "Lua writes nil", NULL = "write None",
   buildbot = "its plugins are globals: worker, steps, util, schedulers …", plugins = "they are globals: worker, steps, util, schedulers …",
   f = "text is filled in by (\"…%s…\"):format(x)", r = "text without escapes is written [[…]]", u = "a text needs no letter before it",

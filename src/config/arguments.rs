@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::class::{ArgDecl, ClassDecl};
+use super::class::{ArgDecl, ClassDecl, Holds};
 use super::convert::FromValue;
 use super::value::{Object, Table, Value};
 use crate::base::suggest;
@@ -193,6 +193,12 @@ impl Reader {
         };
         let known = |name: &String| class.args.iter().any(|a| a.name == name || a.aliases.contains(&name.as_str()));
         let nearly = |name: &str| suggest::nearest(name, class.args.iter().map(|a| a.name)).is_some();
+        if class.holds == Some(Holds::Names) && args.items.is_empty() && !args.named.contains_key(first.name) {
+            if let Some(told) = self.mistakes.iter_mut().find(|m| m.about.is_some()) {
+                told.text.push_str(&format!("; beside other arguments write {} = {{ … }}", first.name));
+            }
+            return;
+        }
         let names = args.items.is_empty() && !args.named.is_empty() && !args.named.keys().any(|n| known(n) || nearly(n));
         let most = class.args.iter().filter_map(|a| a.position).max().unwrap_or(0);
         let items = args.items.len() > most && args.named.is_empty() && first.kind.contains("list");
@@ -200,9 +206,12 @@ impl Reader {
             return;
         }
         let shown = object.custom_class.as_deref().unwrap_or(class.name);
+        let takes_table = ["list", "table", "values", "anything"].iter().any(|word| first.kind.contains(word));
         if let Some(told) = self.mistakes.last_mut() {
-            let hint = format!("; a lone table is the argument table: to give it as '{}' write {shown}{{ {{ … }} }}", first.name);
-            told.text.push_str(&hint);
+            told.text.push_str("; a lone table is the argument table");
+            if takes_table {
+                told.text.push_str(&format!(": to give it as '{}' write {shown}{{ {{ … }} }}", first.name));
+            }
         }
     }
 

@@ -106,6 +106,7 @@ impl Value {
             Value::Table(t) if t.items.is_empty() && t.named.is_empty() => "an empty table".into(),
             Value::Table(t) if t.named.is_empty() => "a list".into(),
             Value::Table(_) => "a table".into(),
+            Value::Function(f) if f.place.file.is_empty() => "a function of the library".into(),
             Value::Function(f) => format!("a function ({})", f.place),
             Value::Object(o) => format!("a {}", o.custom_class.as_ref().unwrap_or(&o.class)),
             Value::Other(kind) => format!("a {kind}"),

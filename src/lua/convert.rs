@@ -125,6 +125,7 @@ impl<'a> Reader<'a> {
         }
         match self.records.raw_get::<Option<LuaTable>>(table)? {
             Some(record) => Ok(self.object(&record)?.map_or(Value::Other("object that is not complete"), Value::Object)),
+            None if is_class(table)? => Ok(Value::Other("class (call it)")),
             None => Ok(Value::Other("table with a metatable")),
         }
     }
@@ -225,6 +226,11 @@ impl<'a> Reader<'a> {
         self.met_poison |= is;
         is
     }
+}
+
+fn is_class(table: &LuaTable) -> mlua::Result<bool> {
+    let Some(meta) = table.metatable() else { return Ok(false) };
+    Ok(matches!(meta.raw_get::<LuaValue>("__name")?, LuaValue::String(name) if name.as_bytes() == b"class".as_slice()))
 }
 
 fn too_large() -> mlua::Error {

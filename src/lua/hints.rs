@@ -108,7 +108,10 @@ fn at_run_time(what: &str, lines: &Lines) -> Option<String> {
     if (text_operand && (what.starts_with("add ") || line.contains('+'))) || (what.starts_with("perform arithmetic") && joins_text(line)) {
         return Some("Lua joins text with ..".into());
     }
-    if what.starts_with("perform arithmetic on a table value") || what.starts_with("concatenate a table value") {
+    if what.starts_with("concatenate a table value") {
+        return Some("table.concat(list, \", \") makes a text of a list, list.concat(a, b) joins two lists".into());
+    }
+    if what.starts_with("perform arithmetic on a table value") {
         return Some("lists are joined by list.concat(a, b), tables of names by dict.merge(a, b)".into());
     }
     None
@@ -121,10 +124,13 @@ fn joins_text(line: &str) -> bool {
 
 fn in_syntax(message: &str, lines: &Lines) -> Option<&'static str> {
     if message.starts_with("unfinished string") || message.starts_with("unfinished long string") {
-        return Some("text over several lines is written [[ … ]]");
+        return Some("the closing quote is missing; text over several lines is written [[ … ]]");
     }
     let (expected, near) = message.rsplit_once(" near ")?;
     let near = near.trim_matches('\'');
+    if near == "<eof>" && expected.contains("to close 'if'") {
+        return Some("else if needs an end of its own, elseif needs none");
+    }
     let unfinished = expected.starts_with("'do' expected") || expected.starts_with("'then' expected");
     if let Some(said) = first_word(lines, if unfinished { LINES_BEFORE } else { 1 }) {
         return Some(said);

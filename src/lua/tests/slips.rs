@@ -47,6 +47,8 @@ async fn the_syntax_of_python() {
         ("from buildbot.plugins import *", THIRD, "nothing is imported"),
         ("local x, y = 1, 2\nx += 1", "master.lua:4: ", "x = x + 1"),
         ("local a\na = b = 3", "master.lua:4: ", "Lua assigns once per statement"),
+        ("if f then\nelse if c then\nend", "master.lua:", "else if needs an end of its own"),
+        ("c.title = 'x\nc.titleURL = 'y'", THIRD, "the closing quote is missing"),
         ("local ok = true && false", THIRD, "Lua writes and"),
         ("local s = \"x %s\".format(1)", THIRD, "(\"…\"):format(x)"),
     ])
@@ -73,6 +75,10 @@ async fn names_and_values_of_python() {
         ("f.addSteps({ steps.ShellCommand{ command = 'x' } })", THIRD, "f:addSteps{ … }"),
         ("f:addStpe(steps.ShellCommand{ command = 'x' })", THIRD, "did you mean 'addStep'?"),
         ("f:addStep(steps.ShellCommand)", THIRD, "the class itself: call it"),
+        ("c.workers = { LocalWorker }", THIRD, "workers[1] must be a Worker, got a class (call it)"),
+        ("c.workers = { LocalWorker{ 'a', properties = { p = print } } }", THIRD, "got a function of the library"),
+        ("local x = 'a: ' .. { 'b' }", THIRD, "table.concat(list"),
+        ("local A = class('A')\nfunction A.init(args) self.x = 1 end\nA{}", "master.lua:4: ", "with a colon"),
     ])
     .await;
 }
@@ -107,6 +113,11 @@ async fn rule_1_a_lone_table_that_was_meant_as_the_first_argument() {
     all_told(&[
         ("local branch = { zzz = 1 }\nlocal p = Worker(branch)", "master.lua:4: Worker: ", "a lone table is the argument table"),
         ("local p = Worker{ nam = 'x' }", THIRD, "did you mean 'name'?"),
+        (
+            "local other = { zzz = 1 }\nlocal p = util.BuildFactory(other)",
+            "master.lua:4: ",
+            "to give it as 'steps' write BuildFactory{ { … } }",
+        ),
     ])
     .await;
     assert!(!told("local p = Worker{ nam = 'x' }").await.contains("lone table"));
@@ -128,7 +139,7 @@ async fn rule_2_a_lone_table_of_names_is_the_dictionary() {
         assert!(matches!(given, Value::Table(t) if t.named.len() == 2 && t.named["b"] == text("x")), "{object:?}");
     }
     let wrong = told("local s = steps.SetProperties{ a = 1, haltOnFailure = true }").await;
-    assert!(wrong.contains("master.lua:3: SetProperties: unknown argument 'a'"), "{wrong}");
+    assert!(wrong.contains("master.lua:3: SetProperties: unknown argument 'a'; beside other arguments write properties = {"), "{wrong}");
 }
 
 #[tokio::test]
