@@ -29,6 +29,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub mod value;
+mod warnings;
 mod workers;
 
 pub use assemble::assemble;
@@ -36,3 +37,4 @@ pub use convert::{FromValue, Wrong};
 pub use spec::*;
 pub use template::{Arg, Template};
 pub use value::{FnRef, Mistake, Object, Place, Table, Value};
+pub use warnings::{Suppression, WarningSpec};

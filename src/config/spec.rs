@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use regex::Regex;
 use serde_json::{Map, Value as Json};
 
-use super::{Arg, FnRef, Mistake, Place, Template};
+use super::{Arg, FnRef, Mistake, Place, Template, WarningSpec};
 use crate::base::Secret;
 use crate::model::Results;
 
@@ -213,24 +212,14 @@ pub struct LogFile {
     pub follow: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct ShellSpec {
     pub command: Arg<CommandLine>,
     pub options: CommandOptions,
-    /// Lines that match are counted as warnings (`Compile`, `WarningCountingShellCommand`).
-    pub warning_pattern: Option<Regex>,
-    /// More warnings than that: failure.
-    pub max_warn_count: Option<u64>,
+    /// Warnings in its output are counted (`Compile`, `WarningCountingShellCommand`).
+    pub warnings: Option<WarningSpec>,
     /// `Test`: count passes and failures in known output.
     pub count_tests: bool,
-}
-
-impl PartialEq for ShellSpec {
-    fn eq(&self, other: &ShellSpec) -> bool {
-        let pattern = |s: &ShellSpec| s.warning_pattern.as_ref().map(|r| r.as_str().to_owned());
-        (&self.command, &self.options, pattern(self), self.max_warn_count, self.count_tests)
-            == (&other.command, &other.options, pattern(other), other.max_warn_count, other.count_tests)
-    }
 }
 
 #[derive(Clone, PartialEq, Debug)]

@@ -12,6 +12,7 @@ use super::instance::ShellArgRef;
 use super::spec::*;
 use super::template::{Arg, Template};
 use super::value::{FnRef, Object};
+use super::warnings::{Suppressed, Told};
 use crate::model::Results;
 
 /// Names of steps longer than that are cut.
@@ -74,11 +75,11 @@ arguments! {
         include shell: ShellArgs;
         "warningPattern" warning_pattern: Option<Pattern>, "Lines that match from their start are warnings; None: no line is.";
         "maxWarnCount" max_warn_count: Option<Whole<0>> = None => "None", "More warnings than that are a failure.";
-        "warningExtractor" _warning_extractor: NotYet = NotYet => "None", "`function(step, line, match)`: file, line and text of a warning.";
-        "directoryEnterPattern" _enter: NotYet = NotYet => "None", "Lines that say which folder is entered.";
-        "directoryLeavePattern" _leave: NotYet = NotYet => "None", "Lines that say that a folder is left.";
+        "warningExtractor" warning_extractor: Option<FnRef> = None => "None", "`function(step, line, match)`: file, line number and text of a warning, for `suppressionList`; None: its text is the line.";
+        "directoryEnterPattern" enter: Option<Pattern>, "Lines that say which folder is entered: the pattern's first group.";
+        "directoryLeavePattern" leave: Option<Pattern>, "Lines that say that a folder is left.";
         "suppressionFile" _suppression_file: NotYet = NotYet => "None", "A file of warnings that don't count.";
-        "suppressionList" _suppression_list: NotYet = NotYet => "None", "Warnings that don't count.";
+        "suppressionList" suppression_list: Option<Vec<Suppressed>> = None => "None", "Warnings that don't count: `{ file pattern, text pattern, first line, last line }`, each of which may be None.";
     }
 }
 
@@ -128,6 +129,9 @@ arguments! {
 }
 
 const WARNING: Preset = Text("(?i).*warning[: ].*");
+/// What make says, with the quotes of any locale.
+const ENTER: Preset = Text("make.*: Entering directory [\u{2018}\u{2019}\"`'](.*)[\u{2019}'`\"]");
+const LEAVE: Preset = Text("make.*: Leaving directory");
 
 pub(super) fn declare(list: &mut Vec<ClassDecl>) {
     use Kind::{ShellArg, Step};
@@ -143,12 +147,19 @@ pub(super) fn declare(list: &mut Vec<ClassDecl>) {
     ]));
     list.push(
         ClassDecl::new::<WarningArgs>("WarningCountingShellCommand", Step, warnings, "Runs a command and counts warnings in its output.")
-            .presets(&[("name", Text("shell")), ("warningPattern", WARNING)]),
+            .presets(&[
+                ("name", Text("shell")),
+                ("warningPattern", WARNING),
+                ("directoryEnterPattern", ENTER),
+                ("directoryLeavePattern", LEAVE),
+            ]),
     );
     list.push(ClassDecl::new::<WarningArgs>("Compile", Step, warnings, "Runs `make all` and counts warnings in its output.").presets(&[
         ("name", Text("compile")),
         ("command", W(&["make", "all"])),
         ("warningPattern", WARNING),
+        ("directoryEnterPattern", ENTER),
+        ("directoryLeavePattern", LEAVE),
         ("haltOnFailure", Bool(true)),
         ("description", W(&["compiling"])),
         ("descriptionDone", W(&["compile"])),
@@ -157,6 +168,8 @@ pub(super) fn declare(list: &mut Vec<ClassDecl>) {
         ("name", Text("test")),
         ("command", W(&["make", "test"])),
         ("warningPattern", WARNING),
+        ("directoryEnterPattern", ENTER),
+        ("directoryLeavePattern", LEAVE),
         ("warnOnFailure", Bool(true)),
         ("description", W(&["testing"])),
         ("descriptionDone", W(&["test"])),
@@ -238,7 +251,7 @@ fn options(reader: &mut Reader, args: CommandArgs) -> (StepArgs, CommandOptions)
 
 fn plain_shell(reader: &mut Reader, args: ShellArgs) -> (StepArgs, ShellSpec) {
     let (step, options) = options(reader, args.common);
-    (step, ShellSpec { command: args.command, options, warning_pattern: None, max_warn_count: None, count_tests: false })
+    (step, ShellSpec { command: args.command, options, warnings: None, count_tests: false })
 }
 
 fn shell(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
@@ -250,13 +263,15 @@ fn shell(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parse
 fn warnings(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = WarningArgs::read(reader)?;
     let (common, mut shell) = plain_shell(reader, args.shell);
-    if let Some(pattern) = args.warning_pattern {
-        match assembly.regex("warningPattern", &pattern.0) {
-            Ok(regex) => shell.warning_pattern = Some(regex),
-            Err(text) => reader.wrong(text),
-        }
-    }
-    shell.max_warn_count = args.max_warn_count.map(|n| n.0.unsigned_abs());
+    let told = Told {
+        pattern: args.warning_pattern,
+        extractor: args.warning_extractor,
+        enter: args.enter,
+        leave: args.leave,
+        suppressions: args.suppression_list.unwrap_or_default(),
+        max: args.max_warn_count.map(|n| n.0.unsigned_abs()),
+    };
+    shell.warnings = super::warnings::understood(reader, assembly, told);
     shell.count_tests = object.class == "Test";
     Some(step(object, common, StepKind::Shell(Box::new(shell))))
 }

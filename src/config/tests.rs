@@ -266,13 +266,13 @@ fn steps_have_the_defaults_of_their_class() {
         let StepKind::Shell(shell) = &step.kind else { panic!("{step:?}") };
         assert_eq!((&shell.command, step.halt_on_failure), (&words(command), halt), "{class}");
         assert_eq!((&step.description, &step.description_done), (&said(doing), &said(done)), "{class}");
-        assert_eq!(shell.warning_pattern.as_ref().is_some_and(|p| p.is_match("a.c:1: Warning: x")), counts, "{class}");
+        assert_eq!(shell.warnings.as_ref().is_some_and(|w| w.pattern.is_match("a.c:1: Warning: x")), counts, "{class}");
         assert_eq!(shell.count_tests, class == "Test");
     }
     let own = step_of("Compile", table![; haltOnFailure = false, command = table!["ninja", table!["-j", 4]], warningPattern = "W:"]);
     let StepKind::Shell(shell) = &own.kind else { panic!("{own:?}") };
     assert_eq!((&shell.command, own.halt_on_failure), (&words(&["ninja", "-j", "4"]), false));
-    let pattern = shell.warning_pattern.as_ref().unwrap();
+    let pattern = &shell.warnings.as_ref().unwrap().pattern;
     assert!(pattern.is_match("W: x") && !pattern.is_match("a W: x"));
 }
 
@@ -293,6 +293,12 @@ fn steps_say_what_is_wrong_with_them() {
         ("ShellCommand", table![; command = "x", max_lines = 0], "'max_lines' must be a whole number ≥ 1, got 0"),
         ("ShellCommand", table![; command = "x", description = 5], "'description' must be text or a list of texts, got 5"),
         ("Compile", table![; suppressionFile = "x"], "'suppressionFile' is not supported yet"),
+        (
+            "Compile",
+            table![; suppressionList = table![table!["a", 5]]],
+            "suppressionList[1][2] must be a regular expression, got 5",
+        ),
+        ("Compile", table![; directoryEnterPattern = "x"], "'directoryEnterPattern' must have a group, which is the folder"),
         ("Compile", table![; warningPattern = "("], "'warningPattern' must be a regular expression, got \"(\": unclosed group"),
         ("SetPropertyFromCommand", table![; command = "x"], "needs 'property' or 'extract_fn'"),
         (

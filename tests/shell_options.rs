@@ -1,0 +1,80 @@
+//! The options of the steps that run commands, each as it shows in a build on the local worker.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::*;
+
+/// A master with one builder for each of these: name, the lines that add steps to `f`.
+fn master(builders: &[(&str, &str)]) -> Master {
+    let mut lua = String::from("c.workers = { LocalWorker{ \"here\", properties = { from_worker = \"w\" } } }\nc.builders = {}\nlocal f\n");
+    let mut names = Vec::new();
+    for (name, steps) in builders {
+        lua += &format!("f = util.BuildFactory()\n{steps}\ntable.insert(c.builders, util.BuilderConfig{{ name = \"{name}\", workernames = {{ \"here\" }}, factory = f }})\n");
+        names.push(format!("{name:?}"));
+    }
+    lua += &format!("c.schedulers = {{ schedulers.ForceScheduler{{ name = \"force\", builderNames = {{ {} }} }} }}\n", names.join(", "));
+    let master = Master::start(&lua);
+    master.wait_attached("here");
+    master
+}
+
+fn build(master: &Master, builder: &str, results: i64) -> Value {
+    let build = master.build(builder, json!({}));
+    assert_eq!(build["results"], results, "{builder}: {build:#}\n{:#?}", master.steps(&build));
+    build
+}
+
+/// The names of a step's logs.
+fn logs(master: &Master, build: &Value, step: &str) -> Vec<String> {
+    let path = format!("steps/{}/logs", master.step(build, step)["stepid"]);
+    let mut names: Vec<String> = master.http.rows(&path, "logs").iter().map(|l| l["name"].as_str().unwrap().to_owned()).collect();
+    names.sort();
+    names
+}
+
+fn text(master: &Master, build: &Value, step: &str, slug: &str) -> String {
+    String::from_utf8(master.log_raw(build, step, slug)).expect("UTF-8")
+}
+
+#[test]
+fn warnings_are_counted_extracted_and_suppressed() {
+    let say = r#"command = "echo \"make: Entering directory 'lib'\"; echo 'a.c:3: warning: unused x'; echo 'make: Leaving directory'; echo 'a.c:3: warning: unused y'; echo 'b.c:8: warning: odd' >&2""#;
+    let compile = |options: &str| format!("f:addStep(steps.Compile{{ name = \"it\", {say}, {options} }})");
+    let groups = r#"warningPattern = "(.+):([0-9]+): warning: (.*)""#;
+    let from_groups = "warningExtractor = steps.WarningCountingShellCommand.warnExtractFromRegexpGroups";
+    let own = r#"warningExtractor = function(step, line, match) return match:group(1), tonumber(match:group(2)), step.name .. match:group(3) end"#;
+    let master = master(&[
+        ("all", &(compile("") + "\n" + &compile(""))),
+        ("in_lib", &compile(&format!(r#"{groups}, {from_groups}, suppressionList = {{ {{ "lib/", None, None, None }} }}"#))),
+        ("by_line", &compile(&format!(r#"{groups}, {own}, suppressionList = {{ {{ "a", "^itunused", 3, 3 }}, {{ "lib/a" }} }}"#))),
+        ("by_text", &compile(r#"suppressionList = { { "x", "unused" } }"#)),
+        ("too_many", &compile("maxWarnCount = 2")),
+        ("enough", &compile("maxWarnCount = 3")),
+        ("none", &compile(r#"suppressionList = { { None, "" } }"#)),
+        ("broken", &compile(r#"warningExtractor = function() return 5 end, suppressionList = { { "x" } }"#)),
+    ]);
+    let all = build(&master, "all", SUCCESS);
+    assert_eq!(master.step(&all, "it")["results"], WARNINGS);
+    assert_eq!(master.properties(&all)["warnings-count"], json!([6, "WarningCountingShellCommand"]));
+    assert_eq!(logs(&master, &all, "it"), ["stdio", "warnings (3)"]);
+    for (builder, lines) in [
+        ("in_lib", "a.c:3: warning: unused y\nb.c:8: warning: odd\n"),
+        ("by_line", "b.c:8: warning: odd\n"),
+        ("by_text", "b.c:8: warning: odd\n"),
+    ] {
+        let build = build(&master, builder, SUCCESS);
+        let count = lines.lines().count();
+        assert_eq!(logs(&master, &build, "it"), ["stdio".to_owned(), format!("warnings ({count})")], "{builder}");
+        let mut got: Vec<String> = text(&master, &build, "it", &format!("warnings__{count}_")).lines().map(str::to_owned).collect();
+        got.sort();
+        assert_eq!(got, lines.lines().collect::<Vec<_>>(), "{builder}");
+    }
+    build(&master, "too_many", FAILURE);
+    build(&master, "enough", SUCCESS);
+    let none = build(&master, "none", SUCCESS);
+    assert_eq!((&master.step(&none, "it")["results"], &master.properties(&none)["warnings-count"][0]), (&json!(SUCCESS), &json!(0)));
+    let broken = build(&master, "broken", EXCEPTION);
+    let told = text(&master, &broken, "it", "err.text");
+    assert!(told.contains("warningExtractor") && told.contains("must return the file as text or nil, got 5"), "{told}");
+}
