@@ -78,3 +78,57 @@ fn warnings_are_counted_extracted_and_suppressed() {
     let told = text(&master, &broken, "it", "err.text");
     assert!(told.contains("warningExtractor") && told.contains("must return the file as text or nil, got 5"), "{told}");
 }
+
+#[test]
+fn sequences_run_what_they_are_told() {
+    let master = master(&[
+        (
+            "args",
+            r#"f:addStep(steps.SetProperty{ property = "where", value = "two" })
+            f:addStep(steps.ShellSequence{ name = "it", workdir = Interpolate("in-%(prop:where)s"), env = { A = "a" }, commands = {
+                util.ShellArg{ command = "pwd; echo $A", logname = "first" },
+                util.ShellArg{ command = { "echo", Property("where") }, logname = Interpolate("log-%(prop:where)s") },
+                util.ShellArg{ command = Property("nothing"), logname = "never" },
+                util.ShellArg{ command = "false", flunkOnFailure = false, warnOnFailure = true },
+            } })"#,
+        ),
+        (
+            "halts",
+            r#"f:addStep(steps.ShellSequence{ name = "it", commands = {
+                util.ShellArg{ command = "exit 3", haltOnFailure = true }, util.ShellArg{ command = "true", logname = "after" } } })"#,
+        ),
+        (
+            "called",
+            r#"f:addStep(steps.ShellSequence{ name = "it", commands = function(props)
+                local list = { "echo plain", { "echo", props.buildername } }
+                table.insert(list, util.ShellArg{ command = "echo arg", logname = "arg" })
+                return list
+            end })"#,
+        ),
+        (
+            "property",
+            r#"f:addStep(steps.SetProperty{ property = "cmds", value = { "echo one", { "echo", "two" } } })
+            f:addStep(steps.ShellSequence{ name = "it", commands = Property("cmds") })"#,
+        ),
+        ("empty", r#"f:addStep(steps.ShellSequence{ name = "it", commands = function() return {} end })"#),
+        ("wrong", r#"f:addStep(steps.ShellSequence{ name = "it", commands = function() return { { a = 1 } } end })"#),
+    ]);
+    let args = build(&master, "args", SUCCESS);
+    assert_eq!(master.step(&args, "it")["results"], WARNINGS);
+    assert_eq!(logs(&master, &args, "it"), ["first", "log-two", "stdio_3"]);
+    let first = text(&master, &args, "it", "first");
+    assert!(first.lines().any(|l| l.ends_with("/args/in-two")) && first.lines().any(|l| l == "a"), "{first}");
+    assert!(text(&master, &args, "it", "log-two").lines().any(|l| l == "two"));
+    let halts = build(&master, "halts", FAILURE);
+    assert_eq!(logs(&master, &halts, "it"), ["stdio"]);
+    let called = build(&master, "called", SUCCESS);
+    assert_eq!(logs(&master, &called, "it"), ["arg", "stdio", "stdio_1"]);
+    assert!(text(&master, &called, "it", "stdio_1").lines().any(|l| l == "called"));
+    let property = build(&master, "property", SUCCESS);
+    assert!(text(&master, &property, "it", "stdio_1").lines().any(|l| l == "two"));
+    let empty = build(&master, "empty", SUCCESS);
+    assert_eq!(master.step(&empty, "it")["results"], SKIPPED);
+    let wrong = build(&master, "wrong", EXCEPTION);
+    let told = text(&master, &wrong, "it", "err.text");
+    assert!(told.contains("commands[1]"), "{told}");
+}

@@ -21,6 +21,7 @@ pub mod reference;
 mod renderables;
 mod root;
 mod schedulers;
+mod sequences;
 pub mod spec;
 mod steps;
 pub mod template;
@@ -34,6 +35,7 @@ mod workers;
 
 pub use assemble::assemble;
 pub use convert::{FromValue, Wrong};
+pub use sequences::{MaybeCommand, sequence_commands};
 pub use spec::*;
 pub use template::{Arg, Template};
 pub use value::{FnRef, Mistake, Object, Place, Table, Value};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-use super::{Arg, FnRef, Mistake, Place, Template, WarningSpec};
+use super::{Arg, FnRef, MaybeCommand, Mistake, Place, Template, WarningSpec};
 use crate::base::Secret;
 use crate::model::Results;
 
@@ -224,21 +224,29 @@ pub struct ShellSpec {
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct SequenceSpec {
-    pub commands: Vec<ShellArgSpec>,
-    /// A function or property that renders to more commands: a list of command lines.
+    pub commands: SequenceCommands,
     pub options: CommandOptions,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum SequenceCommands {
+    List(Vec<ShellArgSpec>),
+    /// A function that may make `ShellArg`s.
+    Call(FnRef),
+    /// Plain command lines.
+    Render(Template),
 }
 
 /// `util.ShellArg`: one command of a sequence.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ShellArgSpec {
-    pub command: Arg<CommandLine>,
-    pub logname: Option<String>,
-    pub halt_on_failure: bool,
-    pub flunk_on_failure: bool,
-    pub flunk_on_warnings: bool,
-    pub warn_on_failure: bool,
-    pub warn_on_warnings: bool,
+    pub command: Arg<MaybeCommand>,
+    pub logname: Arg<Option<String>>,
+    pub halt_on_failure: Arg<bool>,
+    pub flunk_on_failure: Arg<bool>,
+    pub flunk_on_warnings: Arg<bool>,
+    pub warn_on_failure: Arg<bool>,
+    pub warn_on_warnings: Arg<bool>,
 }
 
 #[derive(Clone, PartialEq, Debug)]

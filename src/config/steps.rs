@@ -8,7 +8,7 @@ use super::arguments::{Arguments, Preset, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Holds, Kind};
 use super::convert::{Ignored, Locks, NotYet, Pattern, Whole};
-use super::instance::ShellArgRef;
+use super::sequences::{self, Commands, ShellArgArgs};
 use super::spec::*;
 use super::template::{Arg, Template};
 use super::value::{FnRef, Object};
@@ -86,19 +86,7 @@ arguments! {
 arguments! {
     SequenceArgs {
         include common: CommandArgs;
-        [1] "commands" commands: Vec<ShellArgRef>, "The commands, one after the other.";
-    }
-}
-
-arguments! {
-    ShellArgArgs {
-        [1] "command" command: Arg<CommandLine>, "The command: a text for the shell, or its words.";
-        [2] "logname" | "logfile" logname: Option<String> = None => "None", "Its log; None: the step's `stdio`.";
-        "haltOnFailure" halt_on_failure: bool = false => "false", "Its failure ends the sequence.";
-        "flunkOnFailure" flunk_on_failure: bool = true => "true", "Its failure makes the step fail.";
-        "flunkOnWarnings" flunk_on_warnings: bool = false => "false", "Its warnings make the step fail.";
-        "warnOnFailure" warn_on_failure: bool = false => "false", "Its failure gives the step warnings.";
-        "warnOnWarnings" warn_on_warnings: bool = false => "false", "Its warnings give the step warnings.";
+        [1] "commands" commands: Commands, "The commands, one after the other; a function may give command lines, too.";
     }
 }
 
@@ -191,7 +179,7 @@ pub(super) fn declare(list: &mut Vec<ClassDecl>) {
         ClassDecl::new::<FromCommandArgs>("SetPropertyFromCommand", Step, from_command, "Sets properties from a command's output.")
             .presets(&[("name", Text("setproperty"))]),
     );
-    list.push(ClassDecl::new::<ShellArgArgs>("ShellArg", ShellArg, shell_arg, "One command of a `ShellSequence`."));
+    list.push(ClassDecl::new::<ShellArgArgs>("ShellArg", ShellArg, sequences::build, "One command of a `ShellSequence`."));
 }
 
 fn step(object: &Object, args: StepArgs, kind: StepKind) -> Parsed {
@@ -278,29 +266,18 @@ fn warnings(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Op
 
 fn sequence(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = SequenceArgs::read(reader)?;
-    let commands: Option<Vec<ShellArgSpec>> = args
-        .commands
-        .iter()
-        .map(|c| match assembly.parsed(&c.0) {
-            Some(Parsed::ShellArg(spec)) => Some((*spec).clone()),
-            _ => None,
-        })
-        .collect();
+    let commands = match args.commands {
+        Commands::Rendered(commands) => commands,
+        Commands::List(list) => {
+            let specs = list.iter().map(|c| match assembly.parsed(&c.0) {
+                Some(Parsed::ShellArg(spec)) => Some((*spec).clone()),
+                _ => None,
+            });
+            SequenceCommands::List(specs.collect::<Option<_>>()?)
+        }
+    };
     let (common, options) = options(reader, args.common);
-    Some(step(object, common, StepKind::Sequence(Box::new(SequenceSpec { commands: commands?, options }))))
-}
-
-fn shell_arg(reader: &mut Reader, _: &Object, _: &mut Assembly) -> Option<Parsed> {
-    let args = ShellArgArgs::read(reader)?;
-    Some(Parsed::ShellArg(Arc::new(ShellArgSpec {
-        command: args.command,
-        logname: args.logname,
-        halt_on_failure: args.halt_on_failure,
-        flunk_on_failure: args.flunk_on_failure,
-        flunk_on_warnings: args.flunk_on_warnings,
-        warn_on_failure: args.warn_on_failure,
-        warn_on_warnings: args.warn_on_warnings,
-    })))
+    Some(step(object, common, StepKind::Sequence(Box::new(SequenceSpec { commands, options }))))
 }
 
 fn set_property(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {

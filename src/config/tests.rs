@@ -372,7 +372,20 @@ fn a_sequence_holds_its_commands() {
     for args in [table![&first, &second], table![; commands = table![&first, &second]]] {
         let step = step_of("ShellSequence", args);
         let StepKind::Sequence(sequence) = &step.kind else { panic!("{step:?}") };
-        assert_eq!(sequence.commands.iter().map(|c| c.halt_on_failure).collect::<Vec<_>>(), [false, true]);
+        let SequenceCommands::List(commands) = &sequence.commands else { panic!("{sequence:?}") };
+        assert_eq!(commands.iter().map(|c| c.halt_on_failure == Arg::Const(true)).collect::<Vec<_>>(), [false, true]);
+    }
+    let rendered: Vec<Value> = vec![(&first).into(), "c".into(), table!["d", 5].into(), Value::None];
+    let commands = sequence_commands(&Table { items: rendered, ..Table::default() }.into()).unwrap();
+    assert_eq!(commands.len(), 4);
+    assert_eq!((&commands[0].logname, &commands[3].command), (&Arg::Const(Some("first".into())), &Arg::default()));
+    assert!(matches!(&step_of("ShellSequence", table![; commands = function()]).kind, StepKind::Sequence(s) if matches!(s.commands, SequenceCommands::Call(_))));
+    for (wrong, told) in [
+        ("make".into(), "must be a list of util.ShellArg or command lines, got \"make\""),
+        (table!["make", 2.5].into(), "[2] must be text or a list of texts, got 2.5"),
+        (table![&object("ShellArg", 3, Table::default())].into(), "[1] holds a wrong ShellArg (master.lua:3): missing argument 'command'"),
+    ] {
+        assert_eq!(sequence_commands(&wrong).unwrap_err().to_string(), told);
     }
 }
 
