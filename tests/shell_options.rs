@@ -132,3 +132,103 @@ fn sequences_run_what_they_are_told() {
     let told = text(&master, &wrong, "it", "err.text");
     assert!(told.contains("commands[1]"), "{told}");
 }
+
+#[test]
+fn conditions_are_functions_booleans_and_renderables() {
+    let sh = |name: &str, options: &str| format!("f:addStep(steps.ShellCommand{{ name = \"{name}\", command = \"true\", {options} }})\n");
+    let steps = r#"f:addStep(steps.SetProperty{ property = "zero", value = 0 })
+        f:addStep(steps.SetProperty{ property = "one", value = 1 })
+        "#
+    .to_owned()
+        + &sh("do function", "doStepIf = function(step) return step:getProperty('one') == 1 end")
+        + &sh("do not function", "doStepIf = function(step) return step.name ~= 'do not function' end")
+        + &sh("do not", "doStepIf = false")
+        + &sh("do rendered", "doStepIf = Property('one')")
+        + &sh("do not rendered", "doStepIf = Property('zero')")
+        + &sh("hide function", "hideStepIf = function(results, step) return results == SUCCESS and step.name == 'hide function' end")
+        + &sh("hide not function", "hideStepIf = function(results) return results == FAILURE end")
+        + &sh("hide", "hideStepIf = true")
+        + &sh("hide rendered", "hideStepIf = Property('one')")
+        + &sh("hide not rendered", "hideStepIf = Property('zero')");
+    let master = master(&[("it", &steps)]);
+    let build = build(&master, "it", SUCCESS);
+    for (name, results) in
+        [("do function", SUCCESS), ("do not function", SKIPPED), ("do not", SKIPPED), ("do rendered", SUCCESS), ("do not rendered", SKIPPED)]
+    {
+        assert_eq!(master.step(&build, name)["results"], results, "{name}");
+    }
+    for (name, hidden) in
+        [("hide function", true), ("hide not function", false), ("hide", true), ("hide rendered", true), ("hide not rendered", false)]
+    {
+        assert_eq!(master.step(&build, name)["hidden"], hidden, "{name}");
+    }
+}
+
+#[test]
+fn what_a_command_gets_and_gives() {
+    let sh = |name: &str, command: &str, options: &str| {
+        format!("f:addStep(steps.ShellCommand{{ name = \"{name}\", command = [==[{command}]==], {options} }})\n")
+    };
+    let steps = r#"f:addStep(steps.SetProperty{ property = "p", value = "rendered" })
+        "#
+    .to_owned()
+        + &sh("env", "echo $A:$B:${HOME-none}", r#"env = { A = Property("p"), B = { "x", "y" }, HOME = None }"#)
+        + &sh("workdir", "pwd", r#"workdir = Interpolate("in-%(prop:p)s")"#)
+        + &sh("stdin", "cat", r#"initialStdin = "given""#)
+        + &sh("pty", "test -t 1 && echo terminal", "usePTY = true")
+        + &sh("no pty", "test -t 1 || echo none", "usePTY = false")
+        + &sh("codes", "exit 3", "decodeRC = { [0] = SUCCESS, [3] = WARNINGS }")
+        + &sh("no stdout", "echo out; echo err >&2", "want_stdout = false")
+        + &sh("no stderr", "echo out; echo err >&2", "want_stderr = false")
+        + &sh("no environ", "true", "logEnviron = false")
+        + &sh("environ", "true", "env = { SHOWN = 'yes' }")
+        + &sh("files", "echo one > a.log; echo two > b.log; sleep 0.3", r#"logfiles = { a = "a.log", b = { filename = "b.log", follow = true } }"#)
+        + &sh("follows", "echo new >> a.log; sleep 0.3", r#"logfiles = { a = { filename = "a.log", follow = true } }"#)
+        + &sh("lazy", "echo x > c.log; sleep 0.3", r#"lazylogfiles = true, logfiles = { c = "c.log", never = "never.log" }"#)
+        + &sh("eager", "true", r#"logfiles = { never = "never.log" }"#)
+        + &sh("no timeout", "sleep 0.2", "timeout = None, progressMetrics = { 'x' }, useProgress = false, updateBuildSummaryPolicy = { FAILURE }")
+        + &sh("latin", "printf 'gr\\374n\\nfertig'", "logEncoding = 'latin-1'")
+        + &sh("utf", "echo grün", "logEncoding = 'cp1252'")
+        + &sh("words", "true", r#"description = { "doing", "it" }, descriptionDone = { "did", Property("p") }, descriptionSuffix = { "well" }"#);
+    let master = master(&[("it", &steps)]);
+    let build = build(&master, "it", SUCCESS);
+    let said = |step: &str| master.log_contents(&build, step, "stdio");
+    let has = |step: &str, line: &str| said(step).lines().any(|l| l == line);
+    assert!(has("env", "orendered:x:y:none"), "{}", said("env"));
+    assert!(said("workdir").lines().any(|l| l.starts_with('o') && l.ends_with("/it/in-rendered")), "{}", said("workdir"));
+    assert!(has("stdin", "ogiven"), "{}", said("stdin"));
+    assert!(has("pty", "oterminal") && has("no pty", "onone"));
+    assert_eq!(master.step(&build, "codes")["results"], WARNINGS);
+    assert!(!has("no stdout", "oout") && has("no stdout", "eerr"), "{}", said("no stdout"));
+    assert!(has("no stderr", "oout") && !has("no stderr", "eerr"), "{}", said("no stderr"));
+    assert!(said("environ").contains("SHOWN=yes") && !said("no environ").contains("HOME="));
+    assert_eq!((text(&master, &build, "files", "a"), text(&master, &build, "files", "b")), ("one\n".into(), "two\n".into()));
+    assert_eq!(text(&master, &build, "follows", "a"), "new\n");
+    assert_eq!(logs(&master, &build, "lazy"), ["c", "stdio"]);
+    assert_eq!(logs(&master, &build, "eager"), ["never", "stdio"]);
+    assert!(has("latin", "ogrün") && has("latin", "ofertig") && has("utf", "ogrün"), "{}", said("latin"));
+    assert_eq!(master.step(&build, "words")["state_string"], "did rendered well");
+}
+
+#[test]
+fn what_ends_a_command() {
+    let sh = |command: &str, options: &str| format!("f:addStep(steps.ShellCommand{{ name = \"it\", command = [==[{command}]==], {options} }})\n");
+    let trap = "trap 'echo got TERM; exit 5' TERM; echo begun; while :; do sleep 0.1; done";
+    let master = master(&[
+        ("silent", &sh("echo a; sleep 60", "timeout = 0.5")),
+        ("long", &sh("while :; do echo x; sleep 0.1; done", "maxTime = 1")),
+        ("lines", &sh("while :; do echo x; sleep 0.01; done", "max_lines = 5")),
+        ("polite", &sh(trap, "maxTime = 1, sigtermTime = 20")),
+        ("signal", &sh(trap, "maxTime = 1, interruptSignal = 'TERM'")),
+    ]);
+    for (builder, state) in [("silent", "timed out: no output"), ("long", "timed out"), ("lines", "too many lines"), ("polite", "timed out")] {
+        let build = build(&master, builder, FAILURE);
+        let step = master.step(&build, "it");
+        assert!(step["state_string"].as_str().is_some_and(|s| s.contains(state)), "{builder}: {step:#}");
+    }
+    for builder in ["polite", "signal"] {
+        let build = build(&master, builder, FAILURE);
+        let said = master.log_contents(&build, "it", "stdio");
+        assert!(said.lines().any(|l| l == "ogot TERM"), "{builder}: {said}");
+    }
+}

@@ -151,9 +151,14 @@ pub struct StepSpec {
     pub description_suffix: Arg<Option<Words>>,
     /// None: the factory's.
     pub workdir: Arg<Option<String>>,
+    pub log_encoding: LogEncoding,
     pub kind: StepKind,
     pub place: Place,
 }
+
+/// How output is encoded that is no UTF-8; none: as UTF-8 with mistakes.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct LogEncoding(pub Option<&'static encoding_rs::Encoding>);
 
 /// `doStepIf`, `hideStepIf`.
 #[derive(Clone, PartialEq, Debug)]

@@ -35,7 +35,7 @@ arguments! {
         "descriptionSuffix" description_suffix: Arg<Option<Words>> = Arg::default() => "None", "Added to either.";
         "workdir" workdir: Arg<Option<String>> = Arg::default() => "None", "Its folder, below the builder's; None: the factory's.";
         "locks" _locks: Locks = Locks => "{}", "Locks that it takes.";
-        "logEncoding" _log_encoding: NotYet = NotYet => "None", "How its output is encoded.";
+        "logEncoding" log_encoding: LogEncoding = LogEncoding(None) => "None", "How output is encoded that is no UTF-8: \"latin-1\", \"cp1252\" …";
         "updateBuildSummaryPolicy" _update_summary: Ignored = Ignored => "None", "Has no effect.";
         "progressMetrics" _progress_metrics: Ignored = Ignored => "{}", "Has no effect.";
         "useProgress" _use_progress: Ignored = Ignored => "true", "Has no effect.";
@@ -202,6 +202,7 @@ fn step(object: &Object, args: StepArgs, kind: StepKind) -> Parsed {
         description_done: args.description_done,
         description_suffix: args.description_suffix,
         workdir: args.workdir,
+        log_encoding: args.log_encoding,
         kind,
         place: object.place.clone(),
     }))

@@ -292,6 +292,11 @@ fn steps_say_what_is_wrong_with_them() {
         ),
         ("ShellCommand", table![; command = "x", max_lines = 0], "'max_lines' must be a whole number ≥ 1, got 0"),
         ("ShellCommand", table![; command = "x", description = 5], "'description' must be text or a list of texts, got 5"),
+        (
+            "ShellCommand",
+            table![; command = "x", logEncoding = "utf-16"],
+            "'logEncoding' must be the name of an encoding such as \"utf-8\" or \"latin-1\", or None, got \"utf-16\", which is not supported",
+        ),
         ("Compile", table![; suppressionFile = "x"], "'suppressionFile' is not supported yet"),
         (
             "Compile",

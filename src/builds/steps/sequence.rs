@@ -62,7 +62,7 @@ async fn commands<'a>(run: &Run, commands: &'a SequenceCommands) -> Result<Cow<'
         SequenceCommands::Render(template) => Value::from_json(&run.renderer().value(template).await?),
         SequenceCommands::Call(function) => called(run, function).await?,
     };
-    let list = sequence_commands(&value).map_err(|wrong| RenderError(format!("commands {wrong}")))?;
+    let list = sequence_commands(&value).map_err(|wrong| RenderError(wrong.inside("commands").to_string()))?;
     Ok(Cow::Owned(list))
 }
 
@@ -76,7 +76,7 @@ async fn called(run: &Run, function: &FnRef) -> Result<Value, StepError> {
             Value::Function(next) => function = next,
             value @ Value::Object(_) => {
                 let template = Template::read_for(&value, "a list of util.ShellArg or command lines");
-                let template = template.map_err(|wrong| RenderError(format!("commands {wrong}")))?;
+                let template = template.map_err(|wrong| RenderError(wrong.inside("commands").to_string()))?;
                 return Ok(Value::from_json(&r.value(&template).await?));
             }
             value => return Ok(value),

@@ -8,7 +8,7 @@ use super::command::{Ended, Logs};
 use super::warnings::Warnings;
 use super::{StepError, command, complete_log, suffix};
 use crate::builds::run::{Run, StepEnd};
-use crate::config::{CommandLine, CommandOptions, Env, EnvValue, ShellSpec, StepSpec, WarningSpec};
+use crate::config::{CommandLine, CommandOptions, Env, EnvValue, LogEncoding, ShellSpec, StepSpec, WarningSpec};
 use crate::lua::{StepInput, WarningFound};
 use crate::model::build::Stream;
 use crate::model::{Results, Step};
@@ -35,6 +35,7 @@ pub(super) struct Options {
     lazylogfiles: bool,
     pub decode_rc: BTreeMap<i64, Results>,
     workdir: String,
+    encoding: LogEncoding,
 }
 
 impl Options {
@@ -59,6 +60,7 @@ impl Options {
             lazylogfiles: r.arg("lazylogfiles", &o.lazylogfiles).await?,
             decode_rc: r.arg("decodeRC", &o.decode_rc).await?,
             workdir: workdir.unwrap_or_else(|| run.job.builder.factory.workdir.clone()),
+            encoding: spec.log_encoding,
         })
     }
 
@@ -87,7 +89,7 @@ impl Options {
 
     pub fn logs(&self, run: &Run, step: &Step, stdio: &str) -> Logs {
         let names = self.logfiles.keys().filter(|_| !self.lazylogfiles).cloned();
-        Logs::new(run, step, stdio, names)
+        Logs::new(run, step, stdio, names, self.encoding)
     }
 }
 
