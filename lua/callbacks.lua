@@ -2,7 +2,7 @@
 local P = ...
 local lib = P.lib
 local setmetatable, rawget, type, pairs, ipairs, error, tostring = lib.setmetatable, lib.rawget, lib.type, lib.pairs, ipairs, lib.error, lib.tostring
-local tonumber, tointeger = tonumber, math.tointeger
+local tonumber, tointeger, unpack = tonumber, math.tointeger, table.unpack
 local NULL = P.null
 
 local invoke = {}
@@ -179,6 +179,17 @@ function invoke.render(f, input)
   local props = properties(clean(input).properties)
   if input.build then lib.rawset(props, "build", build(input.build, props)) end
   return f(props)
+end
+
+function invoke.transform(f, count, values)
+  for i = 1, count do
+    if values[i] == NULL then
+      values[i] = nil
+    elseif type(values[i]) == "table" then
+      clean(values[i])
+    end
+  end
+  return f(unpack(values, 1, count))
 end
 
 local step_mt = strict("Step", with_properties{})

@@ -28,6 +28,8 @@ const fn decl(name: &'static str, entry: &'static str, arguments: &'static str, 
 }
 
 const RENDERER: CallbackDecl = decl("renderer", "render", "props", "any value, which may hold what is to be rendered itself", 5);
+const TRANSFORM: CallbackDecl =
+    decl("Transform", "transform", "the rendered values", "any value, which may hold what is to be rendered itself", 5);
 const DO_STEP_IF: CallbackDecl = decl("doStepIf", "step_condition", "step", "true or false; nil is false", 5);
 const HIDE_STEP_IF: CallbackDecl = decl("hideStepIf", "step_condition", "results, step", "true or false; nil is false", 5);
 const EXTRACT_FN: CallbackDecl = decl("extract_fn", "extract", "rc, stdout, stderr", "a table of properties", 5);
@@ -44,7 +46,7 @@ const COLLAPSE_REQUESTS: CallbackDecl =
 
 /// The table of all of them.
 pub const CALLBACKS: &[CallbackDecl] =
-    &[RENDERER, DO_STEP_IF, HIDE_STEP_IF, EXTRACT_FN, WARNING_EXTRACTOR, NEXT_WORKER, NEXT_BUILD, CAN_START_BUILD, PRIORITIZE_BUILDERS, COLLAPSE_REQUESTS];
+    &[RENDERER, TRANSFORM, DO_STEP_IF, HIDE_STEP_IF, EXTRACT_FN, WARNING_EXTRACTOR, NEXT_WORKER, NEXT_BUILD, CAN_START_BUILD, PRIORITIZE_BUILDERS, COLLAPSE_REQUESTS];
 
 /// All callbacks, as a page of the reference.
 pub fn markdown() -> String {
@@ -173,6 +175,12 @@ impl Generation {
     /// A renderer's value. It may hold objects and functions, which are to be rendered in turn.
     pub async fn render(&self, f: &FnRef, cx: &RenderInput) -> Result<Value, LuaFailure> {
         self.ask(RENDERER, f, vec![serde_json::to_value(cx)], Ok).await
+    }
+
+    /// What the function of a `Transform` gives for these.
+    pub async fn transform(&self, f: &FnRef, values: Vec<Json>) -> Result<Value, LuaFailure> {
+        let args = vec![Ok(Json::from(values.len())), Ok(Json::Array(values))];
+        self.ask(TRANSFORM, f, args, Ok).await
     }
 
     /// `doStepIf`, or with results `hideStepIf`.
