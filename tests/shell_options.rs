@@ -10,7 +10,9 @@ fn master(builders: &[(&str, &str)]) -> Master {
     let mut lua = String::from("c.workers = { LocalWorker{ \"here\", properties = { from_worker = \"w\" } } }\nc.builders = {}\nlocal f\n");
     let mut names = Vec::new();
     for (name, steps) in builders {
-        lua += &format!("f = util.BuildFactory()\n{steps}\ntable.insert(c.builders, util.BuilderConfig{{ name = \"{name}\", workernames = {{ \"here\" }}, factory = f }})\n");
+        lua += &format!(
+            "f = util.BuildFactory()\n{steps}\ntable.insert(c.builders, util.BuilderConfig{{ name = \"{name}\", workernames = {{ \"here\" }}, factory = f }})\n"
+        );
         names.push(format!("{name:?}"));
     }
     lua += &format!("c.schedulers = {{ schedulers.ForceScheduler{{ name = \"force\", builderNames = {{ {} }} }} }}\n", names.join(", "));
@@ -152,9 +154,13 @@ fn conditions_are_functions_booleans_and_renderables() {
         + &sh("hide not rendered", "hideStepIf = Property('zero')");
     let master = master(&[("it", &steps)]);
     let build = build(&master, "it", SUCCESS);
-    for (name, results) in
-        [("do function", SUCCESS), ("do not function", SKIPPED), ("do not", SKIPPED), ("do rendered", SUCCESS), ("do not rendered", SKIPPED)]
-    {
+    for (name, results) in [
+        ("do function", SUCCESS),
+        ("do not function", SKIPPED),
+        ("do not", SKIPPED),
+        ("do rendered", SUCCESS),
+        ("do not rendered", SKIPPED),
+    ] {
         assert_eq!(master.step(&build, name)["results"], results, "{name}");
     }
     for (name, hidden) in
@@ -182,14 +188,26 @@ fn what_a_command_gets_and_gives() {
         + &sh("no stderr", "echo out; echo err >&2", "want_stderr = false")
         + &sh("no environ", "true", "logEnviron = false")
         + &sh("environ", "true", "env = { SHOWN = 'yes' }")
-        + &sh("files", "echo one > a.log; echo two > b.log; sleep 0.3", r#"logfiles = { a = "a.log", b = { filename = "b.log", follow = true } }"#)
+        + &sh(
+            "files",
+            "echo one > a.log; echo two > b.log; sleep 0.3",
+            r#"logfiles = { a = "a.log", b = { filename = "b.log", follow = true } }"#,
+        )
         + &sh("follows", "echo new >> a.log; sleep 0.3", r#"logfiles = { a = { filename = "a.log", follow = true } }"#)
         + &sh("lazy", "echo x > c.log; sleep 0.3", r#"lazylogfiles = true, logfiles = { c = "c.log", never = "never.log" }"#)
         + &sh("eager", "true", r#"logfiles = { never = "never.log" }"#)
-        + &sh("no timeout", "sleep 0.2", "timeout = None, progressMetrics = { 'x' }, useProgress = false, updateBuildSummaryPolicy = { FAILURE }")
+        + &sh(
+            "no timeout",
+            "sleep 0.2",
+            "timeout = None, progressMetrics = { 'x' }, useProgress = false, updateBuildSummaryPolicy = { FAILURE }",
+        )
         + &sh("latin", "printf 'gr\\374n\\nfertig'", "logEncoding = 'latin-1'")
         + &sh("utf", "echo grün", "logEncoding = 'cp1252'")
-        + &sh("words", "true", r#"description = { "doing", "it" }, descriptionDone = { "did", Property("p") }, descriptionSuffix = { "well" }"#);
+        + &sh(
+            "words",
+            "true",
+            r#"description = { "doing", "it" }, descriptionDone = { "did", Property("p") }, descriptionSuffix = { "well" }"#,
+        );
     let master = master(&[("it", &steps)]);
     let build = build(&master, "it", SUCCESS);
     let said = |step: &str| master.log_contents(&build, step, "stdio");
@@ -212,7 +230,9 @@ fn what_a_command_gets_and_gives() {
 
 #[test]
 fn what_ends_a_command() {
-    let sh = |command: &str, options: &str| format!("f:addStep(steps.ShellCommand{{ name = \"it\", command = [==[{command}]==], {options} }})\n");
+    let sh = |command: &str, options: &str| {
+        format!("f:addStep(steps.ShellCommand{{ name = \"it\", command = [==[{command}]==], {options} }})\n")
+    };
     let trap = "trap 'echo got TERM; exit 5' TERM; echo begun; while :; do sleep 0.1; done";
     let master = master(&[
         ("silent", &sh("echo a; sleep 60", "timeout = 0.5")),
@@ -221,7 +241,9 @@ fn what_ends_a_command() {
         ("polite", &sh(trap, "maxTime = 1, sigtermTime = 20")),
         ("signal", &sh(trap, "maxTime = 1, interruptSignal = 'TERM'")),
     ]);
-    for (builder, state) in [("silent", "timed out: no output"), ("long", "timed out"), ("lines", "too many lines"), ("polite", "timed out")] {
+    for (builder, state) in
+        [("silent", "timed out: no output"), ("long", "timed out"), ("lines", "too many lines"), ("polite", "timed out")]
+    {
         let build = build(&master, builder, FAILURE);
         let step = master.step(&build, "it");
         assert!(step["state_string"].as_str().is_some_and(|s| s.contains(state)), "{builder}: {step:#}");

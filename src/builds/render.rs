@@ -127,8 +127,11 @@ impl Renderer<'_> {
             Source::Property(name) => self.properties.get(name).cloned(),
             Source::Argument(template) => Some(self.walk(template, depth).await?).filter(|v| !v.is_null()),
             Source::Worker(attribute) => worker_attribute(self.worker, attribute),
-            Source::SourceStamp { codebase, attribute } => {
-                self.sourcestamps.iter().find(|s| s.codebase == *codebase).and_then(|s| match attribute.as_str() {
+            Source::SourceStamp { codebase, attribute } => self
+                .sourcestamps
+                .iter()
+                .find(|s| s.codebase == *codebase)
+                .and_then(|s| match attribute.as_str() {
                     "branch" => s.branch.clone(),
                     "revision" => s.revision.clone(),
                     "repository" => Some(s.repository.clone()),
@@ -136,8 +139,7 @@ impl Renderer<'_> {
                     "codebase" => Some(s.codebase.clone()),
                     _ => None,
                 })
-                .map(Json::from)
-            }
+                .map(Json::from),
         })
     }
 

@@ -157,7 +157,8 @@ impl FromValue for LogEncoding {
             "cp950" => "big5",
             other => other,
         };
-        let found = encoding_rs::Encoding::for_label(label.as_bytes()).filter(|e| e.is_ascii_compatible() || *e == encoding_rs::ISO_2022_JP);
+        let found =
+            encoding_rs::Encoding::for_label(label.as_bytes()).filter(|e| e.is_ascii_compatible() || *e == encoding_rs::ISO_2022_JP);
         match found {
             Some(encoding) if encoding == encoding_rs::UTF_8 => Ok(LogEncoding(None)),
             Some(encoding) => Ok(LogEncoding(Some(encoding))),

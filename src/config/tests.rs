@@ -298,11 +298,7 @@ fn steps_say_what_is_wrong_with_them() {
             "'logEncoding' must be the name of an encoding such as \"utf-8\" or \"latin-1\", or None, got \"utf-16\", which is not supported",
         ),
         ("Compile", table![; suppressionFile = "x"], "'suppressionFile' is not supported yet"),
-        (
-            "Compile",
-            table![; suppressionList = table![table!["a", 5]]],
-            "suppressionList[1][2] must be a regular expression, got 5",
-        ),
+        ("Compile", table![; suppressionList = table![table!["a", 5]]], "suppressionList[1][2] must be a regular expression, got 5"),
         ("Compile", table![; directoryEnterPattern = "x"], "'directoryEnterPattern' must have a group, which is the folder"),
         ("Compile", table![; warningPattern = "("], "'warningPattern' must be a regular expression, got \"(\": unclosed group"),
         ("SetPropertyFromCommand", table![; command = "x"], "needs 'property' or 'extract_fn'"),
@@ -384,7 +380,9 @@ fn a_sequence_holds_its_commands() {
     let commands = sequence_commands(&Table { items: rendered, ..Table::default() }.into()).unwrap();
     assert_eq!(commands.len(), 4);
     assert_eq!((&commands[0].logname, &commands[3].command), (&Arg::Const(Some("first".into())), &Arg::default()));
-    assert!(matches!(&step_of("ShellSequence", table![; commands = function()]).kind, StepKind::Sequence(s) if matches!(s.commands, SequenceCommands::Call(_))));
+    assert!(
+        matches!(&step_of("ShellSequence", table![; commands = function()]).kind, StepKind::Sequence(s) if matches!(s.commands, SequenceCommands::Call(_)))
+    );
     for (wrong, told) in [
         ("make".into(), "must be a list of util.ShellArg or command lines, got \"make\""),
         (table!["make", 2.5].into(), "[2] must be text or a list of texts, got 2.5"),

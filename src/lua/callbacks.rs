@@ -45,8 +45,19 @@ const COLLAPSE_REQUESTS: CallbackDecl =
     decl("collapseRequests", "collapse_requests", "master, builder, req1, req2", "true or false; nil is false", 2);
 
 /// The table of all of them.
-pub const CALLBACKS: &[CallbackDecl] =
-    &[RENDERER, TRANSFORM, DO_STEP_IF, HIDE_STEP_IF, EXTRACT_FN, WARNING_EXTRACTOR, NEXT_WORKER, NEXT_BUILD, CAN_START_BUILD, PRIORITIZE_BUILDERS, COLLAPSE_REQUESTS];
+pub const CALLBACKS: &[CallbackDecl] = &[
+    RENDERER,
+    TRANSFORM,
+    DO_STEP_IF,
+    HIDE_STEP_IF,
+    EXTRACT_FN,
+    WARNING_EXTRACTOR,
+    NEXT_WORKER,
+    NEXT_BUILD,
+    CAN_START_BUILD,
+    PRIORITIZE_BUILDERS,
+    COLLAPSE_REQUESTS,
+];
 
 /// All callbacks, as a page of the reference.
 pub fn markdown() -> String {

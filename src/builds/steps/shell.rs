@@ -224,4 +224,3 @@ pub(super) fn shorten(line: &CommandLine) -> String {
     }
     format!("'{text}'")
 }
-

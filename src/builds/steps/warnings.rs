@@ -45,14 +45,7 @@ impl Kept {
 
 impl<'a> Warnings<'a> {
     pub fn new(spec: &'a WarningSpec) -> Warnings<'a> {
-        Warnings {
-            spec,
-            begun: Default::default(),
-            folders: Vec::new(),
-            counted: Kept::default(),
-            waiting: Vec::new(),
-            waiting_bytes: 0,
-        }
+        Warnings { spec, begun: Default::default(), folders: Vec::new(), counted: Kept::default(), waiting: Vec::new(), waiting_bytes: 0 }
     }
 
     /// The next piece of output.
@@ -178,7 +171,8 @@ mod tests {
         }
     }
 
-    const OUTPUT: &str = "make: Entering 'lib'\na.c:7: warning: unused x\nmake: Leaving\na.c:7: warning: unused y\nfine\nb.c:9: warning: odd";
+    const OUTPUT: &str =
+        "make: Entering 'lib'\na.c:7: warning: unused x\nmake: Leaving\na.c:7: warning: unused y\nfine\nb.c:9: warning: odd";
 
     fn asked() -> FnRef {
         FnRef { id: 1, place: Place::default() }
@@ -208,10 +202,7 @@ mod tests {
 
     #[test]
     fn lines_that_match_count() {
-        assert_eq!(
-            counted(&spec()),
-            (3, "a.c:7: warning: unused x\na.c:7: warning: unused y\nb.c:9: warning: odd\n".to_owned())
-        );
+        assert_eq!(counted(&spec()), (3, "a.c:7: warning: unused x\na.c:7: warning: unused y\nb.c:9: warning: odd\n".to_owned()));
     }
 
     #[test]
