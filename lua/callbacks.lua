@@ -2,6 +2,7 @@
 local P = ...
 local lib = P.lib
 local setmetatable, rawget, type, pairs, ipairs, error, tostring = lib.setmetatable, lib.rawget, lib.type, lib.pairs, ipairs, lib.error, lib.tostring
+local tonumber, tointeger, unpack = tonumber, math.tointeger, table.unpack
 local NULL = P.null
 
 local invoke = {}
@@ -180,6 +181,17 @@ function invoke.render(f, input)
   return f(props)
 end
 
+function invoke.transform(f, count, values)
+  for i = 1, count do
+    if values[i] == NULL then
+      values[i] = nil
+    elseif type(values[i]) == "table" then
+      clean(values[i])
+    end
+  end
+  return f(unpack(values, 1, count))
+end
+
 local step_mt = strict("Step", with_properties{})
 local function step(input)
   local props = properties(clean(input).properties)
@@ -262,6 +274,37 @@ function invoke.extract(f, rc, stdout, stderr)
   local answer = f(rc, stdout, stderr)
   if type(answer) ~= "table" then error("must return a table of properties, got " .. describe(answer), 0) end
   return answer
+end
+
+local match_methods = {}
+function match_methods:group(which)
+  if which == nil then which = 0 end
+  local value
+  if type(which) == "number" then value = self.groups_list[which + 1] else value = self.names[which] end
+  if value == NULL then return nil end
+  return value
+end
+local match_mt = strict("Match", match_methods)
+
+local function optional_text(value, what)
+  if nothing(value) then return nil end
+  if type(value) ~= "string" then error(("must return %s as text or nil, got %s"):format(what, describe(value)), 0) end
+  return value
+end
+
+function invoke.extract_warnings(f, input, found)
+  local seen = step(input)
+  return map(found, function(one)
+    local file, line, text = f(seen, one.line, setmetatable({ groups_list = one.groups, names = one.names }, match_mt))
+    if type(file) == "table" and line == nil and text == nil then file, line, text = file[1], file[2], file[3] end
+    if nothing(line) then line = nil end
+    if line ~= nil then
+      local number = tointeger(type(line) == "string" and tonumber(line) or line)
+      if not number then error("must return the line's number or nil, got " .. describe(line), 0) end
+      line = number
+    end
+    return { file = optional_text(file, "the file"), line = line, text = optional_text(text, "the text") }
+  end)
 end
 
 function P.set_master(config)

@@ -459,6 +459,12 @@ end
 
 -- Methods of the host's classes.
 P.methods = { BuildFactory = {} }
+
+-- Ready-made functions for 'warningExtractor'.
+local extractors = {}
+function extractors.warnExtractWholeLine(_, line) return nil, nil, line end
+function extractors.warnExtractFromRegexpGroups(_, _, match) return match:group(1), match:group(2), match:group(3) end
+for _, name in ipairs{ "WarningCountingShellCommand", "Compile", "Test" } do P.methods[name] = extractors end
 local Factory = P.methods.BuildFactory
 
 local function add(self, step)

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use serde_json::{Map, Value as Json};
 
 use crate::config::template::{Form, Part, Source};
-use crate::config::{Arg, FromValue, Template, Value};
+use crate::config::{Arg, FnRef, FromValue, Template, Value};
 use crate::lua::{BuildInput, Generation, RenderInput};
 use crate::model::{Properties, SourceStamp, WorkerInfo};
 
@@ -76,13 +76,30 @@ impl Renderer<'_> {
                     (None, None) => Json::Null,
                 },
                 Template::Interpolate(parts) => self.text(parts, depth + 1).await?.into(),
+                Template::Transform { function, args, named } => {
+                    let mut values = Vec::with_capacity(args.len() + 1);
+                    for arg in args {
+                        values.push(self.walk(arg, depth + 1).await?);
+                    }
+                    if !named.is_empty() {
+                        let mut table = Map::new();
+                        for (name, arg) in named {
+                            table.insert(name.clone(), self.walk(arg, depth + 1).await?);
+                        }
+                        values.push(table.into());
+                    }
+                    let value = self.generation.transform(function, values).await.map_err(|e| RenderError(e.to_string()))?;
+                    self.walk(&given(function, &value)?, depth + 1).await?
+                }
+                Template::Flatten(list) => {
+                    let mut flat = Vec::new();
+                    flatten(self.walk(list, depth + 1).await?, &mut flat);
+                    flat.into()
+                }
                 Template::Call(function) => {
                     let input = RenderInput { properties: self.properties.clone(), build: Some(self.build.clone()) };
                     let value = self.generation.render(function, &input).await.map_err(|e| RenderError(e.to_string()))?;
-                    let template = Template::from_value(&value).map_err(|wrong| {
-                        RenderError(format!("the function at {} returned what can't be rendered: {wrong}", function.place))
-                    })?;
-                    self.walk(&template, depth + 1).await?
+                    self.walk(&given(function, &value)?, depth + 1).await?
                 }
             })
         })
@@ -158,6 +175,19 @@ fn worker_attribute(info: &WorkerInfo, attribute: &str) -> Option<Json> {
         "numcpus" => info.numcpus?.into(),
         file => info.files.get(file)?.trim_end_matches('\n').into(),
     })
+}
+
+/// What a function gave, which may have to be rendered itself.
+fn given(function: &FnRef, value: &Value) -> Result<Template, RenderError> {
+    Template::from_value(value)
+        .map_err(|wrong| RenderError(format!("the function at {} returned what can't be rendered: {wrong}", function.place)))
+}
+
+fn flatten(value: Json, flat: &mut Vec<Json>) {
+    match value {
+        Json::Array(items) => items.into_iter().for_each(|item| flatten(item, flat)),
+        other => flat.push(other),
+    }
 }
 
 /// Empty, zero, false and nothing are not.

@@ -127,11 +127,17 @@ impl Assembly {
 
     /// The pattern, compiled; as in Python's `match` it holds from the start of what it is tried on. The error is a mistake's text.
     pub fn regex(&mut self, argument: &str, pattern: &str) -> Result<Regex, String> {
+        // By itself first: `a)(b` must not become right by the group around it.
+        self.regex_anywhere(argument, pattern)?;
+        self.regex_anywhere(argument, &format!("^(?:{pattern})"))
+    }
+
+    /// The same without the anchor.
+    pub fn regex_anywhere(&mut self, argument: &str, pattern: &str) -> Result<Regex, String> {
         if let Some(regex) = self.regexes.get(pattern) {
             return Ok(regex.clone());
         }
-        // By itself first: `a)(b` must not become right by the group around it.
-        let compiled = Regex::new(pattern).and_then(|_| Regex::new(&format!("^(?:{pattern})")));
+        let compiled = Regex::new(pattern);
         let regex = compiled.map_err(|e| {
             let why = e.to_string();
             let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::convert::{FromValue, Wrong, item};
-use super::spec::{Collapse, CommandLine, Condition, EnvValue, LogFile, Words};
+use super::spec::{Collapse, CommandLine, Condition, EnvValue, LogEncoding, LogFile, Words};
 use super::template::Template;
 use super::value::{FnRef, Value};
 use crate::model::Results;
@@ -131,6 +131,38 @@ impl FromValue for BTreeMap<i64, Results> {
                 Err(Wrong::says(format!("must be {}, got the key {key}", <Self as FromValue>::expected())))
             }
             _ => Ok(codes),
+        }
+    }
+}
+
+/// Names as Python has them. Only encodings in which a line end is the byte 10: output is cut into lines before.
+impl FromValue for LogEncoding {
+    fn expected() -> String {
+        "the name of an encoding such as \"utf-8\" or \"latin-1\", or None".into()
+    }
+
+    fn from_value(value: &Value) -> Result<LogEncoding, Wrong> {
+        let name = match value {
+            Value::None => return Ok(LogEncoding(None)),
+            Value::Text(name) => name,
+            other => return Err(Wrong::must(Self::expected(), other)),
+        };
+        let label = name.trim().to_ascii_lowercase().replace(['_', ' '], "-");
+        let label = match label.as_str() {
+            "latin-1" | "iso8859-1" => "latin1",
+            "utf8" => "utf-8",
+            "cp932" => "shift_jis",
+            "cp936" => "gbk",
+            "cp949" => "euc-kr",
+            "cp950" => "big5",
+            other => other,
+        };
+        let found =
+            encoding_rs::Encoding::for_label(label.as_bytes()).filter(|e| e.is_ascii_compatible() || *e == encoding_rs::ISO_2022_JP);
+        match found {
+            Some(encoding) if encoding == encoding_rs::UTF_8 => Ok(LogEncoding(None)),
+            Some(encoding) => Ok(LogEncoding(Some(encoding))),
+            None => Err(Wrong::says(format!("must be {}, got {}, which is not supported", Self::expected(), value.describe()))),
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod reference;
 mod renderables;
 mod root;
 mod schedulers;
+mod sequences;
 pub mod spec;
 mod steps;
 pub mod template;
@@ -29,10 +30,13 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub mod value;
+mod warnings;
 mod workers;
 
 pub use assemble::{SaidAt, assemble};
 pub use convert::{FromValue, Wrong};
+pub use sequences::{MaybeCommand, sequence_commands};
 pub use spec::*;
 pub use template::{Arg, Template};
 pub use value::{FnRef, Mistake, Object, Place, Table, Value};
+pub use warnings::{Suppression, WarningSpec};

@@ -1,14 +1,16 @@
 //! The classes that give a value for each build: `Property`, `Interpolate`, and those that are told as old or missing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::arguments::{Fault, Reader, arguments};
 use super::assemble::Parsed;
 use super::class::{ClassDecl, Kind, class_named};
-use super::convert::Wrong;
+use super::convert::{Ignored, Wrong};
 use super::interpolate;
 use super::template::Template;
-use super::value::{Object, Value};
+use super::value::{FnRef, Object, Table, Value};
+use crate::base::suggest;
 
 arguments! {
     PropertyArgs {
@@ -30,11 +32,29 @@ arguments! {
     }
 }
 
+arguments! {
+    TransformArgs {
+        [1] "function" function: FnRef, "Called with the values of the further positions; further names come last, in a table.";
+    }
+}
+
+arguments! {
+    FlattenArgs {
+        [1] "nestedlist" nestedlist: Template = Template::Const(serde_json::Value::Null) => "{}", "The list; further positions are items, too.";
+        "types" _types: Ignored = Ignored => "None", "Has no effect.";
+    }
+}
+
 pub(super) fn declare(list: &mut Vec<ClassDecl>) {
     let class = |name, doc| ClassDecl::new::<InterpolateArgs>(name, Kind::Renderable, build, doc);
     list.push(ClassDecl::new::<PropertyArgs>("Property", Kind::Renderable, build, "The value of a property of the build.").top());
     list.push(class("Interpolate", "A text with values of the build in it.").top().open());
     list.push(class("WithProperties", "Gone from Buildbot; use `Interpolate`.").open());
+    list.push(
+        ClassDecl::new::<TransformArgs>("Transform", Kind::Renderable, build, "What a function gives for arguments that are rendered.")
+            .open(),
+    );
+    list.push(ClassDecl::new::<FlattenArgs>("FlattenList", Kind::Renderable, build, "A list of what is in lists of lists.").open());
     list.push(ClassDecl::new::<SecretArgs>("Secret", Kind::Renderable, build, "A secret. Not supported yet."));
 }
 
@@ -63,6 +83,8 @@ fn read(reader: &mut Reader, object: &Object) -> Option<Template> {
             Some(Template::Property { key: args.key, default: args.default.map(Box::new), default_when_false: args.default_when_false })
         }
         "Interpolate" => interpolate(reader, object),
+        "Transform" => transform(reader, object),
+        "FlattenList" => flatten(reader, object),
         "WithProperties" => {
             reader.wrong("is gone: write Interpolate, with '%(prop:name)s' for '%(name)s'");
             None
@@ -97,6 +119,44 @@ fn interpolate(reader: &mut Reader, object: &Object) -> Option<Template> {
         Ok(_) => None,
         Err(mistakes) => {
             mistakes.into_iter().for_each(|text| reader.wrong(text));
+            None
+        }
+    }
+}
+
+fn transform(reader: &mut Reader, object: &Object) -> Option<Template> {
+    let mut named = object.args.named.clone();
+    let mut items = object.args.items.iter();
+    let function = match items.next().cloned().or_else(|| named.remove("function")) {
+        Some(Value::Function(function)) => function,
+        Some(other) => return refuse(reader, &format!("'function' must be a function, got {}", other.describe())),
+        None => return refuse(reader, "missing argument 'function'"),
+    };
+    let mut argument = |what: String, value: &Value| {
+        let read = Template::read(value).map_err(|wrong| reader.mistakes.push(Fault { text: wrong.told(&what), of: wrong.of }));
+        read.ok()
+    };
+    let args: Vec<_> = items.enumerate().map(|(i, v)| argument(format!("value {}", i + 1), v)).collect();
+    let named: Vec<_> = named.iter().map(|(k, v)| argument(k.clone(), v).map(|t| (k.clone(), t))).collect();
+    Some(Template::Transform { function, args: args.into_iter().collect::<Option<_>>()?, named: named.into_iter().collect::<Option<_>>()? })
+}
+
+/// `FlattenList{ "a", { "b" } }` is one call with one list as much as it is one with two items: flat, both are the same.
+fn flatten(reader: &mut Reader, object: &Object) -> Option<Template> {
+    let named = object.args.named.iter().filter(|(name, _)| *name != "types");
+    let mut list = object.args.items.clone();
+    for (name, value) in named {
+        match name.as_str() {
+            "nestedlist" if list.is_empty() => list.push(value.clone()),
+            "nestedlist" => return refuse(reader, "'nestedlist' given twice, by position and by name"),
+            other => return refuse(reader, &format!("unknown argument '{other}'{}", suggest::hint(other, ["nestedlist", "types"]))),
+        }
+    }
+    let list = Value::Table(Arc::new(Table { items: list, ..Table::default() }));
+    match Template::read(&list) {
+        Ok(list) => Some(Template::Flatten(Box::new(list))),
+        Err(wrong) => {
+            reader.mistakes.push(Fault { text: wrong.told("nestedlist"), of: wrong.of });
             None
         }
     }

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use regex::Regex;
 use serde_json::{Map, Value as Json};
 
-use super::{Arg, FnRef, Mistake, Place, Template};
+use super::{Arg, FnRef, MaybeCommand, Mistake, Place, Template, WarningSpec};
 use crate::base::Secret;
 use crate::model::Results;
 
@@ -152,9 +151,14 @@ pub struct StepSpec {
     pub description_suffix: Arg<Option<Words>>,
     /// None: the factory's.
     pub workdir: Arg<Option<String>>,
+    pub log_encoding: LogEncoding,
     pub kind: StepKind,
     pub place: Place,
 }
+
+/// How output is encoded that is no UTF-8; none: as UTF-8 with mistakes.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct LogEncoding(pub Option<&'static encoding_rs::Encoding>);
 
 /// `doStepIf`, `hideStepIf`.
 #[derive(Clone, PartialEq, Debug)]
@@ -213,43 +217,41 @@ pub struct LogFile {
     pub follow: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct ShellSpec {
     pub command: Arg<CommandLine>,
     pub options: CommandOptions,
-    /// Lines that match are counted as warnings (`Compile`, `WarningCountingShellCommand`).
-    pub warning_pattern: Option<Regex>,
-    /// More warnings than that: failure.
-    pub max_warn_count: Option<u64>,
+    /// Warnings in its output are counted (`Compile`, `WarningCountingShellCommand`).
+    pub warnings: Option<WarningSpec>,
     /// `Test`: count passes and failures in known output.
     pub count_tests: bool,
 }
 
-impl PartialEq for ShellSpec {
-    fn eq(&self, other: &ShellSpec) -> bool {
-        let pattern = |s: &ShellSpec| s.warning_pattern.as_ref().map(|r| r.as_str().to_owned());
-        (&self.command, &self.options, pattern(self), self.max_warn_count, self.count_tests)
-            == (&other.command, &other.options, pattern(other), other.max_warn_count, other.count_tests)
-    }
+#[derive(Clone, PartialEq, Debug)]
+pub struct SequenceSpec {
+    pub commands: SequenceCommands,
+    pub options: CommandOptions,
 }
 
 #[derive(Clone, PartialEq, Debug)]
-pub struct SequenceSpec {
-    pub commands: Vec<ShellArgSpec>,
-    /// A function or property that renders to more commands: a list of command lines.
-    pub options: CommandOptions,
+pub enum SequenceCommands {
+    List(Vec<ShellArgSpec>),
+    /// A function that may make `ShellArg`s.
+    Call(FnRef),
+    /// Plain command lines.
+    Render(Template),
 }
 
 /// `util.ShellArg`: one command of a sequence.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ShellArgSpec {
-    pub command: Arg<CommandLine>,
-    pub logname: Option<String>,
-    pub halt_on_failure: bool,
-    pub flunk_on_failure: bool,
-    pub flunk_on_warnings: bool,
-    pub warn_on_failure: bool,
-    pub warn_on_warnings: bool,
+    pub command: Arg<MaybeCommand>,
+    pub logname: Arg<Option<String>>,
+    pub halt_on_failure: Arg<bool>,
+    pub flunk_on_failure: Arg<bool>,
+    pub flunk_on_warnings: Arg<bool>,
+    pub warn_on_failure: Arg<bool>,
+    pub warn_on_warnings: Arg<bool>,
 }
 
 #[derive(Clone, PartialEq, Debug)]

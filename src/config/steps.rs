@@ -8,10 +8,11 @@ use super::arguments::{Arguments, Preset, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Holds, Kind};
 use super::convert::{Ignored, Locks, NotYet, Pattern, Whole};
-use super::instance::ShellArgRef;
+use super::sequences::{self, Commands, ShellArgArgs};
 use super::spec::*;
 use super::template::{Arg, Template};
 use super::value::{FnRef, Object};
+use super::warnings::{Suppressed, Told};
 use crate::model::Results;
 
 /// Names of steps longer than that are cut.
@@ -34,7 +35,7 @@ arguments! {
         "descriptionSuffix" description_suffix: Arg<Option<Words>> = Arg::default() => "None", "Added to either.";
         "workdir" workdir: Arg<Option<String>> = Arg::default() => "None", "Its folder, below the builder's; None: the factory's.";
         "locks" _locks: Locks = Locks => "{}", "Locks that it takes.";
-        "logEncoding" _log_encoding: NotYet = NotYet => "None", "How its output is encoded.";
+        "logEncoding" log_encoding: LogEncoding = LogEncoding(None) => "None", "How output is encoded that is no UTF-8: \"latin-1\", \"cp1252\" …";
         "updateBuildSummaryPolicy" _update_summary: Ignored = Ignored => "None", "Has no effect.";
         "progressMetrics" _progress_metrics: Ignored = Ignored => "{}", "Has no effect.";
         "useProgress" _use_progress: Ignored = Ignored => "true", "Has no effect.";
@@ -74,30 +75,18 @@ arguments! {
         include shell: ShellArgs;
         "warningPattern" warning_pattern: Option<Pattern>, "Lines that match from their start are warnings; None: no line is.";
         "maxWarnCount" max_warn_count: Option<Whole<0>> = None => "None", "More warnings than that are a failure.";
-        "warningExtractor" _warning_extractor: NotYet = NotYet => "None", "`function(step, line, match)`: file, line and text of a warning.";
-        "directoryEnterPattern" _enter: NotYet = NotYet => "None", "Lines that say which folder is entered.";
-        "directoryLeavePattern" _leave: NotYet = NotYet => "None", "Lines that say that a folder is left.";
+        "warningExtractor" warning_extractor: Option<FnRef> = None => "None", "`function(step, line, match)`: file, line number and text of a warning, for `suppressionList`; None: its text is the line.";
+        "directoryEnterPattern" enter: Option<Pattern>, "Lines that say which folder is entered: the pattern's first group.";
+        "directoryLeavePattern" leave: Option<Pattern>, "Lines that say that a folder is left.";
         "suppressionFile" _suppression_file: NotYet = NotYet => "None", "A file of warnings that don't count.";
-        "suppressionList" _suppression_list: NotYet = NotYet => "None", "Warnings that don't count.";
+        "suppressionList" suppression_list: Option<Vec<Suppressed>> = None => "None", "Warnings that don't count: `{ file pattern, text pattern, first line, last line }`, each of which may be None.";
     }
 }
 
 arguments! {
     SequenceArgs {
         include common: CommandArgs;
-        [1] "commands" commands: Vec<ShellArgRef>, "The commands, one after the other.";
-    }
-}
-
-arguments! {
-    ShellArgArgs {
-        [1] "command" command: Arg<CommandLine>, "The command: a text for the shell, or its words.";
-        [2] "logname" | "logfile" logname: Option<String> = None => "None", "Its log; None: the step's `stdio`.";
-        "haltOnFailure" halt_on_failure: bool = false => "false", "Its failure ends the sequence.";
-        "flunkOnFailure" flunk_on_failure: bool = true => "true", "Its failure makes the step fail.";
-        "flunkOnWarnings" flunk_on_warnings: bool = false => "false", "Its warnings make the step fail.";
-        "warnOnFailure" warn_on_failure: bool = false => "false", "Its failure gives the step warnings.";
-        "warnOnWarnings" warn_on_warnings: bool = false => "false", "Its warnings give the step warnings.";
+        [1] "commands" commands: Commands, "The commands, one after the other; a function may give command lines, too.";
     }
 }
 
@@ -128,6 +117,9 @@ arguments! {
 }
 
 const WARNING: Preset = Text("(?i).*warning[: ].*");
+/// What make says, with the quotes of any locale.
+const ENTER: Preset = Text("make.*: Entering directory [\u{2018}\u{2019}\"`'](.*)[\u{2019}'`\"]");
+const LEAVE: Preset = Text("make.*: Leaving directory");
 
 pub(super) fn declare(list: &mut Vec<ClassDecl>) {
     use Kind::{ShellArg, Step};
@@ -143,12 +135,19 @@ pub(super) fn declare(list: &mut Vec<ClassDecl>) {
     ]));
     list.push(
         ClassDecl::new::<WarningArgs>("WarningCountingShellCommand", Step, warnings, "Runs a command and counts warnings in its output.")
-            .presets(&[("name", Text("shell")), ("warningPattern", WARNING)]),
+            .presets(&[
+                ("name", Text("shell")),
+                ("warningPattern", WARNING),
+                ("directoryEnterPattern", ENTER),
+                ("directoryLeavePattern", LEAVE),
+            ]),
     );
     list.push(ClassDecl::new::<WarningArgs>("Compile", Step, warnings, "Runs `make all` and counts warnings in its output.").presets(&[
         ("name", Text("compile")),
         ("command", W(&["make", "all"])),
         ("warningPattern", WARNING),
+        ("directoryEnterPattern", ENTER),
+        ("directoryLeavePattern", LEAVE),
         ("haltOnFailure", Bool(true)),
         ("description", W(&["compiling"])),
         ("descriptionDone", W(&["compile"])),
@@ -157,6 +156,8 @@ pub(super) fn declare(list: &mut Vec<ClassDecl>) {
         ("name", Text("test")),
         ("command", W(&["make", "test"])),
         ("warningPattern", WARNING),
+        ("directoryEnterPattern", ENTER),
+        ("directoryLeavePattern", LEAVE),
         ("warnOnFailure", Bool(true)),
         ("description", W(&["testing"])),
         ("descriptionDone", W(&["test"])),
@@ -179,7 +180,7 @@ pub(super) fn declare(list: &mut Vec<ClassDecl>) {
         ClassDecl::new::<FromCommandArgs>("SetPropertyFromCommand", Step, from_command, "Sets properties from a command's output.")
             .presets(&[("name", Text("setproperty"))]),
     );
-    list.push(ClassDecl::new::<ShellArgArgs>("ShellArg", ShellArg, shell_arg, "One command of a `ShellSequence`."));
+    list.push(ClassDecl::new::<ShellArgArgs>("ShellArg", ShellArg, sequences::build, "One command of a `ShellSequence`."));
 }
 
 fn step(object: &Object, args: StepArgs, kind: StepKind) -> Parsed {
@@ -202,6 +203,7 @@ fn step(object: &Object, args: StepArgs, kind: StepKind) -> Parsed {
         description_done: args.description_done,
         description_suffix: args.description_suffix,
         workdir: args.workdir,
+        log_encoding: args.log_encoding,
         kind,
         place: object.place.clone(),
     }))
@@ -239,7 +241,7 @@ fn options(reader: &mut Reader, args: CommandArgs) -> (StepArgs, CommandOptions)
 
 fn plain_shell(reader: &mut Reader, args: ShellArgs) -> (StepArgs, ShellSpec) {
     let (step, options) = options(reader, args.common);
-    (step, ShellSpec { command: args.command, options, warning_pattern: None, max_warn_count: None, count_tests: false })
+    (step, ShellSpec { command: args.command, options, warnings: None, count_tests: false })
 }
 
 fn shell(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
@@ -251,42 +253,33 @@ fn shell(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parse
 fn warnings(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = WarningArgs::read(reader)?;
     let (common, mut shell) = plain_shell(reader, args.shell);
-    if let Some(pattern) = args.warning_pattern {
-        match assembly.regex("warningPattern", &pattern.0) {
-            Ok(regex) => shell.warning_pattern = Some(regex),
-            Err(text) => reader.wrong(text),
-        }
-    }
-    shell.max_warn_count = args.max_warn_count.map(|n| n.0.unsigned_abs());
+    let told = Told {
+        pattern: args.warning_pattern,
+        extractor: args.warning_extractor,
+        enter: args.enter,
+        leave: args.leave,
+        suppressions: args.suppression_list.unwrap_or_default(),
+        max: args.max_warn_count.map(|n| n.0.unsigned_abs()),
+    };
+    shell.warnings = super::warnings::understood(reader, assembly, told);
     shell.count_tests = object.class == "Test";
     Some(step(object, common, StepKind::Shell(Box::new(shell))))
 }
 
 fn sequence(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = SequenceArgs::read(reader)?;
-    let commands: Option<Vec<ShellArgSpec>> = args
-        .commands
-        .iter()
-        .map(|c| match assembly.parsed(&c.0) {
-            Some(Parsed::ShellArg(spec)) => Some((*spec).clone()),
-            _ => None,
-        })
-        .collect();
+    let commands = match args.commands {
+        Commands::Rendered(commands) => commands,
+        Commands::List(list) => {
+            let specs = list.iter().map(|c| match assembly.parsed(&c.0) {
+                Some(Parsed::ShellArg(spec)) => Some((*spec).clone()),
+                _ => None,
+            });
+            SequenceCommands::List(specs.collect::<Option<_>>()?)
+        }
+    };
     let (common, options) = options(reader, args.common);
-    Some(step(object, common, StepKind::Sequence(Box::new(SequenceSpec { commands: commands?, options }))))
-}
-
-fn shell_arg(reader: &mut Reader, _: &Object, _: &mut Assembly) -> Option<Parsed> {
-    let args = ShellArgArgs::read(reader)?;
-    Some(Parsed::ShellArg(Arc::new(ShellArgSpec {
-        command: args.command,
-        logname: args.logname,
-        halt_on_failure: args.halt_on_failure,
-        flunk_on_failure: args.flunk_on_failure,
-        flunk_on_warnings: args.flunk_on_warnings,
-        warn_on_failure: args.warn_on_failure,
-        warn_on_warnings: args.warn_on_warnings,
-    })))
+    Some(step(object, common, StepKind::Sequence(Box::new(SequenceSpec { commands, options }))))
 }
 
 fn set_property(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {

@@ -23,6 +23,14 @@ pub enum Template {
     Interpolate(Vec<Part>),
     /// A function of the properties.
     Call(FnRef),
+    /// A function of values that are rendered first; the named ones come last, in a table.
+    Transform {
+        function: FnRef,
+        args: Vec<Template>,
+        named: Vec<(String, Template)>,
+    },
+    /// A list without lists in it.
+    Flatten(Box<Template>),
 }
 
 /// A part of an `Interpolate`.

@@ -266,13 +266,13 @@ fn steps_have_the_defaults_of_their_class() {
         let StepKind::Shell(shell) = &step.kind else { panic!("{step:?}") };
         assert_eq!((&shell.command, step.halt_on_failure), (&words(command), halt), "{class}");
         assert_eq!((&step.description, &step.description_done), (&said(doing), &said(done)), "{class}");
-        assert_eq!(shell.warning_pattern.as_ref().is_some_and(|p| p.is_match("a.c:1: Warning: x")), counts, "{class}");
+        assert_eq!(shell.warnings.as_ref().is_some_and(|w| w.pattern.is_match("a.c:1: Warning: x")), counts, "{class}");
         assert_eq!(shell.count_tests, class == "Test");
     }
     let own = step_of("Compile", table![; haltOnFailure = false, command = table!["ninja", table!["-j", 4]], warningPattern = "W:"]);
     let StepKind::Shell(shell) = &own.kind else { panic!("{own:?}") };
     assert_eq!((&shell.command, own.halt_on_failure), (&words(&["ninja", "-j", "4"]), false));
-    let pattern = shell.warning_pattern.as_ref().unwrap();
+    let pattern = &shell.warnings.as_ref().unwrap().pattern;
     assert!(pattern.is_match("W: x") && !pattern.is_match("a W: x"));
 }
 
@@ -292,7 +292,14 @@ fn steps_say_what_is_wrong_with_them() {
         ),
         ("ShellCommand", table![; command = "x", max_lines = 0], "'max_lines' must be a whole number ≥ 1, got 0"),
         ("ShellCommand", table![; command = "x", description = 5], "'description' must be text or a list of texts, got 5"),
+        (
+            "ShellCommand",
+            table![; command = "x", logEncoding = "utf-16"],
+            "'logEncoding' must be the name of an encoding such as \"utf-8\" or \"latin-1\", or None, got \"utf-16\", which is not supported",
+        ),
         ("Compile", table![; suppressionFile = "x"], "'suppressionFile' is not supported yet"),
+        ("Compile", table![; suppressionList = table![table!["a", 5]]], "suppressionList[1][2] must be a regular expression, got 5"),
+        ("Compile", table![; directoryEnterPattern = "x"], "'directoryEnterPattern' must have a group, which is the folder"),
         ("Compile", table![; warningPattern = "("], "'warningPattern' must be a regular expression, got \"(\": unclosed group"),
         ("SetPropertyFromCommand", table![; command = "x"], "needs 'property' or 'extract_fn'"),
         (
@@ -366,7 +373,22 @@ fn a_sequence_holds_its_commands() {
     for args in [table![&first, &second], table![; commands = table![&first, &second]]] {
         let step = step_of("ShellSequence", args);
         let StepKind::Sequence(sequence) = &step.kind else { panic!("{step:?}") };
-        assert_eq!(sequence.commands.iter().map(|c| c.halt_on_failure).collect::<Vec<_>>(), [false, true]);
+        let SequenceCommands::List(commands) = &sequence.commands else { panic!("{sequence:?}") };
+        assert_eq!(commands.iter().map(|c| c.halt_on_failure == Arg::Const(true)).collect::<Vec<_>>(), [false, true]);
+    }
+    let rendered: Vec<Value> = vec![(&first).into(), "c".into(), table!["d", 5].into(), Value::None];
+    let commands = sequence_commands(&Table { items: rendered, ..Table::default() }.into()).unwrap();
+    assert_eq!(commands.len(), 4);
+    assert_eq!((&commands[0].logname, &commands[3].command), (&Arg::Const(Some("first".into())), &Arg::default()));
+    assert!(
+        matches!(&step_of("ShellSequence", table![; commands = function()]).kind, StepKind::Sequence(s) if matches!(s.commands, SequenceCommands::Call(_)))
+    );
+    for (wrong, told) in [
+        ("make".into(), "must be a list of util.ShellArg or command lines, got \"make\""),
+        (table!["make", 2.5].into(), "[2] must be text or a list of texts, got 2.5"),
+        (table![&object("ShellArg", 3, Table::default())].into(), "[1] holds a wrong ShellArg (master.lua:3): missing argument 'command'"),
+    ] {
+        assert_eq!(sequence_commands(&wrong).unwrap_err().to_string(), told);
     }
 }
 

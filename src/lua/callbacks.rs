@@ -1,6 +1,7 @@
 //! Every callback: its name, arguments, result and budget, and the plain data it is called with. `lua/callbacks.lua` gives that data
 //! the members that functions use and checks what comes back.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -27,9 +28,13 @@ const fn decl(name: &'static str, entry: &'static str, arguments: &'static str, 
 }
 
 const RENDERER: CallbackDecl = decl("renderer", "render", "props", "any value, which may hold what is to be rendered itself", 5);
+const TRANSFORM: CallbackDecl =
+    decl("Transform", "transform", "the rendered values", "any value, which may hold what is to be rendered itself", 5);
 const DO_STEP_IF: CallbackDecl = decl("doStepIf", "step_condition", "step", "true or false; nil is false", 5);
 const HIDE_STEP_IF: CallbackDecl = decl("hideStepIf", "step_condition", "results, step", "true or false; nil is false", 5);
 const EXTRACT_FN: CallbackDecl = decl("extract_fn", "extract", "rc, stdout, stderr", "a table of properties", 5);
+const WARNING_EXTRACTOR: CallbackDecl =
+    decl("warningExtractor", "extract_warnings", "step, line, match", "file, line number and text of the warning; each may be nil", 5);
 const NEXT_WORKER: CallbackDecl = decl("nextWorker", "next_worker", "builder, workers, request", "one of the workers; nil: nobody now", 2);
 const NEXT_BUILD: CallbackDecl = decl("nextBuild", "next_build", "builder, requests", "one of the requests; nil: none now", 2);
 const CAN_START_BUILD: CallbackDecl =
@@ -40,8 +45,19 @@ const COLLAPSE_REQUESTS: CallbackDecl =
     decl("collapseRequests", "collapse_requests", "master, builder, req1, req2", "true or false; nil is false", 2);
 
 /// The table of all of them.
-pub const CALLBACKS: &[CallbackDecl] =
-    &[RENDERER, DO_STEP_IF, HIDE_STEP_IF, EXTRACT_FN, NEXT_WORKER, NEXT_BUILD, CAN_START_BUILD, PRIORITIZE_BUILDERS, COLLAPSE_REQUESTS];
+pub const CALLBACKS: &[CallbackDecl] = &[
+    RENDERER,
+    TRANSFORM,
+    DO_STEP_IF,
+    HIDE_STEP_IF,
+    EXTRACT_FN,
+    WARNING_EXTRACTOR,
+    NEXT_WORKER,
+    NEXT_BUILD,
+    CAN_START_BUILD,
+    PRIORITIZE_BUILDERS,
+    COLLAPSE_REQUESTS,
+];
 
 /// All callbacks and what else the host offers, as a page of the reference.
 pub fn markdown() -> String {
@@ -126,6 +142,23 @@ pub struct StepInput {
     pub build: Option<BuildInput>,
 }
 
+/// A line that is a warning, for `warningExtractor`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct WarningFound {
+    pub line: String,
+    /// The whole match, then its groups.
+    pub groups: Vec<Option<String>>,
+    pub names: BTreeMap<String, String>,
+}
+
+/// What a warning is about.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct WarningTold {
+    pub file: Option<String>,
+    pub line: Option<i64>,
+    pub text: Option<String>,
+}
+
 fn only_values<S: serde::Serializer>(properties: &Properties, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(properties.0.iter().map(|(name, property)| (name, &property.value)))
 }
@@ -155,6 +188,12 @@ impl Generation {
     /// A renderer's value. It may hold objects and functions, which are to be rendered in turn.
     pub async fn render(&self, f: &FnRef, cx: &RenderInput) -> Result<Value, LuaFailure> {
         self.ask(RENDERER, f, vec![serde_json::to_value(cx)], Ok).await
+    }
+
+    /// What the function of a `Transform` gives for these.
+    pub async fn transform(&self, f: &FnRef, values: Vec<Json>) -> Result<Value, LuaFailure> {
+        let args = vec![Ok(Json::from(values.len())), Ok(Json::Array(values))];
+        self.ask(TRANSFORM, f, args, Ok).await
     }
 
     /// `doStepIf`, or with results `hideStepIf`.
@@ -240,6 +279,16 @@ impl Generation {
         self.ask(COLLAPSE_REQUESTS, f, args, truth).await
     }
 
+    /// What each of these warnings is about.
+    pub async fn extract_warnings(&self, f: &FnRef, step: &StepInput, found: &[&WarningFound]) -> Result<Vec<WarningTold>, LuaFailure> {
+        let args = vec![serde_json::to_value(step), serde_json::to_value(found)];
+        self.ask(WARNING_EXTRACTOR, f, args, |answer| match answer {
+            Value::Table(answer) if answer.items.len() == found.len() => answer.items.iter().map(warning).collect(),
+            other => Err(unexpected(&other)),
+        })
+        .await
+    }
+
     /// The properties that `extract_fn` finds in a command's output.
     pub async fn extract(&self, f: &FnRef, rc: i64, stdout: &str, stderr: &str) -> Result<Map<String, Json>, LuaFailure> {
         let args = vec![Ok(Json::from(rc)), Ok(Json::from(stdout)), Ok(Json::from(stderr))];
@@ -251,6 +300,20 @@ impl Generation {
         })
         .await
     }
+}
+
+fn warning(answer: &Value) -> Result<WarningTold, String> {
+    let Value::Table(answer) = answer else { return Err(unexpected(answer)) };
+    let text = |name: &str| match answer.named.get(name) {
+        None | Some(Value::None) => Ok(None),
+        Some(Value::Text(text)) => Ok(Some(text.clone())),
+        Some(other) => Err(unexpected(other)),
+    };
+    let line = match answer.named.get("line") {
+        Some(Value::Int(line)) => Some(*line),
+        _ => None,
+    };
+    Ok(WarningTold { file: text("file")?, line, text: text("text")? })
 }
 
 fn truth(answer: Value) -> Result<bool, String> {

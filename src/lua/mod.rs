@@ -15,7 +15,7 @@ mod modules;
 mod vm;
 mod watch;
 
-pub use callbacks::{BuildInput, BuilderInput, CanStart, RenderInput, RequestInput, StepInput, WorkerInput};
+pub use callbacks::{BuildInput, BuilderInput, CanStart, RenderInput, RequestInput, StepInput, WarningFound, WarningTold, WorkerInput};
 pub use failure::LuaFailure;
 pub use generation::Generation;
 pub use host::ReadFile;

@@ -8,6 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{StepError, StepLog, new_log};
 use crate::builds::run::{Run, Stop};
+use crate::config::LogEncoding;
 use crate::model::build::Stream;
 use crate::model::{LogKind, Step};
 use crate::wire::{Command, CommandEnd, Update};
@@ -34,13 +35,15 @@ pub(crate) struct Ended {
 pub(crate) struct Logs {
     pub stdio: StepLog,
     files: BTreeMap<String, StepLog>,
+    encoding: LogEncoding,
 }
 
 impl Logs {
     /// `stdio` and, unless they are to appear with their first line only, the logs of files.
-    pub fn new(run: &Run, step: &Step, stdio: &str, files: impl Iterator<Item = String>) -> Logs {
+    pub fn new(run: &Run, step: &Step, stdio: &str, files: impl Iterator<Item = String>, encoding: LogEncoding) -> Logs {
         let stdio = new_log(run, step, stdio, LogKind::Stdio);
-        Logs { stdio, files: files.map(|name| (name.clone(), new_log(run, step, &name, LogKind::Text))).collect() }
+        let files = files.map(|name| (name.clone(), new_log(run, step, &name, LogKind::Text))).collect();
+        Logs { stdio, files, encoding }
     }
 
     fn flush(&mut self) -> Result<(), StepError> {
@@ -157,9 +160,10 @@ fn take(
     logs: &mut Logs,
     observe: &mut (dyn FnMut(Stream, &Bytes) -> Result<(), StepError> + Send),
 ) -> Result<(), StepError> {
+    let encoding = logs.encoding;
     match update {
-        Update::Stdout(text) => observe(Stream::Stdout, &logs.stdio.append(Stream::Stdout, text)?)?,
-        Update::Stderr(text) => observe(Stream::Stderr, &logs.stdio.append(Stream::Stderr, text)?)?,
+        Update::Stdout(text) => observe(Stream::Stdout, &logs.stdio.append(Stream::Stdout, decoded(encoding, text))?)?,
+        Update::Stderr(text) => observe(Stream::Stderr, &logs.stdio.append(Stream::Stderr, decoded(encoding, text))?)?,
         Update::Header(text) => {
             // Texts of some workers come without a line end of their own.
             let whole = text.ends_with(b"\n");
@@ -170,11 +174,21 @@ fn take(
         }
         Update::Log(name, text) => {
             let log = logs.files.entry(name).or_insert_with_key(|name| new_log(run, step, name, LogKind::Text));
-            log.append(Stream::Stdout, text)?;
+            log.append(Stream::Stdout, decoded(encoding, text))?;
         }
         Update::Rc(rc) => ended.rc = Some(rc),
         Update::FailureReason(reason) => ended.failure_reason = Some(reason),
         Update::Elapsed(_) | Update::Files(_) | Update::Stat(_) => {}
     }
     Ok(())
+}
+
+/// As UTF-8. A worker that knows its encoding has decoded already, so what is UTF-8 stays; pieces are whole lines.
+fn decoded(encoding: LogEncoding, text: Bytes) -> Bytes {
+    match encoding.0 {
+        Some(encoding) if std::str::from_utf8(&text).is_err() => {
+            Bytes::from(encoding.decode_without_bom_handling(&text).0.into_owned().into_bytes())
+        }
+        _ => text,
+    }
 }

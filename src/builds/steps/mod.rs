@@ -4,6 +4,7 @@ mod command;
 mod sequence;
 mod set_property;
 mod shell;
+mod warnings;
 
 use super::log::StepLog;
 use super::render::RenderError;

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::command::{Ended, Logs};
+use super::warnings::Warnings;
 use super::{StepError, command, complete_log, suffix};
 use crate::builds::run::{Run, StepEnd};
-use crate::config::{CommandLine, CommandOptions, Env, EnvValue, ShellSpec, StepSpec};
+use crate::config::{CommandLine, CommandOptions, Env, EnvValue, LogEncoding, ShellSpec, StepSpec, WarningSpec};
+use crate::lua::{StepInput, WarningFound};
 use crate::model::build::Stream;
 use crate::model::{Results, Step};
 use crate::wire::Command;
 use crate::wire::commands::{CommandArg, EnvArg, ShellArgs};
 
-/// Lines of warnings that are kept for their log; all are counted.
-const WARNINGS_KEPT: usize = 10_000;
-/// A line longer than that is looked at in pieces.
-const LONGEST_LINE: usize = 64 << 10;
+/// Warnings that a function of the configuration is asked about at once.
+const ASKED: usize = 500;
 
 /// The options of a command, rendered.
 pub(super) struct Options {
@@ -35,6 +35,7 @@ pub(super) struct Options {
     lazylogfiles: bool,
     pub decode_rc: BTreeMap<i64, Results>,
     workdir: String,
+    encoding: LogEncoding,
 }
 
 impl Options {
@@ -59,6 +60,7 @@ impl Options {
             lazylogfiles: r.arg("lazylogfiles", &o.lazylogfiles).await?,
             decode_rc: r.arg("decodeRC", &o.decode_rc).await?,
             workdir: workdir.unwrap_or_else(|| run.job.builder.factory.workdir.clone()),
+            encoding: spec.log_encoding,
         })
     }
 
@@ -87,7 +89,7 @@ impl Options {
 
     pub fn logs(&self, run: &Run, step: &Step, stdio: &str) -> Logs {
         let names = self.logfiles.keys().filter(|_| !self.lazylogfiles).cloned();
-        Logs::new(run, step, stdio, names)
+        Logs::new(run, step, stdio, names, self.encoding)
     }
 }
 
@@ -117,7 +119,7 @@ pub(super) async fn carry_out(
         run.show_state(step, format!("running {}", shorten(&line)));
     }
     let mut logs = options.logs(run, step, "stdio");
-    let mut warnings = shell.warning_pattern.as_ref().map(Warnings::new);
+    let mut warnings = shell.warnings.as_ref().map(Warnings::new);
     let ended = command::run(run, step, options.command(&line), &mut logs, &mut |stream, text| {
         if let Some(warnings) = &mut warnings {
             warnings.look(stream, text);
@@ -130,11 +132,12 @@ pub(super) async fn carry_out(
     let mut results = judge(&ended, &options.decode_rc);
 
     let count = match warnings {
-        Some(warnings) => warnings.finish(run, step)?,
+        Some(warnings) => count_warnings(run, step, warnings, shell.warnings.as_ref(), &ended).await?,
         None => 0,
     };
+    let max = shell.warnings.as_ref().and_then(|w| w.max);
     if count > 0 && matches!(results, Results::Success | Results::Warnings) {
-        results = if shell.max_warn_count.is_some_and(|max| count > max) { Results::Failure } else { Results::Warnings };
+        results = if max.is_some_and(|max| count > max) { Results::Failure } else { Results::Warnings };
     }
     let what = match run.describe(spec, false).await {
         Some(text) => text,
@@ -146,6 +149,37 @@ pub(super) async fn carry_out(
         state.push_str(&format!(" {count} warning{}", if count == 1 { "" } else { "s" }));
     }
     Ok((StepEnd { results, state, lost: ended.lost }, rc))
+}
+
+/// Keep and count the warnings.
+async fn count_warnings(
+    run: &mut Run,
+    step: &Step,
+    mut warnings: Warnings<'_>,
+    spec: Option<&WarningSpec>,
+    ended: &Ended,
+) -> Result<u64, StepError> {
+    warnings.ended();
+    let waiting = warnings.take_waiting();
+    let mut told = Vec::with_capacity(waiting.len());
+    // What a build that is over anyway says of its warnings is not worth the wait.
+    if let Some(function) = spec.and_then(|s| s.extractor.as_ref())
+        && ended.lost.is_none()
+        && ended.stopped.is_none()
+    {
+        let input = StepInput { name: step.name.clone(), properties: run.properties.clone(), build: Some(run.renderer().build) };
+        for some in waiting.chunks(ASKED) {
+            let some: Vec<&WarningFound> = some.iter().map(|(found, _)| found).collect();
+            told.extend(run.job.generation.extract_warnings(function, &input, &some).await?);
+        }
+    }
+    let kept = warnings.finish(&waiting, &told);
+    if kept.count > 0 {
+        complete_log(run, step, &format!("warnings ({})", kept.count), &kept.text)?;
+    }
+    let before = run.properties.get("warnings-count").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    run.set_property("warnings-count", (before + kept.count).into(), "WarningCountingShellCommand");
+    Ok(kept.count)
 }
 
 /// What a command's end means.
@@ -189,57 +223,4 @@ pub(super) fn shorten(line: &CommandLine) -> String {
         text.push_str(" ...");
     }
     format!("'{text}'")
-}
-
-/// Counts the lines that are warnings.
-struct Warnings<'a> {
-    pattern: &'a regex::Regex,
-    begun: [Vec<u8>; 2],
-    count: u64,
-    kept: String,
-    kept_lines: usize,
-}
-
-impl<'a> Warnings<'a> {
-    fn new(pattern: &'a regex::Regex) -> Warnings<'a> {
-        Warnings { pattern, begun: Default::default(), count: 0, kept: String::new(), kept_lines: 0 }
-    }
-
-    fn look(&mut self, stream: Stream, text: &[u8]) {
-        let which = usize::from(stream == Stream::Stderr);
-        let mut begun = std::mem::take(&mut self.begun[which]);
-        for piece in text.split_inclusive(|b| *b == b'\n') {
-            begun.extend_from_slice(&piece[..piece.len().min(LONGEST_LINE)]);
-            if piece.ends_with(b"\n") || begun.len() >= LONGEST_LINE {
-                self.line(&begun);
-                begun.clear();
-            }
-        }
-        self.begun[which] = begun;
-    }
-
-    fn line(&mut self, line: &[u8]) {
-        let line = String::from_utf8_lossy(line);
-        let line = line.trim_end_matches('\n');
-        if !line.is_empty() && self.pattern.is_match(line) {
-            self.count += 1;
-            if self.kept_lines < WARNINGS_KEPT {
-                self.kept_lines += 1;
-                self.kept.push_str(line);
-                self.kept.push('\n');
-            }
-        }
-    }
-
-    fn finish(mut self, run: &mut Run, step: &Step) -> Result<u64, StepError> {
-        for begun in std::mem::take(&mut self.begun) {
-            self.line(&begun);
-        }
-        if self.count > 0 {
-            complete_log(run, step, &format!("warnings ({})", self.count), &self.kept)?;
-            let before = run.properties.get("warnings-count").and_then(serde_json::Value::as_u64).unwrap_or(0);
-            run.set_property("warnings-count", (before + self.count).into(), "WarningCountingShellCommand");
-        }
-        Ok(self.count)
-    }
 }
