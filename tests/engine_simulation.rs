@@ -132,7 +132,8 @@ struct Seen {
 }
 
 async fn begin(folder: &Path, seen: &Arc<Mutex<Seen>>) -> Life {
-    let loaded = load(LoadOptions { path: folder.into(), timeout: Duration::from_secs(60), checking: false }).await.expect("the configuration");
+    let loaded =
+        load(LoadOptions { path: folder.into(), timeout: Duration::from_secs(60), checking: false }).await.expect("the configuration");
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = Store::open(StoreOptions { database: folder.join("state.sqlite"), logs: folder.join("logs") }).await.expect("a store");
     let (registry, events) = Registry::new(store.clone(), clock.clone());
@@ -300,8 +301,7 @@ async fn simulate(seed: u64) {
 }
 
 async fn check(seed: u64, store: &Store, accepted: &[RequestId], seen: &Mutex<Seen>, again: usize) {
-    let requests: HashSet<i64> =
-        rows(store, Resource::Buildrequests).await.iter().filter_map(|r| r["buildrequestid"].as_i64()).collect();
+    let requests: HashSet<i64> = rows(store, Resource::Buildrequests).await.iter().filter_map(|r| r["buildrequestid"].as_i64()).collect();
     for id in accepted {
         assert!(requests.contains(&id.0), "SEED={seed}: request {id} is gone");
     }
