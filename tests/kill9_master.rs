@@ -117,3 +117,40 @@ fn every_accepted_request_survives() {
         assert!(lost.is_empty(), "accepted and lost: {lost:?}");
     }
 }
+
+/// Killed again and again at any moment while builds run: each request ends once, with success.
+#[test]
+fn every_request_ends_once_over_random_kills() {
+    let mut master = Master::start(
+        r#"
+c.collapseRequests = false
+c.workers = { LocalWorker{ "a", max_builds = 2 }, LocalWorker{ "b" } }
+local f = util.BuildFactory()
+f:addStep(steps.ShellCommand{ name = "short", command = "sleep 0.05; echo done" })
+c.builders = {}
+for _, name in ipairs{ "x", "y" } do
+  table.insert(c.builders, util.BuilderConfig{ name = name, workernames = { "a", "b" }, factory = f })
+end
+c.schedulers = { schedulers.ForceScheduler{ name = "force", builderNames = { "x", "y" } } }
+"#,
+    );
+    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| fastrand::u64(..1_000_000));
+    println!("SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let requests: Vec<i64> = (0..20).map(|n| master.force(if n % 2 == 0 { "x" } else { "y" }, json!({}))).collect();
+    for _ in 0..5 {
+        std::thread::sleep(Duration::from_millis(random.u64(0..250)));
+        master.kill9();
+        master.launch();
+    }
+    for id in &requests {
+        assert_eq!(master.wait_request(*id), SUCCESS);
+        let results: Vec<_> = master.builds_of(*id).iter().map(|b| b["results"].clone()).collect();
+        let successes = results.iter().filter(|r| **r == SUCCESS).count();
+        assert!(successes == 1 && results.iter().all(|r| *r == SUCCESS || *r == RETRY), "request {id}: {results:?}");
+    }
+    let mut numbers = BTreeSet::new();
+    for build in master.http.rows("builds?field=builderid&field=number", "builds") {
+        assert!(numbers.insert((build["builderid"].as_i64(), build["number"].as_i64())), "a number twice: {build}");
+    }
+}

@@ -5,6 +5,8 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout};
+
 use super::distribute::{self, Start, Waiting};
 use super::engine::{Active, Engine, chosen_worker};
 use crate::base::{BuilderId, RequestId};
@@ -14,6 +16,9 @@ use crate::model::{BuildRequest, WorkerInfo};
 
 /// When `canStartBuild` says no without a time, it is asked again after this at the latest.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
+
+/// All builders wait for `prioritizeBuilders`: no longer than that.
+const LONGEST_ORDERING: Duration = Duration::from_secs(5);
 
 /// What the callbacks are asked about.
 struct Question {
@@ -216,13 +221,17 @@ impl Engine {
                 ..BuilderInput::default()
             })
             .collect();
-        match active.generation.prioritize_builders(f, &inputs).await {
-            Ok(names) => Some(names),
-            Err(failure) => {
-                tracing::error!("{failure}; builders go in the plain order");
-                None
-            }
+        if self.state().unordered_until.is_some_and(|until| until > Instant::now()) {
+            return None;
         }
+        let trouble = match timeout(LONGEST_ORDERING, active.generation.prioritize_builders(f, &inputs)).await {
+            Ok(Ok(names)) => return Some(names),
+            Ok(Err(failure)) => failure.to_string(),
+            Err(_) => format!("prioritizeBuilders does not answer within {} s", LONGEST_ORDERING.as_secs()),
+        };
+        tracing::error!("{trouble}; builders go in the plain order for {} s", ASK_AGAIN.as_secs());
+        self.state().unordered_until = Instant::now().checked_add(ASK_AGAIN);
+        None
     }
 }
 

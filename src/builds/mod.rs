@@ -2,6 +2,7 @@
 //!
 //! Pure: [`collapse`], [`distribute`], [`force`], [`lines`], [`rules`], [`why`]. [`engine`] drives them; [`run`] is one build.
 
+mod carry;
 pub mod collapse;
 mod decide;
 pub mod distribute;

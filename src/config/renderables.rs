@@ -133,7 +133,8 @@ fn transform(reader: &mut Reader, object: &Object) -> Option<Template> {
         None => return refuse(reader, "missing argument 'function'"),
     };
     let mut argument = |what: String, value: &Value| {
-        let read = Template::read(value).map_err(|wrong| reader.mistakes.push(Fault { text: wrong.told(&what), of: wrong.of }));
+        let read =
+            Template::read(value).map_err(|wrong| reader.mistakes.push(Fault { text: wrong.told(&what), of: wrong.of, about: None }));
         read.ok()
     };
     let args: Vec<_> = items.enumerate().map(|(i, v)| argument(format!("value {}", i + 1), v)).collect();
@@ -156,7 +157,7 @@ fn flatten(reader: &mut Reader, object: &Object) -> Option<Template> {
     match Template::read(&list) {
         Ok(list) => Some(Template::Flatten(Box::new(list))),
         Err(wrong) => {
-            reader.mistakes.push(Fault { text: wrong.told("nestedlist"), of: wrong.of });
+            reader.mistakes.push(Fault { text: wrong.told("nestedlist"), of: wrong.of, about: None });
             None
         }
     }
