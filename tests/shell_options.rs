@@ -7,7 +7,13 @@ use support::*;
 
 /// A master with one builder for each of these: name, the lines that add steps to `f`.
 fn master(builders: &[(&str, &str)]) -> Master {
-    let mut lua = String::from("c.workers = { LocalWorker{ \"here\", properties = { from_worker = \"w\" } } }\nc.builders = {}\nlocal f\n");
+    let master = master_of("LocalWorker{ \"here\" }", builders);
+    master.wait_attached("here");
+    master
+}
+
+fn master_of(worker: &str, builders: &[(&str, &str)]) -> Master {
+    let mut lua = format!("c.workers = {{ {worker} }}\nc.builders = {{}}\nlocal f\n");
     let mut names = Vec::new();
     for (name, steps) in builders {
         lua += &format!(
@@ -16,9 +22,7 @@ fn master(builders: &[(&str, &str)]) -> Master {
         names.push(format!("{name:?}"));
     }
     lua += &format!("c.schedulers = {{ schedulers.ForceScheduler{{ name = \"force\", builderNames = {{ {} }} }} }}\n", names.join(", "));
-    let master = Master::start(&lua);
-    master.wait_attached("here");
-    master
+    Master::start(&lua)
 }
 
 fn build(master: &Master, builder: &str, results: i64) -> Value {
@@ -172,10 +176,28 @@ fn conditions_are_functions_booleans_and_renderables() {
 
 #[test]
 fn what_a_command_gets_and_gives() {
+    let master = master(&[("it", &options())]);
+    let build = options_hold(&master);
+    // A stock worker looks every two seconds, and what was written before it first looks is not followed.
+    assert_eq!((text(&master, &build, "files", "b"), text(&master, &build, "follows", "a")), ("two\n".into(), "new\n".into()));
+    let said = master.log_contents(&build, "latin", "stdio");
+    assert!(said.lines().any(|l| l == "ogrün") && said.lines().any(|l| l == "ofertig"), "{said}");
+}
+
+#[test]
+fn what_a_command_gets_and_gives_on_a_stock_worker() {
+    let master = master_of("Worker{ \"here\", \"pass\" }", &[("it", &options())]);
+    let _worker = Worker::start("4.3.0", "here", "pass", master.pb);
+    master.wait_attached("here");
+    options_hold(&master);
+}
+
+/// A step for each option.
+fn options() -> String {
     let sh = |name: &str, command: &str, options: &str| {
         format!("f:addStep(steps.ShellCommand{{ name = \"{name}\", command = [==[{command}]==], {options} }})\n")
     };
-    let steps = r#"f:addStep(steps.SetProperty{ property = "p", value = "rendered" })
+    r#"f:addStep(steps.SetProperty{ property = "p", value = "rendered" })
         "#
     .to_owned()
         + &sh("env", "echo $A:$B:${HOME-none}", r#"env = { A = Property("p"), B = { "x", "y" }, HOME = None }"#)
@@ -207,9 +229,11 @@ fn what_a_command_gets_and_gives() {
             "words",
             "true",
             r#"description = { "doing", "it" }, descriptionDone = { "did", Property("p") }, descriptionSuffix = { "well" }"#,
-        );
-    let master = master(&[("it", &steps)]);
-    let build = build(&master, "it", SUCCESS);
+        )
+}
+
+fn options_hold(master: &Master) -> Value {
+    let build = build(master, "it", SUCCESS);
     let said = |step: &str| master.log_contents(&build, step, "stdio");
     let has = |step: &str, line: &str| said(step).lines().any(|l| l == line);
     assert!(has("env", "orendered:x:y:none"), "{}", said("env"));
@@ -220,12 +244,12 @@ fn what_a_command_gets_and_gives() {
     assert!(!has("no stdout", "oout") && has("no stdout", "eerr"), "{}", said("no stdout"));
     assert!(has("no stderr", "oout") && !has("no stderr", "eerr"), "{}", said("no stderr"));
     assert!(said("environ").contains("SHOWN=yes") && !said("no environ").contains("HOME="));
-    assert_eq!((text(&master, &build, "files", "a"), text(&master, &build, "files", "b")), ("one\n".into(), "two\n".into()));
-    assert_eq!(text(&master, &build, "follows", "a"), "new\n");
-    assert_eq!(logs(&master, &build, "lazy"), ["c", "stdio"]);
-    assert_eq!(logs(&master, &build, "eager"), ["never", "stdio"]);
-    assert!(has("latin", "ogrün") && has("latin", "ofertig") && has("utf", "ogrün"), "{}", said("latin"));
+    assert_eq!(text(master, &build, "files", "a"), "one\n");
+    assert_eq!(logs(master, &build, "lazy"), ["c", "stdio"]);
+    assert_eq!(logs(master, &build, "eager"), ["never", "stdio"]);
+    assert!(has("utf", "ogrün"), "{}", said("utf"));
     assert_eq!(master.step(&build, "words")["state_string"], "did rendered well");
+    build
 }
 
 #[test]
