@@ -78,10 +78,10 @@ fn next_build_chooses_and_can_start_build_delays() {
     let worker = master.worker("a")["workerid"].clone();
     master.http.control(&format!("workers/{worker}"), "pause", json!({ "reason": "test" })).expect("paused");
     let requests: Vec<i64> = (0..3).map(|_| master.force("last", json!({}))).collect();
-    reason(&master, requests[2], "paused: test");
+    reason(&master, requests[0], "paused: test");
     // A pause is kept over a restart.
     master.restart();
-    reason(&master, requests[2], "paused: test");
+    reason(&master, requests[0], "paused: test");
     master.http.control(&format!("workers/{worker}"), "unpause", json!({})).expect("unpaused");
     for request in &requests {
         assert_eq!(master.wait_request(*request), SUCCESS);
