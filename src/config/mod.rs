@@ -30,7 +30,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub mod value;
-mod warnings;
+pub mod warnings;
 mod workers;
 
 pub use assemble::{SaidAt, assemble};

@@ -223,8 +223,6 @@ pub struct ShellSpec {
     pub options: CommandOptions,
     /// Warnings in its output are counted (`Compile`, `WarningCountingShellCommand`).
     pub warnings: Option<WarningSpec>,
-    /// `Test`: count passes and failures in known output.
-    pub count_tests: bool,
 }
 
 #[derive(Clone, PartialEq, Debug)]

@@ -7,7 +7,7 @@ use super::arguments::Preset::{Bool, Text, Words as W};
 use super::arguments::{Arguments, Preset, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Holds, Kind};
-use super::convert::{Ignored, Locks, NotYet, Pattern, Whole};
+use super::convert::{Ignored, Locks, Pattern, Whole};
 use super::sequences::{self, Commands, ShellArgArgs};
 use super::spec::*;
 use super::template::{Arg, Template};
@@ -78,7 +78,7 @@ arguments! {
         "warningExtractor" warning_extractor: Option<FnRef> = None => "None", "`function(step, line, match)`: file, line number and text of a warning, for `suppressionList`; None: its text is the line.";
         "directoryEnterPattern" enter: Option<Pattern>, "Lines that say which folder is entered: the pattern's first group.";
         "directoryLeavePattern" leave: Option<Pattern>, "Lines that say that a folder is left.";
-        "suppressionFile" _suppression_file: NotYet = NotYet => "None", "A file of warnings that don't count.";
+        "suppressionFile" suppression_file: Arg<Option<String>> = Arg::Const(None) => "None", "A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines.";
         "suppressionList" suppression_list: Option<Vec<Suppressed>> = None => "None", "Warnings that don't count: `{ file pattern, text pattern, first line, last line }`, each of which may be None.";
     }
 }
@@ -241,7 +241,7 @@ fn options(reader: &mut Reader, args: CommandArgs) -> (StepArgs, CommandOptions)
 
 fn plain_shell(reader: &mut Reader, args: ShellArgs) -> (StepArgs, ShellSpec) {
     let (step, options) = options(reader, args.common);
-    (step, ShellSpec { command: args.command, options, warnings: None, count_tests: false })
+    (step, ShellSpec { command: args.command, options, warnings: None })
 }
 
 fn shell(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
@@ -259,10 +259,10 @@ fn warnings(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Op
         enter: args.enter,
         leave: args.leave,
         suppressions: args.suppression_list.unwrap_or_default(),
+        suppression_file: args.suppression_file,
         max: args.max_warn_count.map(|n| n.0.unsigned_abs()),
     };
     shell.warnings = super::warnings::understood(reader, assembly, told);
-    shell.count_tests = object.class == "Test";
     Some(step(object, common, StepKind::Shell(Box::new(shell))))
 }
 

@@ -4,6 +4,7 @@
 
 use regex::Regex;
 
+use super::Arg;
 use super::arguments::Reader;
 use super::assemble::Assembly;
 use super::convert::{FromValue, Pattern, Wrong, item};
@@ -20,6 +21,8 @@ pub struct WarningSpec {
     pub enter: Option<Regex>,
     pub leave: Option<Regex>,
     pub suppressions: Vec<Suppression>,
+    /// A file on the worker, below the step's folder, with more of them; see [`suppressions`].
+    pub suppression_file: Arg<Option<String>>,
     /// More warnings than that: failure.
     pub max: Option<u64>,
 }
@@ -45,6 +48,7 @@ impl PartialEq for WarningSpec {
             && same(&self.enter, &other.enter)
             && same(&self.leave, &other.leave)
             && (&self.extractor, self.max, &self.suppressions) == (&other.extractor, other.max, &other.suppressions)
+            && self.suppression_file == other.suppression_file
     }
 }
 
@@ -92,6 +96,7 @@ pub(super) struct Told {
     pub enter: Option<Pattern>,
     pub leave: Option<Pattern>,
     pub suppressions: Vec<Suppressed>,
+    pub suppression_file: Arg<Option<String>>,
     pub max: Option<u64>,
 }
 
@@ -114,5 +119,46 @@ pub(super) fn understood(reader: &mut Reader, assembly: &mut Assembly, told: Tol
     if enter.as_ref().is_some_and(|r| r.captures_len() < 2) {
         reader.wrong("'directoryEnterPattern' must have a group, which is the folder");
     }
-    Some(WarningSpec { pattern: pattern?, extractor: told.extractor, enter, leave, suppressions, max: told.max })
+    let (extractor, suppression_file, max) = (told.extractor, told.suppression_file, told.max);
+    Some(WarningSpec { pattern: pattern?, extractor, enter, leave, suppressions, suppression_file, max })
+}
+
+/// What a file of suppressions says: a line `FILE PATTERN : TEXT PATTERN`, with ` : 12` or ` : 12-15` for lines; `#` begins a comment.
+pub fn suppressions(text: &str) -> Result<Vec<Suppression>, String> {
+    let lines = text.lines().enumerate().map(|(i, line)| (i + 1, line.trim()));
+    lines
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(n, line)| suppression(line).map_err(|e| format!("line {n}: {e}")))
+        .collect()
+}
+
+fn suppression(line: &str) -> Result<Suppression, String> {
+    let (file, rest) = line.split_once(':').ok_or("expected FILE PATTERN : TEXT PATTERN")?;
+    let numbers = |text: &str| -> Option<(i64, i64)> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        Some((first.trim().parse().ok()?, last.trim().parse().ok()?))
+    };
+    let (text, lines) = match rest.rsplit_once(':').and_then(|(text, at)| Some((text, numbers(at.trim())?))) {
+        Some((text, lines)) => (text, Some(lines)),
+        None => (rest, None),
+    };
+    let compile = |pattern: &str, what: &str| Regex::new(pattern).map_err(|e| format!("the {what} pattern is no regular expression: {e}"));
+    Ok(Suppression { file: Some(compile(&format!("^(?:{})", file.trim()), "file")?), text: Some(compile(text.trim(), "text")?), lines })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_suppressions() {
+        let told = suppressions("# known\n\nlib/.*\\.c : unused (x|y)\na.c : odd : 7\nb.c: a:b : 1-20\n").unwrap();
+        let shown: Vec<_> = told.iter().map(|s| (s.file.as_ref().unwrap().as_str(), s.text.as_ref().unwrap().as_str(), s.lines)).collect();
+        assert_eq!(
+            shown,
+            [("^(?:lib/.*\\.c)", "unused (x|y)", None), ("^(?:a.c)", "odd", Some((7, 7))), ("^(?:b.c)", "a:b", Some((1, 20)))]
+        );
+        assert_eq!(suppressions("ok : x\nnothing").unwrap_err(), "line 2: expected FILE PATTERN : TEXT PATTERN");
+        assert!(suppressions("a : (").unwrap_err().starts_with("line 1: the text pattern is no regular expression"));
+    }
 }

@@ -17,6 +17,9 @@ use crate::workers::CommandEvent;
 /// A worker that does not end a command so long after it was asked to is cut off.
 const INTERRUPT_DEADLINE: Duration = Duration::from_secs(60);
 
+/// The most that [`output`] takes.
+const LARGEST_OUTPUT: usize = 4 << 20;
+
 /// How a command ended.
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
@@ -150,6 +153,40 @@ pub(crate) async fn run(
         logs.stdio.header(&format!("stopped: {}", order.reason))?;
     }
     Ok(ended)
+}
+
+/// What a short command prints, without a log.
+pub(crate) async fn output(run: &Run, command: Command) -> Result<String, String> {
+    let (mut stdout, mut stderr, mut rc) = (Vec::new(), Vec::new(), None);
+    let mut stop = run.job.stop.clone();
+    let mut running = run.job.link.start(&run.job.builder.name, command);
+    loop {
+        let event = tokio::select! {
+            order = stop.wait_for(Option::is_some) => {
+                running.interrupt("the build is stopped");
+                let reason = order.ok().and_then(|o| o.as_ref().map(|o| o.reason.clone()));
+                return Err(reason.unwrap_or_else(|| "the build is over".into()));
+            }
+            event = running.events.recv() => event,
+        };
+        match event {
+            Some(CommandEvent::Update(Update::Stdout(text))) => stdout.extend_from_slice(&text),
+            Some(CommandEvent::Update(Update::Stderr(text))) => stderr.extend_from_slice(&text),
+            Some(CommandEvent::Update(Update::Rc(code))) => rc = Some(code),
+            Some(CommandEvent::Update(_)) => {}
+            Some(CommandEvent::End(CommandEnd::Complete)) => break,
+            Some(CommandEvent::End(CommandEnd::Lost(why) | CommandEnd::Failed(why) | CommandEnd::Refused(why))) => return Err(why),
+            None => return Err("the connection closed".into()),
+        }
+        if stdout.len() + stderr.len() > LARGEST_OUTPUT {
+            running.interrupt("it prints too much");
+            return Err(format!("it is larger than {} MiB", LARGEST_OUTPUT >> 20));
+        }
+    }
+    match rc {
+        Some(0) => Ok(String::from_utf8_lossy(&stdout).into_owned()),
+        _ => Err(String::from_utf8_lossy(&stderr).trim().to_owned()),
+    }
 }
 
 fn take(

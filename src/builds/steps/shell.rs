@@ -118,8 +118,12 @@ pub(super) async fn carry_out(
     if spec.description == Default::default() {
         run.show_state(step, format!("running {}", shorten(&line)));
     }
+    let warning_spec = match &shell.warnings {
+        Some(spec) => Some(with_file(run, &options, spec).await?),
+        None => None,
+    };
     let mut logs = options.logs(run, step, "stdio");
-    let mut warnings = shell.warnings.as_ref().map(Warnings::new);
+    let mut warnings = warning_spec.as_ref().map(Warnings::new);
     let ended = command::run(run, step, options.command(&line), &mut logs, &mut |stream, text| {
         if let Some(warnings) = &mut warnings {
             warnings.look(stream, text);
@@ -132,10 +136,10 @@ pub(super) async fn carry_out(
     let mut results = judge(&ended, &options.decode_rc);
 
     let count = match warnings {
-        Some(warnings) => count_warnings(run, step, warnings, shell.warnings.as_ref(), &ended).await?,
+        Some(warnings) => count_warnings(run, step, warnings, warning_spec.as_ref(), &ended).await?,
         None => 0,
     };
-    let max = shell.warnings.as_ref().and_then(|w| w.max);
+    let max = warning_spec.as_ref().and_then(|w| w.max);
     if count > 0 && matches!(results, Results::Success | Results::Warnings) {
         results = if max.is_some_and(|max| count > max) { Results::Failure } else { Results::Warnings };
     }
@@ -149,6 +153,24 @@ pub(super) async fn carry_out(
         state.push_str(&format!(" {count} warning{}", if count == 1 { "" } else { "s" }));
     }
     Ok((StepEnd { results, state, lost: ended.lost }, rc))
+}
+
+/// How warnings are counted, with what `suppressionFile` adds.
+async fn with_file(run: &Run, options: &Options, spec: &WarningSpec) -> Result<WarningSpec, StepError> {
+    let mut spec = spec.clone();
+    if let Some(file) = run.renderer().arg("suppressionFile", &spec.suppression_file).await? {
+        let words = match run.job.worker.system.as_str() {
+            "nt" => ["cmd", "/c", "type", file.as_str()].map(str::to_owned).to_vec(),
+            _ => ["cat", "--", file.as_str()].map(str::to_owned).to_vec(),
+        };
+        let quiet =
+            ShellArgs { command: CommandArg::Words(words), workdir: options.workdir.clone(), timeout: Some(60.0), ..ShellArgs::default() };
+        let text =
+            command::output(run, quiet.into_command()).await.map_err(|e| StepError::Other(format!("suppressionFile {file}: {e}")))?;
+        let told = crate::config::warnings::suppressions(&text).map_err(|e| StepError::Other(format!("suppressionFile {file}: {e}")))?;
+        spec.suppressions.extend(told);
+    }
+    Ok(spec)
 }
 
 /// Keep and count the warnings.

@@ -167,6 +167,7 @@ mod tests {
             enter: Some(Regex::new("Entering '(.*)'").unwrap()),
             leave: Some(Regex::new("Leaving").unwrap()),
             suppressions: Vec::new(),
+            suppression_file: crate::config::Arg::Const(None),
             max: None,
         }
     }
