@@ -128,10 +128,10 @@ impl Engine {
         if cancelled {
             given_back = again.take().map(|(request, _)| request);
         }
-        if let Some(builder) = state.builders.get_mut(&build.builder) {
-            if builder.building.get(worker) == Some(&build.number) {
-                builder.building.remove(worker);
-            }
+        if let Some(builder) = state.builders.get_mut(&build.builder)
+            && builder.building.get(worker) == Some(&build.number)
+        {
+            builder.building.remove(worker);
         }
         if let Some((request, verdict)) = again {
             state.enqueue(request, Some(verdict).filter(|v| !v.is_empty()));

@@ -91,7 +91,7 @@ async fn force(args: Args) -> Result<ExitCode> {
 
 /// Tell what happens to a request until it has its result.
 async fn follow(master: &mut Client, request: i64, quiet: bool) -> Result<Results> {
-    let (mut waits, mut told_steps, mut told_build) = (String::new(), 0usize, 0);
+    let (mut waits, mut told_steps, mut told_build, mut told_end) = (String::new(), 0usize, 0, 0);
     let say = |text: String| {
         if !quiet {
             println!("{text}");
@@ -117,17 +117,10 @@ async fn follow(master: &mut Client, request: i64, quiet: bool) -> Result<Result
                 say(format!("  {}", step["state_string"].as_str().unwrap_or_default()));
                 told_steps += 1;
             }
-            if build["complete"] == true {
+            // Told once; a request that is run again goes on with its next build.
+            if build["complete"] == true && told_end != id {
                 say(format!("build {}: {}", build["number"], build["state_string"].as_str().unwrap_or_default()));
-                // Told once; a request that is run again goes on with its next build.
-                while row["complete"] != true {
-                    let rows = master.rows(&format!("/api/v2/buildrequests/{request}"), "buildrequests").await?;
-                    let newer = master.rows(&format!("/api/v2/builds?buildrequestid={request}&order=-buildid&limit=1"), "builds").await?;
-                    if rows.first().is_none_or(|r| r["complete"] == true) || newer.first().is_some_and(|b| b["buildid"] != id) {
-                        break;
-                    }
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+                told_end = id;
             }
         }
         if row["complete"] == true {

@@ -107,6 +107,9 @@ pub struct Registry {
     closing: AtomicBool,
 }
 
+/// A place on a worker: who it is, the line to it, what it said of itself.
+pub type Reserved = (WorkerId, Arc<dyn Link>, Arc<WorkerInfo>);
+
 /// A configured worker, for [`Registry::configure`].
 pub struct Configured {
     pub spec: Arc<WorkerSpec>,
@@ -179,7 +182,7 @@ impl Registry {
     }
 
     /// Take a place on a worker for a build, and the line to it.
-    pub fn reserve(&self, name: &str) -> Result<(WorkerId, Arc<dyn Link>, Arc<WorkerInfo>), Availability> {
+    pub fn reserve(&self, name: &str) -> Result<Reserved, Availability> {
         let now = self.clock.now();
         let mut entries = self.entries();
         let entry = entries.get_mut(name).ok_or(Availability::NotConfigured)?;
