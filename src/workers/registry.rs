@@ -107,6 +107,9 @@ pub struct Registry {
     closing: AtomicBool,
 }
 
+/// A place on a worker: who it is, the line to it, what it said of itself.
+pub type Reserved = (WorkerId, Arc<dyn Link>, Arc<WorkerInfo>);
+
 /// A configured worker, for [`Registry::configure`].
 pub struct Configured {
     pub spec: Arc<WorkerSpec>,
