@@ -59,7 +59,7 @@ impl Engine {
         build.complete_at = Some(self.clock.now());
         build.state = outcome.state;
         build.results = Some(outcome.results);
-        if let (RequestEnd::Complete(Results::Exception), Some(_)) = (&end, &outcome.lost) {
+        if let (RequestEnd::Complete(Results::Exception), Results::Retry) = (&end, outcome.results) {
             build.results = Some(Results::Exception);
             build.state = format!("given up: {}", story(&request, build.number, &worker, outcome.lost.as_deref()).join("; "));
         }
@@ -153,10 +153,11 @@ fn request_end(request: &BuildRequest, number: i64, worker: &str, outcome: &Outc
         return RequestEnd::Again { why: format!("build {number} on {worker}: the master stopped"), counts: false };
     }
     match outcome.results {
-        Results::Retry if outcome.lost.is_some() && request.attempts + 1 >= MAX_ATTEMPTS => RequestEnd::Complete(Results::Exception),
+        // Also what ends as retry by itself, through decodeRC, must end some day; what a person runs again does not count.
+        Results::Retry if stopped.is_none() && request.attempts + 1 >= MAX_ATTEMPTS => RequestEnd::Complete(Results::Exception),
         Results::Retry => {
-            let why = outcome.lost.as_deref().unwrap_or("it was to be run again");
-            RequestEnd::Again { why: format!("build {number} on {worker}: {why}"), counts: outcome.lost.is_some() }
+            let why = outcome.lost.as_deref().unwrap_or("it ended as retry");
+            RequestEnd::Again { why: format!("build {number} on {worker}: {why}"), counts: stopped.is_none() }
         }
         results => RequestEnd::Complete(results),
     }
@@ -164,6 +165,6 @@ fn request_end(request: &BuildRequest, number: i64, worker: &str, outcome: &Outc
 
 fn story(request: &BuildRequest, number: i64, worker: &str, lost: Option<&str>) -> Vec<String> {
     let mut story = request.story.clone();
-    story.push(format!("build {number} on {worker}: {}", lost.unwrap_or("lost")));
+    story.push(format!("build {number} on {worker}: {}", lost.unwrap_or("it ended as retry")));
     story
 }

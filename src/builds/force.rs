@@ -99,10 +99,8 @@ pub fn force(
     }
     properties.set_all(&values, SOURCE);
     let said = form.reason_string.replace("%(owner)s", &owner).replace("%(reason)s", &reason);
-    if !owner.is_empty() {
-        properties.set("owner", owner, SOURCE);
-    }
-    properties.set("reason", said.as_str(), SOURCE);
+    properties.set("owner", owner, SOURCE);
+    properties.set("reason", reason, SOURCE);
 
     if !reader.problems.is_empty() {
         return Err(reader.problems);
@@ -310,6 +308,7 @@ mod tests {
         assert_eq!(forced.reason, "A build was forced by 'ann': force build");
         assert_eq!(forced.sourcestamps, [SourceStamp { branch: Some("main".into()), ..SourceStamp::default() }]);
         assert_eq!(forced.properties.text("owner"), Some("ann"));
+        assert_eq!(forced.properties.text("reason"), Some("force build"));
         assert_eq!(forced.properties.text("scheduler"), Some("force"));
     }
 

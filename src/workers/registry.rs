@@ -117,9 +117,6 @@ pub struct Configured {
     pub builders: Vec<(String, String)>,
 }
 
-/// A worker that a build has a place on: its id, the line to it, what it says of itself.
-pub type Reserved = (WorkerId, Arc<dyn Link>, Arc<WorkerInfo>);
-
 impl Registry {
     pub fn new(store: Store, clock: Arc<dyn Clock>) -> (Arc<Registry>, mpsc::UnboundedReceiver<WorkerEvent>) {
         let (events, receiver) = mpsc::unbounded_channel();
