@@ -296,7 +296,7 @@ fn steps_say_what_is_wrong_with_them() {
             table![; command = "x", logEncoding = "utf-16"],
             "'logEncoding' must be the name of an encoding such as \"utf-8\" or \"latin-1\", or None, got \"utf-16\", which is not supported",
         ),
-        ("Compile", table![; suppressionFile = 5], "'suppressionFile' must be text or None, got 5"),
+        ("Compile", table![; suppressionFile = 5], "'suppressionFile' must be text, got 5"),
         ("Compile", table![; suppressionList = table![table!["a", 5]]], "suppressionList[1][2] must be a regular expression, got 5"),
         ("Compile", table![; directoryEnterPattern = "x"], "'directoryEnterPattern' must have a group, which is the folder"),
         ("Compile", table![; warningPattern = "("], "'warningPattern' must be a regular expression, got \"(\": unclosed group"),
