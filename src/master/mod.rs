@@ -122,6 +122,13 @@ impl Master {
             tasks: tokio::sync::Mutex::new(JoinSet::new()),
             folder,
         });
+        // Before anybody can ask: a master that answers has its own workers.
+        for spec in &config.workers {
+            if let WorkerKind::Local { workdir } = &spec.kind {
+                let base = workdir.clone().unwrap_or_else(|| PathBuf::from("workers").join(&spec.name));
+                attach_local(&master.registry, spec, master.folder.path().join(base)).await?;
+            }
+        }
         let mut tasks = master.tasks.lock().await;
         tasks.spawn(engine.clone().distribute(worker_events));
         for listener in worker_listeners {
@@ -139,12 +146,6 @@ impl Master {
             None => {}
         }
         drop(tasks);
-        for spec in &config.workers {
-            if let WorkerKind::Local { workdir } = &spec.kind {
-                let base = workdir.clone().unwrap_or_else(|| PathBuf::from("workers").join(&spec.name));
-                attach_local(&master.registry, spec, master.folder.path().join(base)).await?;
-            }
-        }
         Ok(master)
     }
 
