@@ -33,6 +33,7 @@ macro_rules! arguments {
         $( $([$position:literal])? $key:literal $(| $alias:literal)* $field:ident: $type:ty $(= $default:expr => $shown:literal)?, $doc:literal; )*
     }) => {
         $(#[$meta])*
+        // An argument that is accepted without effect has a field that nobody reads.
         #[allow(dead_code)]
         pub(super) struct $name {
             $(pub $group: $group_type,)*

@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(command.args[5], ("timeout".to_owned(), Arg::Int(1200)));
         assert_eq!(ShellArgs::from_args(&command.args), Ok(full()));
         let hidden = ShellArgs {
-            command: CommandArg::Obfuscated(vec![("echo".into(), "echo".into()), ("secret".into(), "XXXX".into())]),
+            command: CommandArg::Obfuscated(vec![("echo".into(), "echo".into()), ("secret".into(), "***".into())]),
             ..ShellArgs::default()
         };
         assert_eq!(ShellArgs::from_args(&hidden.clone().into_command().args), Ok(hidden));

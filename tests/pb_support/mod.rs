@@ -1,5 +1,5 @@
 //! Both ends of a PB session for tests: a gate that remembers what it was told, and a worker made of single messages.
-#![allow(dead_code)]
+#![allow(dead_code)] // each test file is a program of its own and uses a part
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

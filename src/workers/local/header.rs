@@ -195,8 +195,8 @@ mod tests {
 
     #[test]
     fn words_are_quoted_and_secrets_hidden() {
-        let hidden = CommandArg::Obfuscated(vec![("echo".into(), "echo".into()), ("real".into(), "XXXX".into())]);
-        assert_eq!(python_command(&hidden), "[b'echo', b'XXXX']");
+        let hidden = CommandArg::Obfuscated(vec![("echo".into(), "echo".into()), ("real".into(), "***".into())]);
+        assert_eq!(python_command(&hidden), "[b'echo', b'***']");
         assert_eq!(quote("it's"), "'it'\"'\"'s'");
         assert_eq!(quote(""), "\"\"");
         assert_eq!(python_bytes(b"it's"), "b\"it's\"");
