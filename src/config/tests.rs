@@ -106,6 +106,7 @@ fn arguments_are_told_as_a_person_needs_it() {
             table!["bot-linux", "x"; properties = table![; os = function()]],
             "properties.os must be plain data, got a function (master.lua:99)",
         ),
+        (table!["bot-linux", "x"; machine_name = "m"], "machine_name names 'm', which is no machine (machines are not supported yet)"),
         (table!["bot-linux", "x"; notify_on_missing = table!["a@b", 3]], "notify_on_missing[2] must be an address of mail, got 3"),
     ] {
         let subject = if told.starts_with("'name' given") { "Worker \"y\"" } else { "Worker \"bot-linux\"" };

@@ -58,15 +58,29 @@ pub(super) fn declare(list: &mut Vec<ClassDecl>) {
 
 fn worker(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
     let args = WorkerArgs::read(reader)?;
-    Some(spec(object, args.common, args.name, args.password, WorkerKind::Remote))
+    Some(spec(reader, object, args.common, args.name, args.password, WorkerKind::Remote))
 }
 
 fn local_worker(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
     let args = LocalWorkerArgs::read(reader)?;
-    Some(spec(object, args.common, args.name, None, WorkerKind::Local { workdir: args.workdir.map(PathBuf::from) }))
+    Some(spec(reader, object, args.common, args.name, None, WorkerKind::Local { workdir: args.workdir.map(PathBuf::from) }))
 }
 
-fn spec(object: &Object, common: WorkerCommon, name: WorkerName, password: Option<Secret>, kind: WorkerKind) -> Parsed {
+fn spec(
+    reader: &mut Reader,
+    object: &Object,
+    common: WorkerCommon,
+    name: WorkerName,
+    password: Option<Secret>,
+    kind: WorkerKind,
+) -> Parsed {
+    // Said, since a setting without effect is worse than none.
+    if let Some(machine) = &common.machine_name {
+        reader.wrong(format!("machine_name names '{machine}', which is no machine (machines are not supported yet)"));
+    }
+    if !common.notify_on_missing.0.is_empty() {
+        reader.warn_once("'notify_on_missing' is kept, but nobody is mailed yet");
+    }
     let some = |d: Option<Duration>| d.filter(|d| !d.is_zero());
     Parsed::Worker(Arc::new(WorkerSpec {
         name: name.0,
