@@ -28,6 +28,9 @@ pub mod wire;
 /// Who is attached: registry, sessions, keepalive, the local worker.
 pub mod workers;
 
+/// Machines on demand: when one is started and stopped.
+pub mod latent;
+
 /// Requests, distribution, schedulers, steps, rendering; the run of one build.
 pub mod builds;
 

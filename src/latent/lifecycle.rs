@@ -1,0 +1,274 @@
+//! The life of one latent worker's machine, as data: state, events, actions, options. The rules are in [`rules`](super::rules).
+//!
+//! No clock, no I/O, no Lua. Whoever drives it commits what [`Lifecycle`] says of the launch before it carries out an action; so a crash
+//! between any two steps leaves a record of all that may be running.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::base::{RequestId, Timestamp};
+
+/// 128 random bits in hexadecimal digits: what marks an instance from its birth, in the ledger and at the provider.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LaunchId(pub Arc<str>);
+
+impl std::fmt::Display for LaunchId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The worker's options, as the configuration has them now; a live launch follows them as they change.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Policy {
+    /// The configuration has this worker, with this backend.
+    pub configured: bool,
+    /// How long an instance is kept after its last build; none: it is never stopped for that.
+    pub build_wait: Option<Duration>,
+    /// From the start, and from each loss of the connection, until the worker must be attached.
+    pub missing_timeout: Duration,
+    pub check_interval: Duration,
+    /// From the start until it takes no more builds.
+    pub max_lifetime: Option<Duration>,
+    /// One of those that are kept running without a build.
+    pub warm: bool,
+    pub quarantine_initial: Duration,
+    pub quarantine_max: Duration,
+    /// The backend can tell whether an instance is alive.
+    pub can_check: bool,
+    /// The backend can tell which instances there are.
+    pub can_list: bool,
+    /// The longest that `stop_instance` may take.
+    pub stop_timeout: Duration,
+}
+
+/// What is to be known of one worker and its machine.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Lifecycle {
+    pub launch: Option<Launch>,
+    /// Requests that wait for it; each gets one answer.
+    pub waiting: BTreeSet<RequestId>,
+    /// Requests that were answered with yes and whose build has not begun.
+    pub promised: BTreeSet<RequestId>,
+    pub quarantine: Quarantine,
+    pub shutdown: Option<Shutdown>,
+}
+
+/// A row of the ledger, and what is known besides while the master lives.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Launch {
+    pub id: LaunchId,
+    pub created_at: Timestamp,
+    pub outcome: Outcome,
+    pub attached_at: Option<Timestamp>,
+    /// The worker is attached now.
+    pub attached: bool,
+    /// When it must be attached.
+    pub attach_by: Timestamp,
+    pub building: u32,
+    pub idle_since: Timestamp,
+    /// It was found in the ledger at the start: its worker may come back though nobody waits for it.
+    pub adopted: bool,
+    /// The first of the complete listings without it.
+    pub absent_since: Option<Timestamp>,
+    pub check_at: Timestamp,
+    /// `check_instance` has not answered yet.
+    pub checking: bool,
+    pub stop: Option<Stop>,
+}
+
+/// What is known of the instance itself.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Outcome {
+    /// `start_instance` has not answered.
+    Starting,
+    /// Whether there is one is not known: the start failed without saying so, or the master died meanwhile. It is looked for.
+    Unknown {
+        /// It is being looked for now.
+        looking: bool,
+        look_at: Timestamp,
+        looks: u32,
+    },
+    Running {
+        handle: Json,
+    },
+}
+
+/// The instance is to end.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Stop {
+    pub reason: String,
+    pub wanted_at: Timestamp,
+    /// `stop_instance` is at it since then.
+    pub calling_since: Option<Timestamp>,
+    pub tries: u32,
+    pub try_at: Timestamp,
+    pub fast: bool,
+}
+
+/// Why it does not start now. Kept over restarts.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Quarantine {
+    pub failures: u32,
+    /// None with a reason: until the configuration is loaded again.
+    pub until: Option<Timestamp>,
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shutdown {
+    /// Builds end first.
+    Orderly,
+    Fast,
+}
+
+/// As it is shown to people.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Idle,
+    Starting,
+    Waiting,
+    Ready,
+    Stopping,
+    Quarantined,
+}
+
+/// Why a start failed, as the backend tells it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Failure {
+    /// No retry helps before the configuration changes.
+    Configuration(String),
+    /// There is no room now. It is nobody's fault.
+    Capacity(String),
+    /// Nothing was started; try again after that.
+    Retry(String, Duration),
+    /// Nobody knows whether it was started.
+    Unknown(String),
+}
+
+/// Answers of the backend name the launch that they are about; late ones change nothing.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// A request wants this worker.
+    Wanted(RequestId),
+    /// The request was cancelled, or runs elsewhere.
+    Unwanted(RequestId),
+    /// The row could not be committed, or a limit is reached: nothing was started.
+    NotRecorded(LaunchId, String),
+    Started(LaunchId, Json),
+    StartFailed(LaunchId, Failure),
+    Attached,
+    Detached,
+    BuildStarted(RequestId),
+    /// It ended; `lost`: because the worker was.
+    BuildEnded {
+        lost: bool,
+    },
+    /// `check_instance` said that it lives, or that it does not and why. A check that failed itself says nothing and counts as the former.
+    Checked(LaunchId, Result<(), String>),
+    Stopped(LaunchId),
+    StopFailed(LaunchId, String),
+    /// A complete listing of the backend: the handle of this launch's instance, if it is there.
+    Listed(LaunchId, Option<Json>),
+    /// The listing failed.
+    NotListed(LaunchId, String),
+    /// The configuration was loaded again.
+    Reconfigured,
+    Shutdown(Shutdown),
+    /// Time has passed.
+    Tick,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum Action {
+    /// Call `start_instance`: the first time, or again with the same launch id to learn its handle.
+    Start(LaunchId),
+    /// Give up waiting for `start_instance`.
+    AbandonStart(LaunchId),
+    Check(LaunchId, Json),
+    /// `tries` counts from 1.
+    Stop {
+        launch: LaunchId,
+        handle: Json,
+        fast: bool,
+        tries: u32,
+    },
+    AbandonStop(LaunchId),
+    /// List the backend's instances and tell of this one.
+    Look(LaunchId),
+    /// The row is closed: the instance is known to be gone, or never was.
+    Close(LaunchId, String),
+    /// The one answer to a request.
+    Answer(RequestId, Result<(), String>),
+    /// The worker is not welcome, or its machine is to end.
+    Disconnect(String),
+    /// Mail `notify_on_missing`.
+    Missing(String),
+}
+
+/// What the ledger has of a launch that is not known to be gone.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Row {
+    pub id: LaunchId,
+    pub created_at: Timestamp,
+    pub handle: Option<Json>,
+    pub attached_at: Option<Timestamp>,
+    /// Why and since when its end is wanted.
+    pub stop: Option<(String, Timestamp)>,
+}
+
+impl Launch {
+    pub fn row(&self) -> Row {
+        Row {
+            id: self.id.clone(),
+            created_at: self.created_at,
+            handle: match &self.outcome {
+                Outcome::Running { handle } => Some(handle.clone()),
+                Outcome::Starting | Outcome::Unknown { .. } => None,
+            },
+            attached_at: self.attached_at,
+            stop: self.stop.as_ref().map(|s| (s.reason.clone(), s.wanted_at)),
+        }
+    }
+}
+
+impl Lifecycle {
+    pub fn state(&self, now: Timestamp) -> State {
+        match &self.launch {
+            None if self.quarantine.holds(now) => State::Quarantined,
+            None => State::Idle,
+            Some(launch) if launch.stop.is_some() => State::Stopping,
+            Some(launch) if launch.attached => State::Ready,
+            Some(launch) => match launch.outcome {
+                Outcome::Running { .. } => State::Waiting,
+                Outcome::Starting | Outcome::Unknown { .. } => State::Starting,
+            },
+        }
+    }
+
+    /// May it take a build now?
+    pub fn available(&self, now: Timestamp, policy: &Policy) -> bool {
+        self.shutdown.is_none()
+            && policy.configured
+            && self.launch.as_ref().is_some_and(|l| l.attached && l.stop.is_none() && !l.outlived(now, policy))
+    }
+}
+
+impl Launch {
+    /// It has reached its `max_lifetime`.
+    pub fn outlived(&self, now: Timestamp, policy: &Policy) -> bool {
+        policy.max_lifetime.is_some_and(|max| now.since(self.created_at) >= max)
+    }
+}
+
+impl Quarantine {
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.reason.is_some() && self.until.is_none_or(|until| now < until)
+    }
+}

@@ -1,0 +1,460 @@
+//! The rules of a latent worker's life: what an event changes, and what is to be done then.
+//!
+//! First the event is taken down, then [`Lifecycle::settle`] looks at the whole and finds what is due; so the rules hold whatever the
+//! order of events, and a tick repairs what an event forgot. Shown by `simulation`.
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::lifecycle::{Action, Event, Failure, Launch, LaunchId, Lifecycle, Outcome, Policy, Quarantine, Row, Shutdown, Stop};
+use crate::base::Timestamp;
+use crate::base::duration::human;
+
+/// How long a backend that has no room is left alone.
+const CAPACITY_REST: Duration = Duration::from_secs(60);
+/// A provider may not show an instance for so long after its start.
+const SETTLING: Duration = Duration::from_secs(120);
+/// Between two listings that must both lack an instance before it counts as gone.
+const ABSENCE: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Beyond `max_lifetime` a running build may go on for so long.
+const DRAIN: Duration = Duration::from_secs(600);
+const STOP_BACKOFF: Duration = Duration::from_secs(10);
+const LONGEST_STOP_BACKOFF: Duration = Duration::from_secs(300);
+
+const UNKNOWN: &str = "whether it was started is not known, and the backend can't list its instances";
+
+type Actions = Vec<Action>;
+
+impl Lifecycle {
+    /// What comes of an event. `new_id` is asked when something is started.
+    pub fn step(mut self, event: Event, now: Timestamp, policy: &Policy, new_id: &mut dyn FnMut() -> LaunchId) -> (Lifecycle, Actions) {
+        let mut actions = Vec::new();
+        self.take(event, now, policy, &mut actions);
+        self.settle(now, policy, new_id, &mut actions);
+        (self, actions)
+    }
+
+    /// A launch that an earlier master left behind.
+    pub fn recovered(row: Row, quarantine: Quarantine, now: Timestamp, policy: &Policy) -> Lifecycle {
+        let launch = Launch {
+            id: row.id,
+            // The clock may have been set back.
+            created_at: row.created_at.min(now),
+            outcome: match row.handle {
+                Some(handle) => Outcome::Running { handle },
+                None => Outcome::Unknown { looking: false, look_at: now, looks: 0 },
+            },
+            attached_at: row.attached_at,
+            attached: false,
+            attach_by: now.plus(policy.missing_timeout),
+            building: 0,
+            idle_since: now,
+            adopted: true,
+            absent_since: None,
+            check_at: now,
+            checking: false,
+            stop: row.stop.map(|(reason, wanted_at)| Stop::new(reason, wanted_at.min(now), false)),
+        };
+        Lifecycle { launch: Some(launch), quarantine, ..Lifecycle::default() }
+    }
+
+    fn take(&mut self, event: Event, now: Timestamp, policy: &Policy, actions: &mut Actions) {
+        match event {
+            Event::Wanted(request) => {
+                if self.available(now, policy) {
+                    self.promised.insert(request);
+                    actions.push(Action::Answer(request, Ok(())));
+                } else {
+                    self.waiting.insert(request);
+                }
+            }
+            Event::Unwanted(request) => {
+                if self.waiting.remove(&request) {
+                    actions.push(Action::Answer(request, Err("cancelled".into())));
+                }
+                if self.promised.remove(&request) {
+                    self.rests(now);
+                }
+            }
+            Event::BuildStarted(request) => {
+                self.promised.remove(&request);
+                if let Some(launch) = &mut self.launch {
+                    launch.building += 1;
+                }
+            }
+            Event::BuildEnded { lost } => {
+                if let Some(launch) = &mut self.launch {
+                    launch.building = launch.building.saturating_sub(1);
+                }
+                self.rests(now);
+                if !lost {
+                    self.quarantine = Quarantine::default();
+                }
+            }
+            Event::Attached => self.attached(now, actions),
+            Event::Detached => {
+                if let Some(launch) = &mut self.launch {
+                    launch.attached = false;
+                    launch.attach_by = now.plus(policy.missing_timeout);
+                    launch.check_at = now;
+                }
+                // Their builds can't begin there any more; whoever sends them asks again.
+                self.promised.clear();
+            }
+            Event::Reconfigured => {
+                if self.quarantine.until.is_none() {
+                    self.quarantine = Quarantine::default();
+                }
+            }
+            Event::Shutdown(how) => {
+                if self.shutdown != Some(Shutdown::Fast) {
+                    self.shutdown = Some(how);
+                }
+            }
+            Event::Tick => {}
+            Event::NotRecorded(id, why) => {
+                if self.launch_of(&id).is_some_and(|l| l.outcome == Outcome::Starting) {
+                    self.launch = None;
+                    self.rest(now, policy.quarantine_initial, why, actions);
+                }
+            }
+            Event::Started(id, handle) => {
+                if let Some(launch) = self.launch_of(&id)
+                    && !matches!(launch.outcome, Outcome::Running { .. })
+                {
+                    launch.outcome = Outcome::Running { handle };
+                    launch.check_at = now.plus(policy.check_interval);
+                }
+            }
+            Event::StartFailed(id, failure) => self.start_failed(&id, failure, now, policy, actions),
+            Event::Checked(id, answer) => {
+                let Some(launch) = self.launch_of(&id) else { return };
+                launch.checking = false;
+                launch.check_at = now.plus(policy.check_interval);
+                if let Err(why) = answer
+                    && !launch.attached
+                    && launch.stop.is_none()
+                {
+                    self.fail(why, now, policy, actions);
+                }
+            }
+            Event::Stopped(id) => {
+                if let Some(launch) = self.launch_of(&id)
+                    && let Some(stop) = &launch.stop
+                {
+                    let reason = stop.reason.clone();
+                    self.close(reason, actions);
+                }
+            }
+            Event::StopFailed(id, _) => {
+                if let Some(stop) = self.launch_of(&id).and_then(|l| l.stop.as_mut()) {
+                    stop.failed(now);
+                }
+            }
+            Event::Listed(id, found) => self.listed(&id, found, now, policy, actions),
+            Event::NotListed(id, _) => {
+                if let Some(Launch { outcome: Outcome::Unknown { looking, look_at, .. }, .. }) = self.launch_of(&id) {
+                    *looking = false;
+                    *look_at = now.plus(LOOK_EVERY);
+                }
+            }
+        }
+    }
+
+    fn launch_of(&mut self, id: &LaunchId) -> Option<&mut Launch> {
+        self.launch.as_mut().filter(|l| l.id == *id)
+    }
+
+    /// Nothing runs there now: the time of waiting for the next build begins.
+    fn rests(&mut self, now: Timestamp) {
+        if let Some(launch) = self.launch.as_mut().filter(|l| l.building == 0) {
+            launch.idle_since = now;
+        }
+    }
+
+    fn attached(&mut self, now: Timestamp, actions: &mut Actions) {
+        match &mut self.launch {
+            None => actions.push(Action::Disconnect("no build asked for its machine".into())),
+            Some(launch) if launch.stop.is_some() => actions.push(Action::Disconnect("its machine is being stopped".into())),
+            Some(launch) => {
+                launch.attached = true;
+                launch.attached_at.get_or_insert(now);
+                launch.idle_since = now;
+            }
+        }
+    }
+
+    fn start_failed(&mut self, id: &LaunchId, failure: Failure, now: Timestamp, policy: &Policy, actions: &mut Actions) {
+        let Some(launch) = self.launch_of(id) else { return };
+        let again = match launch.outcome {
+            Outcome::Running { .. } => return,
+            Outcome::Starting => false,
+            Outcome::Unknown { looking, .. } if looking && !policy.can_list => true,
+            // The answer of a call that was given up.
+            Outcome::Unknown { .. } => return,
+        };
+        if again {
+            return self.close(UNKNOWN.into(), actions);
+        }
+        // A worker that is attached shows that something was started, whatever the backend says.
+        let alive = launch.attached;
+        let (text, rest) = match failure {
+            Failure::Unknown(text) => {
+                launch.outcome = Outcome::Unknown { looking: false, look_at: now, looks: 0 };
+                return self.fail(text, now, policy, actions);
+            }
+            Failure::Configuration(text) => (text, None),
+            Failure::Capacity(text) => (text, Some(CAPACITY_REST)),
+            Failure::Retry(text, after) => (text, Some(after)),
+        };
+        if alive {
+            launch.outcome = Outcome::Unknown { looking: false, look_at: now, looks: 0 };
+            return self.fail(text, now, policy, actions);
+        }
+        self.close(text.clone(), actions);
+        match rest {
+            Some(rest) => self.rest(now, rest, text, actions),
+            None => {
+                self.quarantine.failures += 1;
+                self.quarantine.until = None;
+                self.quarantine.reason = Some(text.clone());
+                self.refuse(&text, actions);
+            }
+        }
+    }
+
+    fn listed(&mut self, id: &LaunchId, found: Option<Json>, now: Timestamp, policy: &Policy, actions: &mut Actions) {
+        let Some(launch) = self.launch_of(id) else { return };
+        if let Some(handle) = found {
+            launch.absent_since = None;
+            if let Outcome::Unknown { .. } = launch.outcome {
+                launch.outcome = Outcome::Running { handle };
+            }
+            return;
+        }
+        let mut enough = true;
+        match &mut launch.outcome {
+            // It may not have been created yet.
+            Outcome::Starting => return,
+            Outcome::Unknown { looking, look_at, looks } => {
+                *looking = false;
+                *looks += 1;
+                *look_at = now.plus(LOOK_EVERY);
+                enough = *looks >= 2;
+            }
+            Outcome::Running { .. } => {}
+        }
+        if launch.attached {
+            return;
+        }
+        let absent_since = *launch.absent_since.get_or_insert(now);
+        if enough && now.since(absent_since) >= ABSENCE && now.since(launch.created_at) >= SETTLING {
+            let stopping = launch.stop.as_ref().map(|s| s.reason.clone());
+            let lived = matches!(launch.outcome, Outcome::Running { .. });
+            match stopping {
+                Some(reason) => self.close(reason, actions),
+                None => {
+                    let text = if lived { "it is gone, though nobody here stopped it" } else { "it was never started" };
+                    self.close(text.into(), actions);
+                    self.punish(text.into(), now, policy, actions);
+                }
+            }
+        }
+    }
+
+    /// Everything that is due now.
+    fn settle(&mut self, now: Timestamp, policy: &Policy, new_id: &mut dyn FnMut() -> LaunchId, actions: &mut Actions) {
+        if self.shutdown.is_some() {
+            self.refuse("the master stops", actions);
+        } else if !policy.configured {
+            self.refuse("the worker is not in the configuration any more", actions);
+        }
+        self.begin(now, policy, new_id, actions);
+        self.give_up_start(now, policy, actions);
+        self.end(now, policy, actions);
+        if self.available(now, policy) {
+            while let Some(request) = self.waiting.pop_first() {
+                self.promised.insert(request);
+                actions.push(Action::Answer(request, Ok(())));
+            }
+        }
+        self.proceed(now, policy, actions);
+    }
+
+    fn begin(&mut self, now: Timestamp, policy: &Policy, new_id: &mut dyn FnMut() -> LaunchId, actions: &mut Actions) {
+        let possible = self.launch.is_none() && self.shutdown.is_none() && policy.configured;
+        if !possible || (self.waiting.is_empty() && !policy.warm) {
+            return;
+        }
+        if self.quarantine.holds(now) {
+            let reason = self.quarantine.reason.clone().unwrap_or_default();
+            return self.refuse(&reason, actions);
+        }
+        let id = new_id();
+        actions.push(Action::Start(id.clone()));
+        self.launch = Some(Launch {
+            id,
+            created_at: now,
+            outcome: Outcome::Starting,
+            attached_at: None,
+            attached: false,
+            attach_by: now.plus(policy.missing_timeout),
+            building: 0,
+            idle_since: now,
+            adopted: false,
+            absent_since: None,
+            check_at: now,
+            checking: false,
+            stop: None,
+        });
+    }
+
+    fn give_up_start(&mut self, now: Timestamp, policy: &Policy, actions: &mut Actions) {
+        let Some(launch) = &mut self.launch else { return };
+        if launch.outcome == Outcome::Starting && now.since(launch.created_at) >= policy.missing_timeout {
+            actions.push(Action::AbandonStart(launch.id.clone()));
+            launch.outcome = Outcome::Unknown { looking: false, look_at: now, looks: 0 };
+            self.fail(format!("start_instance did not answer within {}", human(policy.missing_timeout)), now, policy, actions);
+        }
+    }
+
+    /// Is its end due, and why?
+    fn end(&mut self, now: Timestamp, policy: &Policy, actions: &mut Actions) {
+        let Some(launch) = self.launch.as_ref().filter(|l| l.stop.is_none()) else { return };
+        let free = launch.building == 0 && self.promised.is_empty();
+        let wanted = !self.waiting.is_empty() || policy.warm;
+        let outlived = launch.outlived(now, policy);
+        let reason = match self.shutdown {
+            Some(Shutdown::Fast) => Some("the master stops at once".to_owned()),
+            Some(Shutdown::Orderly) if free => Some("the master stops".to_owned()),
+            _ if !policy.configured && free => Some("the worker is not in the configuration any more".to_owned()),
+            _ if outlived && (free || policy.max_lifetime.is_some_and(|max| now.since(launch.created_at) >= max + DRAIN)) => {
+                Some("it has reached its max_lifetime".to_owned())
+            }
+            _ if !launch.attached && now >= launch.attach_by => {
+                let text = format!("its worker was not attached within {}", human(policy.missing_timeout));
+                actions.push(Action::Missing(text.clone()));
+                return self.fail(text, now, policy, actions);
+            }
+            _ if !free || wanted => None,
+            _ if launch.attached_at.is_none() && !launch.adopted => Some("nobody waits for it any more".to_owned()),
+            _ => {
+                let waits = launch.attached_at.is_some() || launch.attached;
+                let idle = policy.build_wait.filter(|wait| waits && now.since(launch.idle_since) >= *wait);
+                idle.map(|wait| format!("it was idle for {}", human(wait)))
+            }
+        };
+        if let Some(reason) = reason {
+            self.want_stop(reason, now, actions);
+        }
+    }
+
+    /// The next call to the backend.
+    fn proceed(&mut self, now: Timestamp, policy: &Policy, actions: &mut Actions) {
+        let Some(launch) = &mut self.launch else { return };
+        match &mut launch.outcome {
+            Outcome::Starting => {}
+            Outcome::Unknown { looking, look_at, looks } => {
+                if *looking && now.since(*look_at) >= policy.missing_timeout {
+                    *looking = false;
+                    if !policy.can_list {
+                        actions.push(Action::AbandonStart(launch.id.clone()));
+                        return self.close(UNKNOWN.into(), actions);
+                    }
+                }
+                if *looking || now < *look_at {
+                    return;
+                }
+                *looking = true;
+                *look_at = now;
+                // Without eyes there is one way to learn the handle: to ask again for the same launch, which starts nothing twice.
+                if policy.can_list {
+                    actions.push(Action::Look(launch.id.clone()));
+                } else {
+                    *looks += 1;
+                    actions.push(Action::Start(launch.id.clone()));
+                }
+            }
+            Outcome::Running { handle } => match &mut launch.stop {
+                Some(stop) => {
+                    if stop.calling_since.is_some_and(|since| now.since(since) >= policy.stop_timeout) {
+                        actions.push(Action::AbandonStop(launch.id.clone()));
+                        stop.failed(now);
+                    }
+                    if stop.calling_since.is_none() && now >= stop.try_at {
+                        stop.tries += 1;
+                        stop.calling_since = Some(now);
+                        let (launch, handle) = (launch.id.clone(), handle.clone());
+                        actions.push(Action::Stop { launch, handle, fast: stop.fast, tries: stop.tries });
+                    }
+                }
+                None => {
+                    if !launch.attached && policy.can_check && !launch.checking && now >= launch.check_at {
+                        launch.checking = true;
+                        actions.push(Action::Check(launch.id.clone(), handle.clone()));
+                    }
+                }
+            },
+        }
+    }
+
+    /// The launch has failed: its end is wanted, who waits is told, and the next one waits longer.
+    fn fail(&mut self, why: String, now: Timestamp, policy: &Policy, actions: &mut Actions) {
+        self.want_stop(why.clone(), now, actions);
+        self.punish(why, now, policy, actions);
+    }
+
+    fn punish(&mut self, why: String, now: Timestamp, policy: &Policy, actions: &mut Actions) {
+        let doubled = policy.quarantine_initial.saturating_mul(1 << self.quarantine.failures.min(20));
+        self.quarantine.failures = self.quarantine.failures.saturating_add(1);
+        self.rest(now, doubled.min(policy.quarantine_max), why, actions);
+    }
+
+    fn rest(&mut self, now: Timestamp, rest: Duration, why: String, actions: &mut Actions) {
+        self.refuse(&why, actions);
+        self.quarantine.until = Some(now.plus(rest));
+        self.quarantine.reason = Some(why);
+    }
+
+    fn want_stop(&mut self, reason: String, now: Timestamp, actions: &mut Actions) {
+        let fast = self.shutdown.is_some();
+        let Some(launch) = self.launch.as_mut().filter(|l| l.stop.is_none()) else { return };
+        launch.stop = Some(Stop::new(reason.clone(), now, fast));
+        if launch.attached {
+            actions.push(Action::Disconnect(format!("its machine is being stopped: {reason}")));
+        }
+        self.promised.clear();
+    }
+
+    fn close(&mut self, reason: String, actions: &mut Actions) {
+        if let Some(launch) = self.launch.take() {
+            if launch.attached && launch.stop.is_none() {
+                actions.push(Action::Disconnect(reason.clone()));
+            }
+            actions.push(Action::Close(launch.id, reason));
+        }
+        self.promised.clear();
+    }
+
+    /// Tell everybody who waits that it will not be.
+    fn refuse(&mut self, why: &str, actions: &mut Actions) {
+        while let Some(request) = self.waiting.pop_first() {
+            actions.push(Action::Answer(request, Err(why.to_owned())));
+        }
+    }
+}
+
+impl Stop {
+    fn new(reason: String, wanted_at: Timestamp, fast: bool) -> Stop {
+        Stop { reason, wanted_at, calling_since: None, tries: 0, try_at: wanted_at, fast }
+    }
+
+    /// Tried again later, for ever.
+    fn failed(&mut self, now: Timestamp) {
+        self.calling_since = None;
+        let backoff = STOP_BACKOFF.saturating_mul(1 << self.tries.saturating_sub(1).min(10));
+        self.try_at = now.plus(backoff.min(LONGEST_STOP_BACKOFF));
+    }
+}
