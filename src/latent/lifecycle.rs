@@ -4,24 +4,13 @@
 //! between any two steps leaves a record of all that may be running.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::base::{RequestId, Timestamp};
-
-/// 128 random bits in hexadecimal digits: what marks an instance from its birth, in the ledger and at the provider.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct LaunchId(pub Arc<str>);
-
-impl std::fmt::Display for LaunchId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
+use crate::model::{LaunchId, Quarantine};
 
 /// The worker's options, as the configuration has them now; a live launch follows them as they change.
 #[derive(Clone, PartialEq, Debug)]
@@ -109,15 +98,6 @@ pub struct Stop {
     pub tries: u32,
     pub try_at: Timestamp,
     pub fast: bool,
-}
-
-/// Why it does not start now. Kept over restarts.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Quarantine {
-    pub failures: u32,
-    /// None with a reason: until the configuration is loaded again.
-    pub until: Option<Timestamp>,
-    pub reason: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -213,7 +193,7 @@ pub enum Action {
 }
 
 /// What the ledger has of a launch that is not known to be gone.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Row {
     pub id: LaunchId,
     pub created_at: Timestamp,
@@ -241,7 +221,7 @@ impl Launch {
 impl Lifecycle {
     pub fn state(&self, now: Timestamp) -> State {
         match &self.launch {
-            None if self.quarantine.holds(now) => State::Quarantined,
+            None if holds(&self.quarantine, now) => State::Quarantined,
             None => State::Idle,
             Some(launch) if launch.stop.is_some() => State::Stopping,
             Some(launch) if launch.attached => State::Ready,
@@ -267,8 +247,7 @@ impl Launch {
     }
 }
 
-impl Quarantine {
-    pub fn holds(&self, now: Timestamp) -> bool {
-        self.reason.is_some() && self.until.is_none_or(|until| now < until)
-    }
+/// It starts nothing before that.
+pub fn holds(quarantine: &Quarantine, now: Timestamp) -> bool {
+    quarantine.reason.is_some() && quarantine.until.is_none_or(|until| now < until)
 }

@@ -3,9 +3,12 @@
 //! [`lifecycle`] says what is to happen with the machine of one worker: a pure function of state, event and time. What it decides is
 //! recorded first and done afterwards.
 
+pub mod backend;
+pub mod driver;
+pub mod ec2;
 pub mod lifecycle;
 mod rules;
 #[cfg(test)]
 mod simulation;
 
-pub use lifecycle::{Action, Event, Failure, Launch, LaunchId, Lifecycle, Outcome, Policy, Quarantine, Row, Shutdown, State, Stop};
+pub use lifecycle::{Action, Event, Failure, Launch, Lifecycle, Outcome, Policy, Row, Shutdown, State, Stop};

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::lifecycle::{Action, Event, Failure, Launch, LaunchId, Lifecycle, Outcome, Policy, Quarantine, Row, Shutdown, Stop};
+use super::lifecycle::{Action, Event, Failure, Launch, Lifecycle, Outcome, Policy, Row, Shutdown, Stop, holds};
 use crate::base::Timestamp;
 use crate::base::duration::human;
+use crate::model::{LaunchId, Quarantine};
 
 /// How long a backend that has no room is left alone.
 const CAPACITY_REST: Duration = Duration::from_secs(60);
@@ -288,7 +289,7 @@ impl Lifecycle {
         if !possible || (self.waiting.is_empty() && !policy.warm) {
             return;
         }
-        if self.quarantine.holds(now) {
+        if holds(&self.quarantine, now) {
             let reason = self.quarantine.reason.clone().unwrap_or_default();
             return self.refuse(&reason, actions);
         }

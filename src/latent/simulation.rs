@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::lifecycle::*;
 use crate::base::{RequestId, Timestamp};
+use crate::model::{LaunchId, Quarantine};
 
 /// In a plain `cargo test`; the limit of time is set by the number, not by a clock.
 const SCHEDULES: u64 = 200_000;

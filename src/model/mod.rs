@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod event;
+pub mod launch;
 pub mod properties;
 pub mod query;
 pub mod request;
@@ -10,6 +11,7 @@ pub mod worker;
 
 pub use build::{Build, Log, LogKind, Step};
 pub use event::Event;
+pub use launch::{LaunchId, LaunchRecord, Quarantine};
 pub use properties::{Properties, Property};
 pub use query::Query;
 pub use request::{BuildRequest, Buildset, SourceStamp};

@@ -8,6 +8,7 @@ mod builds;
 mod engine;
 mod error;
 mod fields;
+mod launches;
 mod list;
 mod logs;
 mod names;

@@ -1,0 +1,63 @@
+//! What a kind of machine must be able to do. A backend makes single attempts; retries, deadlines, records and limits are the engine's.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use super::lifecycle::Failure;
+use crate::base::Secret;
+use crate::model::LaunchId;
+use crate::workers::link::BoxFuture;
+
+/// An instance to be started, or the same again: a second call with one launch id starts nothing.
+#[derive(Clone, Debug)]
+pub struct Start {
+    pub launch: LaunchId,
+    pub worker: Arc<str>,
+    /// What the instance logs in with: the configured password, or one of its own.
+    pub password: Secret,
+    /// Of the build that waits, by name; empty for an instance that is kept warm.
+    pub properties: Map<String, Json>,
+}
+
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Started {
+    /// Whatever the backend needs to find it again.
+    pub handle: Json,
+    /// Short texts for people.
+    pub status: Vec<String>,
+    pub price_per_hour: Option<f64>,
+}
+
+/// An instance that carries this master's mark.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Instance {
+    pub launch: LaunchId,
+    pub handle: Json,
+}
+
+pub trait Backend: Send + Sync + 'static {
+    /// The class of the configuration: `EC2LatentWorker`.
+    fn class(&self) -> &str;
+
+    /// Workers of one group see the same instances, so that one of them lists for all.
+    fn group(&self) -> String;
+
+    /// A digest of the settings that an instance depends on.
+    fn settings(&self) -> String;
+
+    fn can_check(&self) -> bool;
+
+    fn can_list(&self) -> bool;
+
+    fn start(&self, start: Start) -> BoxFuture<'static, Result<Started, Failure>>;
+
+    /// Answers when the instance is known to be gone; also if there is none any more.
+    fn stop(&self, launch: LaunchId, handle: Json, fast: bool) -> BoxFuture<'static, Result<(), String>>;
+
+    /// Is it alive? If not, why. The outer error: that could not be found out.
+    fn check(&self, handle: Json) -> BoxFuture<'static, Result<Result<(), String>, String>>;
+
+    /// Every instance with this master's mark, whoever started it. An incomplete list is an error.
+    fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>>;
+}

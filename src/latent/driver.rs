@@ -1,0 +1,703 @@
+//! Carries out what the rules decide: one task per latent worker owns its state, commits it, then acts.
+//!
+//! Decides nothing. What a backend or the store answers comes back as an event.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout};
+
+use super::backend::{Backend, Instance, Start};
+use super::lifecycle::{Action, Event, Failure, Lifecycle, Policy, Row, State};
+use crate::base::duration::human;
+use crate::base::{Clock, RequestId, Secret, Timestamp};
+use crate::model::{LaunchId, LaunchRecord, Quarantine};
+use crate::store::Store;
+
+const TICK: Duration = Duration::from_secs(2);
+const CHECK_DEADLINE: Duration = Duration::from_secs(30);
+const LIST_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What a latent worker's machine means to the rest of the program.
+pub trait Surroundings: Send + Sync + 'static {
+    /// The one answer to a request that wanted the worker.
+    fn answer(&self, worker: &str, request: RequestId, answer: Result<(), String>);
+    /// Its connection is to be closed; nothing if there is none.
+    fn disconnect(&self, worker: &str, why: &str);
+    /// It did not attach in time, or was lost for too long.
+    fn missing(&self, worker: &str, why: &str);
+    /// Its state may have changed.
+    fn changed(&self, worker: &str);
+    /// What an instance of this launch logs in with where the configuration gives no password.
+    fn password(&self, worker: &str, launch: &LaunchId) -> Secret;
+    /// Of the build that the request is about.
+    fn properties(&self, request: RequestId) -> Map<String, Json>;
+}
+
+/// A configured latent worker.
+#[derive(Clone)]
+pub struct Configured {
+    pub name: Arc<str>,
+    pub policy: Policy,
+    pub backend: Arc<dyn Backend>,
+    /// Counts configurations.
+    pub generation: i64,
+}
+
+/// A worker's machine as it is shown.
+#[derive(Clone, PartialEq, Debug)]
+pub struct View {
+    pub state: State,
+    pub record: Option<LaunchRecord>,
+    pub quarantine: Quarantine,
+    pub tries: u32,
+}
+
+enum Order {
+    Event(Event),
+    Configure(Configured),
+}
+
+struct Entry {
+    orders: mpsc::UnboundedSender<Order>,
+    view: Arc<Mutex<View>>,
+    configured: Configured,
+    task: AbortHandle,
+}
+
+/// Who lists for whom.
+type Group = (Arc<dyn Backend>, Vec<Arc<str>>);
+
+/// All latent workers of a master.
+pub struct Latent {
+    store: Store,
+    clock: SteadyClock,
+    surroundings: Arc<dyn Surroundings>,
+    entries: Mutex<HashMap<Arc<str>, Entry>>,
+}
+
+/// Wall time at the start, and steady time since: the clock's jumps are not felt before a restart.
+struct SteadyClock {
+    began: Timestamp,
+    at: Instant,
+}
+
+impl SteadyClock {
+    fn now(&self) -> Timestamp {
+        self.began.plus(self.at.elapsed())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl Latent {
+    pub fn new(store: Store, clock: &dyn Clock, surroundings: Arc<dyn Surroundings>) -> Arc<Latent> {
+        let clock = SteadyClock { began: clock.now(), at: Instant::now() };
+        Arc::new(Latent { store, clock, surroundings, entries: Mutex::default() })
+    }
+
+    /// Takes over a configuration. Live launches stay as they are and follow the new policy; what is not configured any more is stopped
+    /// when its builds have ended. The first time, what an earlier master left behind is settled.
+    pub async fn configure(self: &Arc<Latent>, workers: Vec<Configured>) -> Result<(), crate::store::StoreError> {
+        let open = self.store.open_launches().await?;
+        let mut open: HashMap<String, LaunchRecord> = open.into_iter().map(|r| (r.worker.clone(), r)).collect();
+        let mut quarantines = self.store.quarantines().await?;
+        let mut entries = lock(&self.entries);
+        let mut before: Vec<Arc<str>> = entries.keys().cloned().collect();
+        for configured in workers {
+            before.retain(|name| *name != configured.name);
+            match entries.get_mut(&configured.name) {
+                Some(entry) => {
+                    entry.configured = configured.clone();
+                    let _ = entry.orders.send(Order::Configure(configured));
+                }
+                None => {
+                    let record = open.remove(&*configured.name);
+                    let quarantine = quarantines.remove(&*configured.name).unwrap_or_default();
+                    let name = configured.name.clone();
+                    entries.insert(name, self.begin(configured, record, quarantine));
+                }
+            }
+        }
+        for name in before {
+            let Some(entry) = entries.get_mut(&name) else { continue };
+            entry.configured.policy.configured = false;
+            let _ = entry.orders.send(Order::Configure(entry.configured.clone()));
+        }
+        Ok(())
+    }
+
+    fn begin(self: &Arc<Latent>, configured: Configured, record: Option<LaunchRecord>, quarantine: Quarantine) -> Entry {
+        let (orders, queue) = mpsc::unbounded_channel();
+        let now = self.clock.now();
+        let life = match &record {
+            Some(record) => {
+                let mut row = Row {
+                    id: record.id.clone(),
+                    created_at: record.created_at,
+                    handle: record.handle.clone(),
+                    attached_at: record.attached_at,
+                    stop: record.stop.clone(),
+                };
+                if row.stop.is_none() && (record.backend != configured.backend.class() || record.settings != configured.backend.settings())
+                {
+                    row.stop = Some(("it was started with other settings".into(), now));
+                }
+                tracing::info!(worker = %configured.name, launch = %record.id, "a machine is left from before: looking after it");
+                Lifecycle::recovered(row, quarantine, now, &configured.policy)
+            }
+            None => Lifecycle { quarantine, ..Lifecycle::default() },
+        };
+        let view = View { state: life.state(now), record: record.clone(), quarantine: life.quarantine.clone(), tries: 0 };
+        let view = Arc::new(Mutex::new(view));
+        let worker = Worker {
+            latent: self.clone(),
+            configured: configured.clone(),
+            orders: orders.clone(),
+            view: view.clone(),
+            kept_quarantine: life.quarantine.clone(),
+            life,
+            record,
+            unsettled: Vec::new(),
+            start: None,
+            stop: None,
+        };
+        let task = tokio::spawn(worker.run(queue)).abort_handle();
+        Entry { orders, view, configured, task }
+    }
+
+    /// False: there is no such latent worker.
+    pub fn tell(&self, worker: &str, event: Event) -> bool {
+        lock(&self.entries).get(worker).is_some_and(|entry| entry.orders.send(Order::Event(event)).is_ok())
+    }
+
+    pub fn view(&self, worker: &str) -> Option<View> {
+        let view = lock(&self.entries).get(worker)?.view.clone();
+        let view = lock(&view).clone();
+        Some(view)
+    }
+
+    pub fn views(&self) -> Vec<(Arc<str>, View)> {
+        let all: Vec<_> = lock(&self.entries).iter().map(|(name, entry)| (name.clone(), entry.view.clone())).collect();
+        let mut views: Vec<_> = all.into_iter().map(|(name, view)| (name, lock(&view).clone())).collect();
+        views.sort_by(|a, b| a.0.cmp(&b.0));
+        views
+    }
+
+    /// Ends the tasks where they are. What they began is in the ledger.
+    pub fn close(&self) {
+        for (_, entry) in lock(&self.entries).drain() {
+            entry.task.abort();
+        }
+    }
+
+    /// One pass of the reaper: every backend is asked what there is, and what nobody knows is stopped. How many were.
+    pub async fn reap(&self) -> usize {
+        let mut groups: HashMap<String, Group> = HashMap::new();
+        for (name, entry) in lock(&self.entries).iter().filter(|(_, e)| e.configured.backend.can_list()) {
+            let backend = &entry.configured.backend;
+            groups.entry(backend.group()).or_insert_with(|| (backend.clone(), Vec::new())).1.push(name.clone());
+        }
+        let mut stopped = 0;
+        for (backend, workers) in groups.into_values() {
+            // Before the listing: what is started meanwhile is not missed for want of being seen.
+            let launches: Vec<(Arc<str>, LaunchId)> =
+                workers.into_iter().filter_map(|w| Some((w.clone(), self.view(&w)?.record?.id))).collect();
+            let there = match timeout(LIST_DEADLINE, backend.list()).await {
+                Ok(Ok(there)) => there,
+                Ok(Err(why)) => {
+                    tracing::warn!(backend = backend.class(), "its instances can't be listed: {why}");
+                    continue;
+                }
+                Err(_) => {
+                    tracing::warn!(backend = backend.class(), "its instances can't be listed: no answer within {}", human(LIST_DEADLINE));
+                    continue;
+                }
+            };
+            for (worker, launch) in launches {
+                let handle = there.iter().find(|i| i.launch == launch).map(|i| i.handle.clone());
+                self.tell(&worker, Event::Listed(launch, handle));
+            }
+            stopped += self.stop_unknown(&*backend, there).await;
+        }
+        stopped
+    }
+
+    /// Instances with our mark that the ledger does not know, or knows as gone.
+    async fn stop_unknown(&self, backend: &dyn Backend, there: Vec<Instance>) -> usize {
+        // After the listing: every row is committed before its instance is asked for.
+        let open = match self.store.open_launches().await {
+            Ok(open) => open,
+            Err(e) => {
+                tracing::error!("the ledger can't be read, nothing is reaped: {e}");
+                return 0;
+            }
+        };
+        let mut stopped = 0;
+        for instance in there.into_iter().filter(|i| open.iter().all(|r| r.id != i.launch)) {
+            tracing::warn!(backend = backend.class(), launch = %instance.launch, handle = %instance.handle,
+                "an instance that the ledger does not have is stopped");
+            match backend.stop(instance.launch.clone(), instance.handle, false).await {
+                Ok(()) => stopped += 1,
+                Err(why) => tracing::warn!(launch = %instance.launch, "it could not be stopped and is tried again: {why}"),
+            }
+        }
+        stopped
+    }
+}
+
+/// The owner of one worker's state.
+struct Worker {
+    latent: Arc<Latent>,
+    configured: Configured,
+    orders: mpsc::UnboundedSender<Order>,
+    view: Arc<Mutex<View>>,
+    life: Lifecycle,
+    /// As it is committed.
+    record: Option<LaunchRecord>,
+    kept_quarantine: Quarantine,
+    /// Closed rows that could not be committed yet.
+    unsettled: Vec<LaunchRecord>,
+    start: Option<AbortHandle>,
+    stop: Option<AbortHandle>,
+}
+
+impl Worker {
+    async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Order>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let order = tokio::select! {
+                order = queue.recv() => order,
+                _ = ticks.tick() => Some(Order::Event(Event::Tick)),
+            };
+            match order {
+                Some(Order::Event(event)) => self.event(event).await,
+                Some(Order::Configure(configured)) => {
+                    self.configured = configured;
+                    self.event(Event::Reconfigured).await;
+                }
+                None => return,
+            }
+        }
+    }
+
+    async fn event(&mut self, event: Event) {
+        let now = self.latent.clock.now();
+        let tick = event == Event::Tick;
+        let mut new_id = || LaunchId(format!("{:032x}", rand_128()).into());
+        let (life, actions) = std::mem::take(&mut self.life).step(event, now, &self.configured.policy, &mut new_id);
+        self.life = life;
+        self.commit().await;
+        let idle = actions.is_empty();
+        for action in actions {
+            self.act(action, now).await;
+        }
+        if !(tick && idle) {
+            let view = View {
+                state: self.life.state(now),
+                record: self.record.clone(),
+                quarantine: self.life.quarantine.clone(),
+                tries: self.life.launch.as_ref().and_then(|l| l.stop.as_ref()).map_or(0, |s| s.tries),
+            };
+            let changed = std::mem::replace(&mut *lock(&self.view), view.clone()) != view;
+            if changed {
+                self.latent.surroundings.changed(&self.configured.name);
+            }
+        }
+    }
+
+    /// What is known of the launch goes into the ledger; again at the next event if the store fails.
+    async fn commit(&mut self) {
+        for record in std::mem::take(&mut self.unsettled) {
+            self.settle(record).await;
+        }
+        if let (Some(record), Some(launch)) = (&self.record, &self.life.launch)
+            && record.id == launch.id
+        {
+            let row = launch.row();
+            let new = LaunchRecord {
+                handle: row.handle.or(record.handle.clone()),
+                attached_at: row.attached_at,
+                stop: row.stop,
+                ..record.clone()
+            };
+            if new != *record && self.put(&new).await {
+                self.record = Some(new);
+            }
+        }
+        if self.life.quarantine != self.kept_quarantine {
+            match self.latent.store.put_quarantine(&self.configured.name, &self.life.quarantine).await {
+                Ok(()) => self.kept_quarantine = self.life.quarantine.clone(),
+                Err(e) => tracing::error!(worker = %self.configured.name, "its quarantine can't be kept: {e}"),
+            }
+        }
+    }
+
+    async fn put(&self, record: &LaunchRecord) -> bool {
+        let written = self.latent.store.put_launch(record).await;
+        if let Err(e) = &written {
+            tracing::error!(worker = %self.configured.name, launch = %record.id, "the ledger can't be written: {e}");
+        }
+        written.is_ok()
+    }
+
+    async fn settle(&mut self, record: LaunchRecord) {
+        if !self.put(&record).await {
+            self.unsettled.push(record);
+        }
+    }
+
+    async fn act(&mut self, action: Action, now: Timestamp) {
+        let worker = self.configured.name.clone();
+        let around = self.latent.surroundings.clone();
+        match action {
+            Action::Start(id) => self.start(id, now).await,
+            Action::AbandonStart(_) => abort(&mut self.start),
+            Action::Check(id, handle) => {
+                let check = timeout(CHECK_DEADLINE, self.configured.backend.check(handle));
+                self.later(async move {
+                    let alive = match check.await {
+                        Ok(Ok(alive)) => alive,
+                        Ok(Err(why)) => {
+                            tracing::warn!(%worker, launch = %id, "its machine could not be checked: {why}");
+                            Ok(())
+                        }
+                        Err(_) => Ok(()),
+                    };
+                    Event::Checked(id, alive)
+                });
+            }
+            Action::Stop { launch, handle, fast, tries } => {
+                let reason = self.record.as_ref().and_then(|r| r.stop.as_ref()).map(|(reason, _)| reason.as_str()).unwrap_or_default();
+                tracing::info!(%worker, %launch, tries, "its machine is stopped: {reason}");
+                let stop = self.configured.backend.stop(launch.clone(), handle, fast);
+                self.stop = Some(self.later(async move {
+                    match stop.await {
+                        Ok(()) => Event::Stopped(launch),
+                        Err(why) => {
+                            tracing::warn!(%worker, %launch, "its machine could not be stopped and is tried again: {why}");
+                            Event::StopFailed(launch, why)
+                        }
+                    }
+                }));
+            }
+            Action::AbandonStop(_) => abort(&mut self.stop),
+            Action::Look(id) => {
+                let list = timeout(LIST_DEADLINE, self.configured.backend.list());
+                self.later(async move {
+                    match list.await {
+                        Ok(Ok(there)) => {
+                            let found = there.into_iter().find(|i| i.launch == id).map(|i| i.handle);
+                            Event::Listed(id, found)
+                        }
+                        Ok(Err(why)) => Event::NotListed(id, why),
+                        Err(_) => Event::NotListed(id, format!("no answer within {}", human(LIST_DEADLINE))),
+                    }
+                });
+            }
+            Action::Close(id, reason) => {
+                tracing::info!(%worker, launch = %id, "its machine is gone: {reason}");
+                if let Some(record) = self.record.take_if(|r| r.id == id) {
+                    self.settle(LaunchRecord { gone: Some((reason, now)), ..record }).await;
+                }
+            }
+            Action::Answer(request, answer) => around.answer(&worker, request, answer),
+            Action::Disconnect(why) => around.disconnect(&worker, &why),
+            Action::Missing(why) => around.missing(&worker, &why),
+        }
+    }
+
+    async fn start(&mut self, id: LaunchId, now: Timestamp) {
+        let backend = self.configured.backend.clone();
+        if self.record.as_ref().is_none_or(|r| r.id != id) {
+            let record = LaunchRecord {
+                id: id.clone(),
+                worker: self.configured.name.to_string(),
+                backend: backend.class().to_owned(),
+                settings: backend.settings(),
+                generation: self.configured.generation,
+                created_at: now,
+                handle: None,
+                attached_at: None,
+                stop: None,
+                gone: None,
+                price_per_hour: None,
+            };
+            if let Err(e) = self.latent.store.put_launch(&record).await {
+                let why = format!("the ledger can't be written, so nothing is started: {e}");
+                let _ = self.orders.send(Order::Event(Event::NotRecorded(id, why)));
+                return;
+            }
+            self.record = Some(record);
+        }
+        let around = &self.latent.surroundings;
+        let wanted_by = self.life.waiting.first();
+        let start = Start {
+            launch: id.clone(),
+            worker: self.configured.name.clone(),
+            password: around.password(&self.configured.name, &id),
+            properties: wanted_by.map(|r| around.properties(*r)).unwrap_or_default(),
+        };
+        tracing::info!(worker = %self.configured.name, launch = %id, request = wanted_by.map(|r| r.0), "its machine is started");
+        let worker = self.configured.name.clone();
+        let call = backend.start(start);
+        self.start = Some(self.later(async move {
+            match call.await {
+                Ok(started) => {
+                    tracing::info!(%worker, launch = %id, handle = %started.handle, "its machine runs {}", started.status.join(" "));
+                    Event::Started(id, started.handle)
+                }
+                Err(failure) => {
+                    let (Failure::Configuration(why) | Failure::Capacity(why) | Failure::Retry(why, _) | Failure::Unknown(why)) = &failure;
+                    tracing::warn!(%worker, launch = %id, "its machine was not started: {why}");
+                    Event::StartFailed(id, failure)
+                }
+            }
+        }));
+    }
+
+    fn later(&self, work: impl Future<Output = Event> + Send + 'static) -> AbortHandle {
+        let orders = self.orders.clone();
+        tokio::spawn(async move {
+            let event = work.await;
+            // The worker's task ends with the master only.
+            let _ = orders.send(Order::Event(event));
+        })
+        .abort_handle()
+    }
+}
+
+fn abort(call: &mut Option<AbortHandle>) {
+    if let Some(call) = call.take() {
+        call.abort();
+    }
+}
+
+/// From the system's generator: an id must not repeat over restarts.
+fn rand_128() -> u128 {
+    let mut bytes = [0; 16];
+    if getrandom::fill(&mut bytes).is_err() {
+        return fastrand::u128(..);
+    }
+    u128::from_le_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::base::SystemClock;
+    use crate::latent::backend::Started;
+    use crate::store::StoreOptions;
+    use crate::workers::link::BoxFuture;
+
+    /// A cloud in memory, with orders to misbehave.
+    #[derive(Default)]
+    struct Cloud {
+        running: Mutex<Vec<Instance>>,
+        starts: AtomicUsize,
+        /// The next answers of start: the instance is made, the answer is that.
+        start_says: Mutex<Vec<Failure>>,
+        stop_fails: AtomicUsize,
+        ledger: Mutex<Option<Store>>,
+    }
+
+    struct Fake(Arc<Cloud>);
+
+    impl Backend for Fake {
+        fn class(&self) -> &str {
+            "FakeLatentWorker"
+        }
+        fn group(&self) -> String {
+            "fake".into()
+        }
+        fn settings(&self) -> String {
+            "1".into()
+        }
+        fn can_check(&self) -> bool {
+            true
+        }
+        fn can_list(&self) -> bool {
+            true
+        }
+        fn start(&self, start: Start) -> BoxFuture<'static, Result<Started, Failure>> {
+            let cloud = self.0.clone();
+            Box::pin(async move {
+                let ledger = lock(&cloud.ledger).clone();
+                if let Some(ledger) = ledger {
+                    let open = ledger.open_launches().await.expect("the ledger");
+                    assert!(open.iter().any(|r| r.id == start.launch), "started before it was recorded");
+                }
+                cloud.starts.fetch_add(1, Ordering::SeqCst);
+                let instance = Instance { launch: start.launch, handle: json!("i-1") };
+                lock(&cloud.running).push(instance);
+                match lock(&cloud.start_says).pop() {
+                    Some(failure) => Err(failure),
+                    None => Ok(Started { handle: json!("i-1"), ..Started::default() }),
+                }
+            })
+        }
+        fn stop(&self, launch: LaunchId, _: Json, _: bool) -> BoxFuture<'static, Result<(), String>> {
+            let cloud = self.0.clone();
+            Box::pin(async move {
+                if cloud.stop_fails.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+                    return Err("throttled".into());
+                }
+                lock(&cloud.running).retain(|i| i.launch != launch);
+                Ok(())
+            })
+        }
+        fn check(&self, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
+            Box::pin(async { Ok(Ok(())) })
+        }
+        fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
+            let there = lock(&self.0.running).clone();
+            Box::pin(async { Ok(there) })
+        }
+    }
+
+    #[derive(Default)]
+    struct Around(Mutex<Vec<(RequestId, Result<(), String>)>>);
+
+    impl Surroundings for Around {
+        fn answer(&self, _: &str, request: RequestId, answer: Result<(), String>) {
+            lock(&self.0).push((request, answer));
+        }
+        fn disconnect(&self, _: &str, _: &str) {}
+        fn missing(&self, _: &str, _: &str) {}
+        fn changed(&self, _: &str) {}
+        fn password(&self, _: &str, _: &LaunchId) -> Secret {
+            Secret::new("x".to_owned())
+        }
+        fn properties(&self, _: RequestId) -> Map<String, Json> {
+            Map::new()
+        }
+    }
+
+    fn policy() -> Policy {
+        Policy {
+            configured: true,
+            build_wait: Some(Duration::from_millis(300)),
+            missing_timeout: Duration::from_secs(30),
+            check_interval: Duration::from_secs(10),
+            max_lifetime: None,
+            warm: false,
+            quarantine_initial: Duration::from_secs(10),
+            quarantine_max: Duration::from_secs(3600),
+            can_check: true,
+            can_list: true,
+            stop_timeout: Duration::from_secs(600),
+        }
+    }
+
+    struct Test {
+        _folder: tempfile::TempDir,
+        store: Store,
+        cloud: Arc<Cloud>,
+        around: Arc<Around>,
+        latent: Arc<Latent>,
+    }
+
+    impl Test {
+        async fn new() -> Test {
+            let folder = tempfile::tempdir().expect("a folder");
+            let options = StoreOptions { database: folder.path().join("state.sqlite"), logs: folder.path().join("logs") };
+            let store = Store::open(options).await.expect("a store");
+            let cloud = Arc::new(Cloud::default());
+            *lock(&cloud.ledger) = Some(store.clone());
+            let around = Arc::new(Around::default());
+            let latent = Latent::new(store.clone(), &SystemClock, around.clone());
+            let test = Test { _folder: folder, store, cloud, around, latent };
+            test.configure().await;
+            test
+        }
+
+        async fn configure(&self) {
+            let backend = Arc::new(Fake(self.cloud.clone()));
+            let configured = Configured { name: "bot".into(), policy: policy(), backend, generation: 1 };
+            self.latent.configure(vec![configured]).await.expect("configured");
+        }
+
+        async fn until(&self, what: &str, mut holds: impl FnMut(&Test, &View) -> bool) {
+            for _ in 0..1500 {
+                if holds(self, &self.latent.view("bot").expect("a view")) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            panic!("not {what}: {:?}", self.latent.view("bot"));
+        }
+
+        fn running(&self) -> usize {
+            lock(&self.cloud.running).len()
+        }
+    }
+
+    #[tokio::test]
+    async fn from_the_wish_to_the_end() {
+        let test = Test::new().await;
+        test.latent.tell("bot", Event::Wanted(RequestId(7)));
+        test.until("waiting", |_, v| v.state == State::Waiting).await;
+        test.latent.tell("bot", Event::Attached);
+        test.until("answered", |t, _| *lock(&t.around.0) == [(RequestId(7), Ok(()))]).await;
+        test.latent.tell("bot", Event::BuildStarted(RequestId(7)));
+        test.latent.tell("bot", Event::BuildEnded { lost: false });
+        test.until("idle", |_, v| v.state == State::Idle).await;
+        assert_eq!(test.running(), 0);
+        let rows = test.store.launches(9).await.expect("rows");
+        assert!(rows.len() == 1 && rows[0].handle == Some(json!("i-1")) && rows[0].attached_at.is_some(), "{rows:?}");
+        assert!(rows[0].gone.as_ref().is_some_and(|(why, _)| why.contains("idle")), "{rows:?}");
+        assert_eq!(test.cloud.starts.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_start_of_which_nothing_is_known_is_looked_for_and_stopped() {
+        let test = Test::new().await;
+        lock(&test.cloud.start_says).push(Failure::Unknown("connection reset".into()));
+        test.cloud.stop_fails.store(1, Ordering::SeqCst);
+        test.latent.tell("bot", Event::Wanted(RequestId(1)));
+        test.until("refused", |t, _| *lock(&t.around.0) == [(RequestId(1), Err("connection reset".into()))]).await;
+        test.until("gone", |t, v| v.record.is_none() && t.running() == 0).await;
+        let kept = test.store.quarantines().await.expect("quarantines");
+        assert_eq!(kept.get("bot").map(|q| q.failures), Some(1));
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_master_left_is_adopted_or_reaped() {
+        let test = Test::new().await;
+        test.latent.tell("bot", Event::Wanted(RequestId(1)));
+        test.until("waiting", |_, v| v.state == State::Waiting).await;
+        test.latent.close();
+        lock(&test.cloud.running).push(Instance { launch: LaunchId("unknown".into()), handle: json!("i-2") });
+
+        let again = Latent::new(test.store.clone(), &SystemClock, test.around.clone());
+        let test = Test { latent: again, ..test };
+        test.configure().await;
+        test.until("waiting again", |_, v| v.state == State::Waiting).await;
+        assert_eq!(test.latent.reap().await, 1);
+        assert_eq!(test.running(), 1);
+        test.latent.tell("bot", Event::Attached);
+        test.until("ready", |_, v| v.state == State::Ready).await;
+        assert_eq!(test.cloud.starts.load(Ordering::SeqCst), 1, "started twice");
+    }
+
+    #[tokio::test]
+    async fn without_a_record_nothing_is_started() {
+        let test = Test::new().await;
+        test.store.close().await;
+        test.latent.tell("bot", Event::Wanted(RequestId(1)));
+        test.until("refused", |t, _| lock(&t.around.0).first().is_some_and(|(_, a)| a.is_err())).await;
+        assert_eq!(test.cloud.starts.load(Ordering::SeqCst), 0);
+    }
+}

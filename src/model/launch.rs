@@ -1,0 +1,53 @@
+//! A machine that was started for a latent worker, as the ledger has it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::base::Timestamp;
+
+/// 128 random bits in hexadecimal digits: what marks an instance from its birth, in the ledger and at the provider.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LaunchId(pub Arc<str>);
+
+impl std::fmt::Display for LaunchId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A row of the ledger. It is committed before the instance is asked for and before each step of its life is acted on.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LaunchRecord {
+    pub id: LaunchId,
+    /// The worker's name.
+    pub worker: String,
+    /// The class of the backend: `EC2LatentWorker`.
+    pub backend: String,
+    /// The worker's settings that the backend sees, as a digest: an instance of other settings is not adopted.
+    pub settings: String,
+    /// The configuration that started it, counted since the database was made.
+    pub generation: i64,
+    pub created_at: Timestamp,
+    /// What the backend calls the instance; none: it has not said.
+    pub handle: Option<Json>,
+    /// When its worker attached first.
+    pub attached_at: Option<Timestamp>,
+    /// Why and since when its end is wanted.
+    pub stop: Option<(String, Timestamp)>,
+    /// Why and since when it is known to be gone.
+    pub gone: Option<(String, Timestamp)>,
+    pub price_per_hour: Option<f64>,
+}
+
+/// Why a latent worker starts no machine now.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Quarantine {
+    /// Failed starts in a row.
+    pub failures: u32,
+    /// None with a reason: until the configuration is loaded again.
+    pub until: Option<Timestamp>,
+    pub reason: Option<String>,
+}
