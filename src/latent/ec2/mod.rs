@@ -1,4 +1,7 @@
 //! Machines at Amazon EC2: what is asked of it and how its answers are read.
 
+pub mod api;
+pub mod backend;
 pub mod credentials;
+mod describe;
 pub mod image;

@@ -1,0 +1,424 @@
+//! One latent worker's machine at EC2: how it is started, found, checked and stopped. Makes single attempts; the engine repeats.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use md5::{Digest, Md5};
+use serde_json::{Value as Json, json};
+use tokio::time::Instant;
+
+use super::api::{ApiError, BlockDevice, Class, Ec2Api, InstanceState, LAUNCH_TAG, MASTER_TAG, RunInstance, Spot, WORKER_TAG};
+use super::describe::Describer;
+use super::image::{self, Filters};
+use crate::base::{Clock, SystemClock, Timestamp};
+use crate::latent::backend::{Backend, Instance, Start, Started};
+use crate::latent::lifecycle::Failure;
+use crate::model::LaunchId;
+use crate::workers::link::BoxFuture;
+
+/// An instance may not be visible for so long after its launch.
+const SETTLING: Duration = Duration::from_secs(120);
+/// An image that was chosen is chosen again without a look for so long.
+const IMAGE_KEPT: Duration = Duration::from_secs(60);
+const FIRST_COOLING: Duration = Duration::from_secs(180);
+const LONGEST_COOLING: Duration = Duration::from_secs(1800);
+/// Denied calls are not repeated sooner.
+const DENIED_REST: Duration = Duration::from_secs(600);
+const THROTTLED_REST: Duration = Duration::from_secs(30);
+/// Until an instance that gets an address or volumes must run.
+const RUNNING_WITHIN: Duration = Duration::from_secs(600);
+const PRICES_OF: Duration = Duration::from_secs(24 * 3600);
+
+/// What `EC2LatentWorker` says.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    pub region: String,
+    pub instance_types: Vec<String>,
+    /// Either this …
+    pub ami: Option<String>,
+    /// … or these.
+    pub filters: Filters,
+    pub key_name: Option<String>,
+    pub security_name: Option<String>,
+    pub security_group_ids: Vec<String>,
+    pub subnet_ids: Vec<String>,
+    /// Letters of zones: `a`.
+    pub placements: Vec<String>,
+    pub associate_public_ip: Option<bool>,
+    pub instance_profile_name: Option<String>,
+    pub user_data: Option<String>,
+    pub block_devices: Vec<BlockDevice>,
+    pub tags: Vec<(String, String)>,
+    pub spot: Option<SpotSettings>,
+    pub elastic_ip: Option<String>,
+    /// Volume and device.
+    pub volumes: Vec<(String, String)>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct SpotSettings {
+    pub max_price: Option<f64>,
+    /// Of the average of the last day; none: the highest price is `max_price`.
+    pub multiplier: Option<f64>,
+    /// `Linux/UNIX`
+    pub product: String,
+}
+
+/// What workers of one account and region share.
+pub struct Region {
+    pub api: Arc<dyn Ec2Api>,
+    pub describer: Describer,
+    /// The account and the region, so that one listing serves all of them.
+    pub name: String,
+    /// Choices for which there was no room, until when, and how often in a row.
+    cooling: Mutex<HashMap<String, (Instant, u32)>>,
+}
+
+impl Region {
+    pub fn new(name: String, api: Arc<dyn Ec2Api>) -> Arc<Region> {
+        Arc::new(Region { describer: Describer::new(api.clone()), api, name, cooling: Mutex::default() })
+    }
+
+    fn cool(&self, choice: &Choice) {
+        let mut cooling = self.cooling.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let (until, times) = cooling.entry(choice.key()).or_insert((Instant::now(), 0));
+        let rest = FIRST_COOLING.saturating_mul(1 << (*times).min(8)).min(LONGEST_COOLING);
+        *times += 1;
+        *until = Instant::now() + rest;
+    }
+
+    fn warm(&self, choice: &Choice) {
+        self.cooling.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&choice.key());
+    }
+
+    fn is_cool(&self, choice: &Choice) -> bool {
+        let cooling = self.cooling.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        cooling.get(&choice.key()).is_some_and(|(until, _)| *until > Instant::now())
+    }
+}
+
+/// What is asked for, in the order in which it is tried.
+#[derive(Clone, PartialEq, Debug)]
+struct Choice {
+    instance_type: String,
+    subnet_id: Option<String>,
+    placement: Option<String>,
+    spot: bool,
+}
+
+impl Choice {
+    fn key(&self) -> String {
+        let market = if self.spot { "spot" } else { "on demand" };
+        let place = self.subnet_id.as_deref().or(self.placement.as_deref()).unwrap_or_default();
+        format!("{market} {} {place}", self.instance_type)
+    }
+}
+
+pub struct Ec2Backend {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    master_id: String,
+    settings: Settings,
+    region: Arc<Region>,
+    image: Mutex<Option<(String, Instant)>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Ec2Backend {
+    pub fn new(master_id: String, settings: Settings, region: Arc<Region>) -> Ec2Backend {
+        Ec2Backend { parts: Arc::new(Parts { master_id, settings, region, image: Mutex::default(), clock: Arc::new(SystemClock) }) }
+    }
+}
+
+impl Backend for Ec2Backend {
+    fn class(&self) -> &str {
+        "EC2LatentWorker"
+    }
+
+    fn group(&self) -> String {
+        self.parts.region.name.clone()
+    }
+
+    fn settings(&self) -> String {
+        let digest = Md5::digest(format!("{} {:?}", self.parts.region.name, self.parts.settings));
+        digest.iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    fn can_check(&self) -> bool {
+        true
+    }
+
+    fn can_list(&self) -> bool {
+        true
+    }
+
+    fn start(&self, start: Start) -> BoxFuture<'static, Result<Started, Failure>> {
+        let parts = self.parts.clone();
+        Box::pin(async move { parts.start(start).await })
+    }
+
+    fn stop(&self, _: LaunchId, handle: Json, fast: bool) -> BoxFuture<'static, Result<(), String>> {
+        let parts = self.parts.clone();
+        Box::pin(async move { parts.stop(&handle, fast).await })
+    }
+
+    fn check(&self, handle: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
+        let parts = self.parts.clone();
+        Box::pin(async move { parts.check(&handle).await })
+    }
+
+    fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
+        let parts = self.parts.clone();
+        Box::pin(async move {
+            let all = parts.region.api.list(MASTER_TAG, parts.master_id.clone()).await.map_err(|e| e.to_string())?;
+            let ours = all.iter().filter(|i| !i.over()).filter_map(|i| {
+                let launch = LaunchId(i.tag(LAUNCH_TAG)?.into());
+                Some(Instance { launch, handle: handle(i, None) })
+            });
+            Ok(ours.collect())
+        })
+    }
+}
+
+fn handle(instance: &InstanceState, launched_at: Option<Timestamp>) -> Json {
+    json!({ "instance": instance.id, "launched_at": launched_at })
+}
+
+fn id_of(handle: &Json) -> Result<&str, String> {
+    handle["instance"].as_str().ok_or_else(|| format!("{handle} is no handle of an instance"))
+}
+
+/// A failed call before anything can have been started.
+fn failure(what: &str, e: &ApiError) -> Failure {
+    let text = format!("{what}: {e}");
+    match e.class() {
+        Class::Permission => Failure::Retry(text, DENIED_REST),
+        Class::Configuration | Class::NotFound | Class::Protected => Failure::Configuration(text),
+        Class::Capacity => Failure::Capacity(text),
+        Class::Throttle | Class::Ambiguous => Failure::Retry(text, THROTTLED_REST),
+    }
+}
+
+impl Parts {
+    fn choices(&self) -> Vec<Choice> {
+        let s = &self.settings;
+        let places: Vec<(Option<String>, Option<String>)> = match (s.subnet_ids.as_slice(), s.placements.as_slice()) {
+            ([], []) => vec![(None, None)],
+            ([], placements) => placements.iter().map(|p| (None, Some(p.clone()))).collect(),
+            (subnets, _) => subnets.iter().map(|n| (Some(n.clone()), None)).collect(),
+        };
+        let of = |instance_type: &String| {
+            let instance_type = instance_type.clone();
+            let choice = move |(subnet_id, placement): &(Option<String>, Option<String>)| Choice {
+                instance_type: instance_type.clone(),
+                subnet_id: subnet_id.clone(),
+                placement: placement.clone(),
+                spot: s.spot.is_some(),
+            };
+            places.iter().map(choice).collect::<Vec<_>>()
+        };
+        s.instance_types.iter().flat_map(of).collect()
+    }
+
+    async fn image(&self) -> Result<String, Failure> {
+        if let Some(ami) = &self.settings.ami {
+            return Ok(ami.clone());
+        }
+        let kept = self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        if let Some((id, until)) = kept
+            && until > Instant::now()
+        {
+            return Ok(id);
+        }
+        let filters = &self.settings.filters;
+        let images = self.region.api.images(filters.owners.clone()).await.map_err(|e| failure("the images can't be listed", &e))?;
+        let image = image::choose(&images, filters).map_err(|none| Failure::Configuration(none.to_string()))?;
+        tracing::info!(image = image.id, location = image.location, "image chosen of {}", images.len());
+        *self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some((image.id.clone(), Instant::now() + IMAGE_KEPT));
+        Ok(image.id.clone())
+    }
+
+    async fn start(&self, start: Start) -> Result<Started, Failure> {
+        let image_id = self.image().await?;
+        let choices = self.choices();
+        let mut told = Vec::new();
+        for (number, choice) in choices.iter().enumerate() {
+            if self.region.is_cool(choice) {
+                told.push(format!("{}: there was no room a short while ago", choice.key()));
+                continue;
+            }
+            let run = self.run_instance(&start, &image_id, choice, number).await?;
+            let launched_at = self.clock.now();
+            match self.region.api.run_instance(run).await {
+                Ok(instance) => {
+                    self.region.warm(choice);
+                    self.furnish(&instance).await?;
+                    let status = vec![instance.id.clone(), choice.key(), image_id];
+                    let price_per_hour = instance.price_per_hour;
+                    return Ok(Started { handle: handle(&instance, Some(launched_at)), status, price_per_hour });
+                }
+                Err(e) => match e.class() {
+                    Class::Capacity => {
+                        tracing::warn!(worker = %start.worker, "no room for {}: {e}", choice.key());
+                        self.region.cool(choice);
+                        told.push(format!("{}: {e}", choice.key()));
+                    }
+                    Class::Ambiguous => return Err(Failure::Unknown(e.to_string())),
+                    _ => return Err(failure("the instance was refused", &e)),
+                },
+            }
+        }
+        Err(Failure::Capacity(format!("no room: {}", told.join("; "))))
+    }
+
+    async fn run_instance(&self, start: &Start, image_id: &str, choice: &Choice, number: usize) -> Result<RunInstance, Failure> {
+        let s = &self.settings;
+        let spot = match &s.spot {
+            Some(spot) => Some(Spot { max_price: self.spot_price(spot, choice).await? }),
+            None => None,
+        };
+        let mut tags = vec![
+            (MASTER_TAG.to_owned(), self.master_id.clone()),
+            (WORKER_TAG.to_owned(), start.worker.to_string()),
+            (LAUNCH_TAG.to_owned(), start.launch.to_string()),
+            ("Name".to_owned(), start.worker.to_string()),
+        ];
+        for (key, value) in &s.tags {
+            tags.retain(|(known, _)| known != key || known.starts_with("buildmoon:"));
+            if !key.starts_with("buildmoon:") {
+                tags.push((key.clone(), value.clone()));
+            }
+        }
+        Ok(RunInstance {
+            // Another choice is another request; the same choice again is the same.
+            client_token: format!("{}-{number}", start.launch),
+            image_id: image_id.to_owned(),
+            instance_type: choice.instance_type.clone(),
+            key_name: s.key_name.clone(),
+            security_groups: if s.security_group_ids.is_empty() && choice.subnet_id.is_none() {
+                s.security_name.iter().cloned().collect()
+            } else {
+                Vec::new()
+            },
+            security_group_ids: s.security_group_ids.clone(),
+            subnet_id: choice.subnet_id.clone(),
+            associate_public_ip: s.associate_public_ip,
+            availability_zone: choice.placement.as_ref().map(|letter| format!("{}{letter}", s.region)),
+            instance_profile_name: s.instance_profile_name.clone(),
+            user_data: s.user_data.clone(),
+            block_devices: s.block_devices.clone(),
+            tags,
+            spot,
+        })
+    }
+
+    /// The highest price: the average of the last day times the multiplier, at most what the configuration says.
+    async fn spot_price(&self, spot: &SpotSettings, choice: &Choice) -> Result<Option<f64>, Failure> {
+        let Some(multiplier) = spot.multiplier else { return Ok(spot.max_price) };
+        let zone = choice.placement.as_ref().map(|letter| format!("{}{letter}", self.settings.region));
+        let prices = self.region.api.spot_prices(choice.instance_type.clone(), spot.product.clone(), zone, PRICES_OF).await;
+        let prices = prices.map_err(|e| failure("the prices of the spot market can't be read", &e))?;
+        Ok(price(&prices, multiplier, spot.max_price))
+    }
+
+    /// Address and volumes. A failure leaves it to be found and stopped.
+    async fn furnish(&self, instance: &InstanceState) -> Result<(), Failure> {
+        let s = &self.settings;
+        if s.elastic_ip.is_none() && s.volumes.is_empty() {
+            return Ok(());
+        }
+        let by = Instant::now() + RUNNING_WITHIN;
+        loop {
+            let seen = self.region.describer.ask(&instance.id).await;
+            match seen.as_ref().ok().and_then(|i| i.as_ref()).map(|i| i.state.as_str()) {
+                Some("running") => break,
+                Some("pending") | None if Instant::now() < by => {}
+                state => return Err(Failure::Unknown(format!("{} did not run: it is {}", instance.id, state.unwrap_or("unknown")))),
+            }
+        }
+        if let Some(address) = &s.elastic_ip {
+            let done = self.region.api.associate_address(address.clone(), instance.id.clone()).await;
+            done.map_err(|e| Failure::Unknown(format!("the address {address} could not be given to {}: {e}", instance.id)))?;
+        }
+        for (volume, device) in &s.volumes {
+            let done = self.region.api.attach_volume(volume.clone(), device.clone(), instance.id.clone()).await;
+            done.map_err(|e| Failure::Unknown(format!("the volume {volume} could not be attached to {}: {e}", instance.id)))?;
+        }
+        Ok(())
+    }
+
+    async fn stop(&self, handle: &Json, fast: bool) -> Result<(), String> {
+        let id = id_of(handle)?;
+        let api = &self.region.api;
+        if let Some(address) = &self.settings.elastic_ip
+            && let Err(e) = api.disassociate_address(address.clone()).await
+        {
+            tracing::warn!(instance = id, "its address {address} could not be taken back: {e}");
+        }
+        for (volume, _) in &self.settings.volumes {
+            if let Err(e) = api.detach_volume(volume.clone(), id.to_owned()).await {
+                tracing::warn!(instance = id, "the volume {volume} could not be detached: {e}");
+            }
+        }
+        match api.terminate(id.to_owned()).await {
+            Ok(()) if fast => return Ok(()),
+            Ok(()) => {}
+            Err(e) if e.class() == Class::NotFound => return self.absent(handle),
+            Err(e) if e.class() == Class::Protected => {
+                tracing::warn!(instance = id, "it is protected from termination; the protection is lifted: {e}");
+                api.unprotect(id.to_owned()).await.map_err(|e| e.to_string())?;
+                api.terminate(id.to_owned()).await.map_err(|e| e.to_string())?;
+            }
+            Err(e) => return Err(e.to_string()),
+        }
+        // The call is no proof.
+        loop {
+            match self.region.describer.ask(id).await {
+                Ok(Some(instance)) if instance.over() => return Ok(()),
+                Ok(Some(_)) => {}
+                Ok(None) => return self.absent(handle),
+                Err(e) if e.class() == Class::Throttle => {}
+                Err(e) => return Err(e.to_string()),
+            }
+        }
+    }
+
+    /// It is not known to the provider: gone, unless it is so young that it may not be visible.
+    fn absent(&self, handle: &Json) -> Result<(), String> {
+        if self.young(handle) { Err("the provider does not show it yet".into()) } else { Ok(()) }
+    }
+
+    fn young(&self, handle: &Json) -> bool {
+        let launched_at = handle["launched_at"].as_i64().map(Timestamp);
+        launched_at.is_some_and(|at| self.clock.now().since(at) < SETTLING)
+    }
+
+    async fn check(&self, handle: &Json) -> Result<Result<(), String>, String> {
+        let id = id_of(handle)?;
+        match self.region.describer.ask(id).await {
+            Ok(Some(instance)) if matches!(instance.state.as_str(), "pending" | "running") => Ok(Ok(())),
+            Ok(Some(instance)) => {
+                let reason = instance.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
+                Ok(Err(format!("instance {id} is {}{reason}", instance.state)))
+            }
+            Ok(None) if self.young(handle) => Ok(Ok(())),
+            Ok(None) => Ok(Err(format!("instance {id} is not there any more"))),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+}
+
+/// The average times the multiplier, at most `max`; without prices `max`.
+fn price(prices: &[f64], multiplier: f64, max: Option<f64>) -> Option<f64> {
+    if prices.is_empty() {
+        return max;
+    }
+    let wanted = prices.iter().sum::<f64>() / prices.len() as f64 * multiplier;
+    Some(max.map_or(wanted, |max| wanted.min(max)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::base::Secret;
+use crate::latent::ec2::image::Image;
+
+/// A provider in memory. `refuse` holds the codes of the next starts, the last first.
+#[derive(Default)]
+struct Provider {
+    runs: Mutex<Vec<RunInstance>>,
+    refuse: Mutex<Vec<&'static str>>,
+    instances: Mutex<Vec<InstanceState>>,
+    describes: AtomicUsize,
+    /// `associate_address` fails with that.
+    no_address: Mutex<Option<&'static str>>,
+    terminate_refuses: Mutex<Vec<&'static str>>,
+}
+
+fn error(code: &str) -> ApiError {
+    ApiError { code: Some(code.into()), message: "as told".into() }
+}
+
+fn done<T: Send + 'static>(value: T) -> BoxFuture<'static, T> {
+    Box::pin(async move { value })
+}
+
+impl Ec2Api for Provider {
+    fn run_instance(&self, run: RunInstance) -> BoxFuture<'_, Result<InstanceState, ApiError>> {
+        self.runs.lock().unwrap().push(run.clone());
+        if let Some(code) = self.refuse.lock().unwrap().pop() {
+            return done(Err(error(code)));
+        }
+        let mut instances = self.instances.lock().unwrap();
+        let id = format!("i-{}", instances.len());
+        let instance = InstanceState { id, state: "running".into(), tags: run.tags, ..InstanceState::default() };
+        instances.push(instance.clone());
+        done(Ok(instance))
+    }
+    fn describe(&self, ids: Vec<String>) -> BoxFuture<'_, Result<Vec<InstanceState>, ApiError>> {
+        self.describes.fetch_add(1, Ordering::SeqCst);
+        done(Ok(self.instances.lock().unwrap().iter().filter(|i| ids.contains(&i.id)).cloned().collect()))
+    }
+    fn list(&self, tag: &'static str, value: String) -> BoxFuture<'_, Result<Vec<InstanceState>, ApiError>> {
+        done(Ok(self.instances.lock().unwrap().iter().filter(|i| i.tag(tag) == Some(&value)).cloned().collect()))
+    }
+    fn terminate(&self, id: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        if let Some(code) = self.terminate_refuses.lock().unwrap().pop() {
+            return done(Err(error(code)));
+        }
+        let mut instances = self.instances.lock().unwrap();
+        match instances.iter_mut().find(|i| i.id == id) {
+            Some(instance) => instance.state = "shutting-down".into(),
+            None => return done(Err(error("InvalidInstanceID.NotFound"))),
+        }
+        done(Ok(()))
+    }
+    fn unprotect(&self, _: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        done(Ok(()))
+    }
+    fn images(&self, _: Vec<String>) -> BoxFuture<'_, Result<Vec<Image>, ApiError>> {
+        let image =
+            |n: u32| Image { id: format!("ami-{n}"), location: Some(format!("ci-{n}/x")), owner: "1".into(), state: "available".into() };
+        done(Ok((1..=12).map(image).collect()))
+    }
+    fn image(&self, _: String) -> BoxFuture<'_, Result<Option<Image>, ApiError>> {
+        done(Ok(None))
+    }
+    fn spot_prices(&self, _: String, _: String, _: Option<String>, _: Duration) -> BoxFuture<'_, Result<Vec<f64>, ApiError>> {
+        done(Ok(vec![0.1, 0.3]))
+    }
+    fn associate_address(&self, _: String, _: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        done(self.no_address.lock().unwrap().map_or(Ok(()), |code| Err(error(code))))
+    }
+    fn disassociate_address(&self, _: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        done(Ok(()))
+    }
+    fn attach_volume(&self, _: String, _: String, _: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        done(Ok(()))
+    }
+    fn detach_volume(&self, _: String, _: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        done(Ok(()))
+    }
+    fn has_key_pair(&self, _: String) -> BoxFuture<'_, Result<bool, ApiError>> {
+        done(Ok(true))
+    }
+    fn security_group(&self, _: String) -> BoxFuture<'_, Result<Option<String>, ApiError>> {
+        done(Ok(None))
+    }
+    fn create_security_group(&self, _: String) -> BoxFuture<'_, Result<String, ApiError>> {
+        done(Ok("sg-1".into()))
+    }
+    fn has_subnet(&self, _: String) -> BoxFuture<'_, Result<bool, ApiError>> {
+        done(Ok(true))
+    }
+    fn has_address(&self, _: String) -> BoxFuture<'_, Result<bool, ApiError>> {
+        done(Ok(true))
+    }
+    fn console_tail(&self, _: String) -> BoxFuture<'_, Result<String, ApiError>> {
+        done(Ok(String::new()))
+    }
+}
+
+fn backend(provider: &Arc<Provider>, settings: Settings) -> Ec2Backend {
+    let region = Region::new("1 us-east-1".into(), provider.clone());
+    Ec2Backend::new("m-1".into(), Settings { region: "us-east-1".into(), ..settings }, region)
+}
+
+fn start(launch: &str) -> Start {
+    Start { launch: LaunchId(launch.into()), worker: "bot".into(), password: Secret::new("x"), properties: Default::default() }
+}
+
+fn types(names: &[&str]) -> Vec<String> {
+    names.iter().map(|n| (*n).to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn choices_are_tried_in_turn_each_with_a_token_of_its_own() {
+    let provider = Arc::new(Provider::default());
+    *provider.refuse.lock().unwrap() = vec!["InsufficientInstanceCapacity", "InsufficientInstanceCapacity"];
+    let settings = Settings {
+        instance_types: types(&["m5", "m6"]),
+        subnet_ids: types(&["s-a", "s-b"]),
+        filters: Filters { owners: vec![], location: image::anchored(r"ci-(\d+)/").ok() },
+        ..Settings::default()
+    };
+    let backend = backend(&provider, settings);
+    let started = backend.start(start("abc")).await.unwrap();
+    assert_eq!(started.handle["instance"], "i-0");
+    {
+        let runs = provider.runs.lock().unwrap();
+        let tried: Vec<_> = runs.iter().map(|r| (r.client_token.as_str(), r.instance_type.as_str(), r.subnet_id.as_deref())).collect();
+        assert_eq!(tried, [("abc-0", "m5", Some("s-a")), ("abc-1", "m5", Some("s-b")), ("abc-2", "m6", Some("s-a"))]);
+        assert!(runs.iter().all(|r| r.image_id == "ami-12"), "{runs:?}");
+        assert!(runs[2].tags.contains(&(LAUNCH_TAG.into(), "abc".into())) && runs[2].tags.contains(&(MASTER_TAG.into(), "m-1".into())));
+    }
+    // What had no room is left alone for a while.
+    backend.start(start("def")).await.unwrap();
+    assert_eq!(provider.runs.lock().unwrap()[3].client_token, "def-2");
+    assert_eq!(backend.list().await.unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_mean_what_they_say() {
+    let provider = Arc::new(Provider::default());
+    let settings = Settings { instance_types: types(&["m5"]), ami: Some("ami-1".into()), ..Settings::default() };
+    let mut failures = Vec::new();
+    for code in ["InvalidAMIID.NotFound", "InsufficientInstanceCapacity", "UnauthorizedOperation", "InternalError"] {
+        provider.refuse.lock().unwrap().push(code);
+        failures.push(backend(&provider, settings.clone()).start(start("a")).await.unwrap_err());
+    }
+    assert!(
+        matches!(failures.as_slice(), [Failure::Configuration(_), Failure::Capacity(_), Failure::Retry(..), Failure::Unknown(_)]),
+        "{failures:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_price_is_the_average_times_the_multiplier_and_no_more_than_allowed() {
+    assert_eq!(price(&[0.1, 0.3], 1.5, Some(1.0)), Some(0.30000000000000004));
+    assert_eq!(price(&[0.1, 0.3], 1.5, Some(0.25)), Some(0.25));
+    assert_eq!(price(&[], 1.5, Some(0.25)), Some(0.25));
+    let provider = Arc::new(Provider::default());
+    let spot = SpotSettings { max_price: Some(0.25), multiplier: Some(2.0), product: "Linux/UNIX".into() };
+    let settings = Settings { instance_types: types(&["m5"]), ami: Some("ami-1".into()), spot: Some(spot), ..Settings::default() };
+    backend(&provider, settings).start(start("a")).await.unwrap();
+    assert_eq!(provider.runs.lock().unwrap()[0].spot, Some(Spot { max_price: Some(0.25) }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_questions_are_one_call() {
+    let provider = Arc::new(Provider::default());
+    let settings = Settings { instance_types: types(&["m5"]), ami: Some("ami-1".into()), ..Settings::default() };
+    let backend = Arc::new(backend(&provider, settings));
+    let mut handles = Vec::new();
+    for i in 0..200 {
+        handles.push(backend.start(start(&i.to_string())).await.unwrap().handle);
+    }
+    let checks: Vec<_> = handles.into_iter().map(|handle| tokio::spawn(backend.check(handle))).collect();
+    for check in checks {
+        assert_eq!(check.await.unwrap(), Ok(Ok(())));
+    }
+    assert_eq!(provider.describes.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_is_done_when_the_instance_is_gone() {
+    let provider = Arc::new(Provider::default());
+    let settings = Settings { instance_types: types(&["m5"]), ami: Some("ami-1".into()), ..Settings::default() };
+    let backend = backend(&provider, settings);
+    let handle = backend.start(start("a")).await.unwrap().handle;
+    let launch = LaunchId("a".into());
+    *provider.terminate_refuses.lock().unwrap() = vec!["OperationNotPermitted"];
+    assert_eq!(backend.stop(launch.clone(), handle.clone(), false).await, Ok(()));
+    assert!(provider.instances.lock().unwrap()[0].over());
+    // What the provider does not know is gone, unless it is too young to be seen.
+    provider.instances.lock().unwrap().clear();
+    assert!(backend.stop(launch.clone(), handle.clone(), false).await.is_err());
+    let old = json!({ "instance": "i-0", "launched_at": 1000 });
+    assert_eq!(backend.stop(launch, old.clone(), false).await, Ok(()));
+    assert_eq!(backend.check(old).await, Ok(Err("instance i-0 is not there any more".into())));
+    assert_eq!(backend.check(handle).await, Ok(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_can_t_be_had_leaves_it_to_be_stopped() {
+    let provider = Arc::new(Provider::default());
+    *provider.no_address.lock().unwrap() = Some("InvalidAddress.NotFound");
+    let settings = Settings {
+        instance_types: types(&["m5"]),
+        ami: Some("ami-1".into()),
+        elastic_ip: Some("208.77.188.166".into()),
+        ..Settings::default()
+    };
+    let failed = backend(&provider, settings).start(start("a")).await.unwrap_err();
+    assert!(matches!(&failed, Failure::Unknown(why) if why.contains("208.77.188.166")), "{failed:?}");
+}
