@@ -5,3 +5,5 @@ pub mod backend;
 pub mod credentials;
 mod describe;
 pub mod image;
+#[cfg(feature = "ec2")]
+pub mod sdk;

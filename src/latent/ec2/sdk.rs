@@ -1,0 +1,369 @@
+//! The real EC2 through `aws-sdk-ec2`: the only file that names the SDK. Translates; decides nothing.
+
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::retry::RetryConfig;
+use aws_sdk_ec2::config::timeout::TimeoutConfig;
+use aws_sdk_ec2::config::{Credentials, Region};
+use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::types as sdk;
+use aws_smithy_http_client::tls;
+use aws_smithy_types::DateTime;
+use base64::Engine as _;
+
+use super::api::{ApiError, BlockDevice, Ec2Api, InstanceState, RunInstance};
+use super::credentials::Keys;
+use super::image::Image;
+use crate::base::{Clock, SystemClock};
+use crate::workers::link::BoxFuture;
+
+/// Throttling and failures of transport are tried again so often within one call.
+const ATTEMPTS: u32 = 4;
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// Pages of one listing; an endless one is a fault of the provider.
+const MOST_PAGES: usize = 1000;
+
+/// Whom to speak to, and as whom.
+#[derive(Clone, Debug, Default)]
+pub struct Connect {
+    pub region: String,
+    pub endpoint_url: Option<String>,
+    pub profile: Option<String>,
+    /// None: the chain of environment, profile, SSO, role.
+    pub keys: Option<Keys>,
+}
+
+pub struct Ec2 {
+    client: Client,
+}
+
+impl Ec2 {
+    pub async fn connect(to: Connect) -> Ec2 {
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+            .build_https();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http)
+            .region(Region::new(to.region))
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_WITHIN).operation_attempt_timeout(ANSWER_WITHIN).build());
+        if let Some(profile) = to.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(url) = to.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        if let Some(keys) = to.keys {
+            loader = loader.credentials_provider(Credentials::new(keys.identifier.reveal(), keys.secret.reveal(), None, None, "buildmoon"));
+        }
+        Ec2 { client: Client::new(&loader.load().await) }
+    }
+}
+
+fn error<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::fmt::Debug + 'static>(e: SdkError<E, R>) -> ApiError {
+    match &e {
+        SdkError::ServiceError(service) => {
+            let meta = service.err();
+            let message = meta.message().unwrap_or("no message").to_owned();
+            ApiError { code: meta.code().map(str::to_owned), message }
+        }
+        // Nothing was sent.
+        SdkError::ConstructionFailure(_) => ApiError { code: Some("Client.NotSent".into()), message: DisplayErrorContext(&e).to_string() },
+        _ => ApiError { code: None, message: DisplayErrorContext(&e).to_string() },
+    }
+}
+
+fn nothing<T>(what: &str) -> Result<T, ApiError> {
+    Err(ApiError { code: None, message: format!("the answer has no {what}") })
+}
+
+fn tags(pairs: &[(String, String)]) -> Vec<sdk::Tag> {
+    pairs.iter().map(|(key, value)| sdk::Tag::builder().key(key).value(value).build()).collect()
+}
+
+fn state(i: &sdk::Instance) -> Option<InstanceState> {
+    let reason = i.state_reason().and_then(|r| match (r.code(), r.message()) {
+        (Some(code), Some(message)) if !message.starts_with(code) => Some(format!("{code}: {message}")),
+        (code, message) => message.or(code).map(str::to_owned),
+    });
+    Some(InstanceState {
+        id: i.instance_id()?.to_owned(),
+        state: i.state().and_then(|s| s.name()).map(|n| n.as_str().to_owned()).unwrap_or_default(),
+        reason: reason.filter(|r| !r.is_empty()),
+        tags: i.tags().iter().filter_map(|t| Some((t.key()?.to_owned(), t.value().unwrap_or_default().to_owned()))).collect(),
+        public_dns: i.public_dns_name().filter(|n| !n.is_empty()).map(str::to_owned),
+        price_per_hour: None,
+    })
+}
+
+fn image(i: &sdk::Image) -> Option<Image> {
+    Some(Image {
+        id: i.image_id()?.to_owned(),
+        location: i.image_location().map(str::to_owned),
+        owner: i.owner_id().unwrap_or_default().to_owned(),
+        state: i.state().map(|s| s.as_str().to_owned()).unwrap_or_default(),
+    })
+}
+
+fn device(d: &BlockDevice) -> sdk::BlockDeviceMapping {
+    let ebs = sdk::EbsBlockDevice::builder()
+        .set_snapshot_id(d.snapshot_id.clone())
+        .set_volume_size(d.volume_size_gib)
+        .set_volume_type(d.volume_type.as_deref().map(sdk::VolumeType::from))
+        .set_iops(d.iops)
+        .set_throughput(d.throughput)
+        .set_encrypted(d.encrypted)
+        .set_kms_key_id(d.kms_key_id.clone())
+        // Nothing is to stay when the instance goes, unless the configuration says so.
+        .delete_on_termination(d.delete_on_termination.unwrap_or(true))
+        .build();
+    let plain = d.virtual_name.is_some() || d.no_device;
+    sdk::BlockDeviceMapping::builder()
+        .device_name(&d.device_name)
+        .set_virtual_name(d.virtual_name.clone())
+        .set_no_device(d.no_device.then(String::new))
+        .set_ebs((!plain).then_some(ebs))
+        .build()
+}
+
+fn filter(name: &str, values: impl IntoIterator<Item = String>) -> sdk::Filter {
+    sdk::Filter::builder().name(name).set_values(Some(values.into_iter().collect())).build()
+}
+
+impl Ec2 {
+    async fn run(&self, run: RunInstance) -> Result<InstanceState, ApiError> {
+        let marked = [sdk::ResourceType::Instance, sdk::ResourceType::Volume]
+            .map(|kind| sdk::TagSpecification::builder().resource_type(kind).set_tags(Some(tags(&run.tags))).build());
+        let mut call = self
+            .client
+            .run_instances()
+            .client_token(run.client_token)
+            .image_id(run.image_id)
+            .instance_type(sdk::InstanceType::from(run.instance_type.as_str()))
+            .min_count(1)
+            .max_count(1)
+            .set_key_name(run.key_name)
+            .set_tag_specifications(Some(marked.to_vec()))
+            .instance_initiated_shutdown_behavior(sdk::ShutdownBehavior::Terminate)
+            .metadata_options(sdk::InstanceMetadataOptionsRequest::builder().http_tokens(sdk::HttpTokensState::Required).build());
+        if !run.block_devices.is_empty() {
+            call = call.set_block_device_mappings(Some(run.block_devices.iter().map(device).collect()));
+        }
+        if let Some(zone) = run.availability_zone {
+            call = call.placement(sdk::Placement::builder().availability_zone(zone).build());
+        }
+        if let Some(name) = run.instance_profile_name {
+            call = call.iam_instance_profile(sdk::IamInstanceProfileSpecification::builder().name(name).build());
+        }
+        if let Some(data) = run.user_data {
+            call = call.user_data(base64::engine::general_purpose::STANDARD.encode(data));
+        }
+        if let Some(spot) = run.spot {
+            let options = sdk::SpotMarketOptions::builder()
+                .spot_instance_type(sdk::SpotInstanceType::OneTime)
+                .instance_interruption_behavior(sdk::InstanceInterruptionBehavior::Terminate)
+                .set_max_price(spot.max_price.map(|p| format!("{p:.6}")))
+                .build();
+            call = call.instance_market_options(
+                sdk::InstanceMarketOptionsRequest::builder().market_type(sdk::MarketType::Spot).spot_options(options).build(),
+            );
+        }
+        let ids = (!run.security_group_ids.is_empty()).then_some(run.security_group_ids);
+        let names = (!run.security_groups.is_empty()).then_some(run.security_groups);
+        // Where a public address is asked for, subnet and groups belong to the interface.
+        call = match (run.associate_public_ip, run.subnet_id) {
+            (Some(public), Some(subnet)) => call.network_interfaces(
+                sdk::InstanceNetworkInterfaceSpecification::builder()
+                    .device_index(0)
+                    .associate_public_ip_address(public)
+                    .subnet_id(subnet)
+                    .set_groups(ids)
+                    .build(),
+            ),
+            (_, subnet) => call.set_subnet_id(subnet).set_security_group_ids(ids).set_security_groups(names),
+        };
+        let answer = call.send().await.map_err(error)?;
+        match answer.instances().iter().find_map(state) {
+            Some(instance) => Ok(instance),
+            None => nothing("instance"),
+        }
+    }
+
+    async fn instances(&self, filters: Vec<sdk::Filter>) -> Result<Vec<InstanceState>, ApiError> {
+        let mut found = Vec::new();
+        let mut pages = self.client.describe_instances().set_filters(Some(filters)).into_paginator().page_size(1000).send();
+        let mut count = 0;
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(error)?;
+            found.extend(page.reservations().iter().flat_map(|r| r.instances()).filter_map(state));
+            count += 1;
+            if count >= MOST_PAGES {
+                return Err(ApiError { code: None, message: format!("the listing does not end after {MOST_PAGES} pages") });
+            }
+        }
+        Ok(found)
+    }
+
+    async fn all_images(&self, owners: Vec<String>) -> Result<Vec<Image>, ApiError> {
+        let mut found = Vec::new();
+        let call = self.client.describe_images().filters(filter("state", ["available".to_owned()]));
+        let mut pages = call.set_owners((!owners.is_empty()).then_some(owners)).into_paginator().send();
+        let mut count = 0;
+        while let Some(page) = pages.next().await {
+            found.extend(page.map_err(error)?.images().iter().filter_map(image));
+            count += 1;
+            if count >= MOST_PAGES {
+                return Err(ApiError { code: None, message: format!("the listing does not end after {MOST_PAGES} pages") });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The address with what it takes to give it away.
+    async fn address(&self, address: &str) -> Result<Option<sdk::Address>, ApiError> {
+        let answer = self.client.describe_addresses().filters(filter("public-ip", [address.to_owned()])).send().await.map_err(error)?;
+        Ok(answer.addresses().first().cloned())
+    }
+}
+
+impl Ec2Api for Ec2 {
+    fn run_instance(&self, run: RunInstance) -> BoxFuture<'_, Result<InstanceState, ApiError>> {
+        Box::pin(self.run(run))
+    }
+
+    fn describe(&self, ids: Vec<String>) -> BoxFuture<'_, Result<Vec<InstanceState>, ApiError>> {
+        // By a filter: an id that is not known is no error then.
+        Box::pin(self.instances(vec![filter("instance-id", ids)]))
+    }
+
+    fn list(&self, tag: &'static str, value: String) -> BoxFuture<'_, Result<Vec<InstanceState>, ApiError>> {
+        let alive = ["pending", "running", "stopping", "stopped"].map(str::to_owned);
+        Box::pin(self.instances(vec![filter(&format!("tag:{tag}"), [value]), filter("instance-state-name", alive)]))
+    }
+
+    fn terminate(&self, id: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        Box::pin(async move { self.client.terminate_instances().instance_ids(id).send().await.map(drop).map_err(error) })
+    }
+
+    fn unprotect(&self, id: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        let off = sdk::AttributeBooleanValue::builder().value(false).build();
+        let call = self.client.modify_instance_attribute().instance_id(id).disable_api_termination(off);
+        Box::pin(async move { call.send().await.map(drop).map_err(error) })
+    }
+
+    fn images(&self, owners: Vec<String>) -> BoxFuture<'_, Result<Vec<Image>, ApiError>> {
+        Box::pin(self.all_images(owners))
+    }
+
+    fn image(&self, id: String) -> BoxFuture<'_, Result<Option<Image>, ApiError>> {
+        Box::pin(async move {
+            match self.client.describe_images().image_ids(id).send().await.map_err(error) {
+                Ok(answer) => Ok(answer.images().first().and_then(image)),
+                Err(e) if e.code.as_deref().is_some_and(|c| c.starts_with("InvalidAMIID")) => Ok(None),
+                Err(e) => Err(e),
+            }
+        })
+    }
+
+    fn spot_prices(
+        &self,
+        instance_type: String,
+        product: String,
+        zone: Option<String>,
+        last: Duration,
+    ) -> BoxFuture<'_, Result<Vec<f64>, ApiError>> {
+        let since = SystemClock.now().seconds() - last.as_secs_f64();
+        let call = self
+            .client
+            .describe_spot_price_history()
+            .start_time(DateTime::from_secs_f64(since))
+            .instance_types(sdk::InstanceType::from(instance_type.as_str()))
+            .product_descriptions(product)
+            .set_availability_zone(zone);
+        Box::pin(async move {
+            let answer = call.send().await.map_err(error)?;
+            Ok(answer.spot_price_history().iter().filter_map(|p| p.spot_price()?.parse().ok()).collect())
+        })
+    }
+
+    fn associate_address(&self, address: String, instance: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        Box::pin(async move {
+            let known = self.address(&address).await?;
+            let call = self.client.associate_address().instance_id(instance);
+            let call = match known.as_ref().and_then(|a| a.allocation_id()) {
+                Some(id) => call.allocation_id(id).allow_reassociation(false),
+                None => call.public_ip(address),
+            };
+            call.send().await.map(drop).map_err(error)
+        })
+    }
+
+    fn disassociate_address(&self, address: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        Box::pin(async move {
+            let Some(known) = self.address(&address).await? else { return Ok(()) };
+            let call = self.client.disassociate_address();
+            let call = match known.association_id() {
+                Some(id) => call.association_id(id),
+                // It belongs to no instance now.
+                None if known.instance_id().is_none_or(str::is_empty) => return Ok(()),
+                None => call.public_ip(address),
+            };
+            call.send().await.map(drop).map_err(error)
+        })
+    }
+
+    fn attach_volume(&self, volume: String, device: String, instance: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        let call = self.client.attach_volume().volume_id(volume).device(device).instance_id(instance);
+        Box::pin(async move { call.send().await.map(drop).map_err(error) })
+    }
+
+    fn detach_volume(&self, volume: String, instance: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        let call = self.client.detach_volume().volume_id(volume).instance_id(instance);
+        Box::pin(async move { call.send().await.map(drop).map_err(error) })
+    }
+
+    fn has_key_pair(&self, name: String) -> BoxFuture<'_, Result<bool, ApiError>> {
+        let call = self.client.describe_key_pairs().filters(filter("key-name", [name]));
+        Box::pin(async move { Ok(!call.send().await.map_err(error)?.key_pairs().is_empty()) })
+    }
+
+    fn security_group(&self, name: String) -> BoxFuture<'_, Result<Option<String>, ApiError>> {
+        let call = self.client.describe_security_groups().filters(filter("group-name", [name]));
+        Box::pin(async move {
+            let answer = call.send().await.map_err(error)?;
+            Ok(answer.security_groups().first().and_then(|g| g.group_id()).map(str::to_owned))
+        })
+    }
+
+    fn create_security_group(&self, name: String) -> BoxFuture<'_, Result<String, ApiError>> {
+        let call = self.client.create_security_group().group_name(name).description("Buildmoon's latent workers; no port is open");
+        Box::pin(async move {
+            match call.send().await.map_err(error)?.group_id() {
+                Some(id) => Ok(id.to_owned()),
+                None => nothing("id of the group"),
+            }
+        })
+    }
+
+    fn has_subnet(&self, id: String) -> BoxFuture<'_, Result<bool, ApiError>> {
+        let call = self.client.describe_subnets().filters(filter("subnet-id", [id]));
+        Box::pin(async move { Ok(!call.send().await.map_err(error)?.subnets().is_empty()) })
+    }
+
+    fn has_address(&self, address: String) -> BoxFuture<'_, Result<bool, ApiError>> {
+        Box::pin(async move { Ok(self.address(&address).await?.is_some()) })
+    }
+
+    fn console_tail(&self, id: String) -> BoxFuture<'_, Result<String, ApiError>> {
+        let call = self.client.get_console_output().instance_id(id);
+        Box::pin(async move {
+            let answer = call.send().await.map_err(error)?;
+            let packed = answer.output().unwrap_or_default().trim().to_owned();
+            let bytes = base64::engine::general_purpose::STANDARD.decode(packed).unwrap_or_default();
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        })
+    }
+}
