@@ -21,42 +21,51 @@ pub fn root() -> PathBuf {
 /// The `bin` folder of the environment with that version of `buildbot-worker`.
 pub fn worker_bin(version: &str) -> PathBuf {
     let packages: Vec<String> = std::iter::once(format!("buildbot-worker=={version}")).chain(WITH.map(str::to_owned)).collect();
-    let home = root().join(format!("buildbot-worker-{version}"));
+    environment(&format!("buildbot-worker-{version}"), &packages, "buildbot-worker")
+}
+
+/// The `bin` folder of the environment with moto's EC2 server.
+pub fn moto_bin() -> PathBuf {
+    environment("moto", &["moto[server,ec2]==5.2.5".to_owned()], "moto_server")
+}
+
+/// An environment with these packages, whose `program` shows its version.
+fn environment(name: &str, packages: &[String], program: &str) -> PathBuf {
+    let home = root().join(name);
     let stamp = home.join("installed");
     let wanted = packages.join(" ");
     let current = || fs::read_to_string(&stamp).is_ok_and(|text| text == wanted);
     if !current() {
         fs::create_dir_all(root()).unwrap_or_else(|e| panic!("cannot make {}: {e}", root().display()));
-        let lock_path = root().join(format!("buildbot-worker-{version}.lock"));
+        let lock_path = root().join(format!("{name}.lock"));
         let lock = File::create(&lock_path).unwrap_or_else(|e| panic!("cannot make {}: {e}", lock_path.display()));
         lock.lock().unwrap_or_else(|e| panic!("cannot lock {}: {e}", lock_path.display()));
         if !current() {
-            install(version, &home, &packages);
+            install(name, &home, packages, program);
             fs::write(&stamp, &wanted).unwrap_or_else(|e| panic!("cannot write {}: {e}", stamp.display()));
         }
     }
     home.join("bin")
 }
 
-fn install(version: &str, home: &Path, packages: &[String]) {
+fn install(name: &str, home: &Path, packages: &[String], program: &str) {
     let _ = fs::remove_dir_all(home);
     run(
-        version,
+        name,
         Command::new("python3").args(["-m", "venv"]).arg(home),
         "a Python 3.9 or later with its venv module (Debian, Ubuntu: apt-get install python3-venv)",
     );
     run(
-        version,
+        name,
         Command::new(home.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check", "--no-input"]).args(packages),
         "access to PyPI, or to the index that PIP_INDEX_URL names",
     );
-    run(version, Command::new(home.join("bin/buildbot-worker")).arg("--version"), "a buildbot-worker that starts on this Python");
+    run(name, Command::new(home.join("bin").join(program)).arg("--version"), "a program that starts on this Python");
 }
 
-fn run(version: &str, command: &mut Command, needs: &str) {
-    let fail = |what: String| -> ! {
-        panic!("the tests need a stock buildbot-worker {version}, and it can't be installed.\n  missing: {needs}\n  {command:?}\n  {what}")
-    };
+fn run(name: &str, command: &mut Command, needs: &str) {
+    let fail =
+        |what: String| -> ! { panic!("the tests need {name}, and it can't be installed.\n  missing: {needs}\n  {command:?}\n  {what}") };
     match Command::new(command.get_program()).args(command.get_args()).output() {
         Ok(output) if output.status.success() => {}
         Ok(output) => {
