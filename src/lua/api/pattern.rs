@@ -109,17 +109,16 @@ impl Engine {
     fn subject<'a>(&self, bytes: &'a [u8]) -> Result<Subject<'a>, String> {
         let text = match self {
             Engine::Linear(_) => "",
-            Engine::Backtracking(_) => std::str::from_utf8(bytes)
-                .map_err(|_| "the subject is not UTF-8, which look-around and back-references need".to_owned())?,
+            Engine::Backtracking(_) => {
+                std::str::from_utf8(bytes).map_err(|_| "the subject is not UTF-8, which look-around and back-references need".to_owned())?
+            }
         };
         Ok(Subject { bytes, text })
     }
 
     fn at(&self, subject: &Subject, from: usize) -> Result<Option<Spans>, String> {
         Ok(match self {
-            Engine::Linear(r) => {
-                r.captures_at(subject.bytes, from).map(|c| c.iter().map(|m| m.map(|m| (m.start(), m.end()))).collect())
-            }
+            Engine::Linear(r) => r.captures_at(subject.bytes, from).map(|c| c.iter().map(|m| m.map(|m| (m.start(), m.end()))).collect()),
             Engine::Backtracking(r) => r
                 .captures_from_pos(subject.text, from)
                 .map_err(|e| match e {
@@ -334,15 +333,12 @@ mod tests {
         let names = [None, None, Some("x".to_owned())];
         let text = |t: &str| Part::Text(t.into());
         let parts = |t: &str| replacement(t.as_bytes(), &names);
-        assert_eq!(parts(r"a\1b\g<x>\g<0>\\\n\."), Ok(vec![
-            text("a"),
-            Part::Group(1),
-            text("b"),
-            Part::Group(2),
-            Part::Group(0),
-            text("\\\n\\."),
-        ]));
-        for (template, why) in [(r"\9", "the group '9'"), (r"\g<y>", "the group 'y'"), ("\\", "ends with"), (r"\g<x", "without >"), (r"\q", r"\q")]
+        assert_eq!(
+            parts(r"a\1b\g<x>\g<0>\\\n\."),
+            Ok(vec![text("a"), Part::Group(1), text("b"), Part::Group(2), Part::Group(0), text("\\\n\\."),])
+        );
+        for (template, why) in
+            [(r"\9", "the group '9'"), (r"\g<y>", "the group 'y'"), ("\\", "ends with"), (r"\g<x", "without >"), (r"\q", r"\q")]
         {
             assert!(parts(template).unwrap_err().contains(why), "{template}");
         }

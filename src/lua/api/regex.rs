@@ -95,10 +95,7 @@ pub(super) fn register(lua: &Lua, check: &Table, into: &Table) -> mlua::Result<(
     )?;
     native.raw_set("replace", lua.create_function(replace)?)?;
     native.raw_set("split", lua.create_function(split)?)?;
-    native.raw_set(
-        "escape",
-        lua.create_function(|_, value: Value| Ok(pattern::escape(&args::text("regex.escape", "s", &value)?)))?,
-    )?;
+    native.raw_set("escape", lua.create_function(|_, value: Value| Ok(pattern::escape(&args::text("regex.escape", "s", &value)?)))?)?;
     let regex: Table = lua.load(include_str!("../../../lua/regex.lua")).set_name("=[builtin regex]").call((&native, check))?;
     lua.set_named_registry_value(TEXT_OF, native.raw_get::<Function>("text_of")?)?;
     into.raw_set("regex", regex)

@@ -22,7 +22,8 @@ async fn rule_18_all_of_luas_own_that_is_kept_is_there() {
     "#,
     )
     .await;
-    for (name, instead) in [("dofile", "require"), ("loadstring", "require"), ("debug", "traceback"), ("os.exit", "error"), ("os.remove", "fs.remove")]
+    for (name, instead) in
+        [("dofile", "require"), ("loadstring", "require"), ("debug", "traceback"), ("os.exit", "error"), ("os.remove", "fs.remove")]
     {
         let told = mistakes(&format!("\nlocal x = {name}")).await;
         assert!(told[0].starts_with("master.lua:2: ") && told[0].contains(instead), "{told:?}");
@@ -46,7 +47,8 @@ async fn rule_18_pcall_works_around_calls_that_wait() {
 #[tokio::test]
 async fn rule_18_pcall_cannot_catch_the_end_of_a_deadline() {
     let limits = crate::config::LuaLimits { callback_timeout: Some(Duration::from_millis(300)), ..Default::default() };
-    let folder = Folder::new(&[("master.lua", "return { f = function() pcall(sleep, 1000) return 'caught' end, g = function() return 1 end }")]);
+    let folder =
+        Folder::new(&[("master.lua", "return { f = function() pcall(sleep, 1000) return 'caught' end, g = function() return 1 end }")]);
     let seen = folder.see_with(folder.options(), MasterConfig { limits, ..Default::default() }).await.unwrap();
     let ended = seen.loaded.generation.render(seen.function("f"), &RenderInput::default()).await.unwrap_err();
     assert!(ended.message.contains("its budget of 300 ms"), "{ended}");
@@ -60,7 +62,7 @@ async fn rule_18_a_caught_error_of_the_host_is_text() {
         local ok, why = pcall(json.decode, "{")
         assert(not ok and type(why) == "string" and why:find("^json.decode: ") and not why:find("traceback"), why)
         local _, thrown = pcall(error, { code = 5 })
-        assert(thrown.code == 5 and select("#", pcall(function() end)) == 1)
+        assert(thrown.code == 5 and select('#', pcall(function() end)) == 1)
     "#,
     )
     .await;
