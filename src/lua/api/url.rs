@@ -193,7 +193,7 @@ mod tests {
         for (text, parts) in [
             ("git@github.com:buildbot/buildbot.git", "ssh git github.com 0 buildbot buildbot"),
             ("https://github.com/a/b", "https  github.com 0 a b"),
-            ("https://me:pw@git.example.org:8443/a/sub/b.git/", "https me git.example.org 8443 a/sub b.git"),
+            ("https://me:pw@git.example.org:8443/a/sub/b.git/", "https me git.example.org 8443 a/sub b"),
             ("ssh://git@host:2222/repo.git", "ssh git host 2222  repo"),
             ("host:a/b", "ssh  host 0 a b"),
             ("no url", "none"),
