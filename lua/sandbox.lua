@@ -24,6 +24,7 @@ P.absent = {
   self = "write function Class:name(…), with a colon",
   super = "write Class.super.init(self, …)", undefined = "Lua writes nil", NULL = "write None",
   buildbot = "its plugins are globals: worker, steps, util, schedulers …", plugins = "they are globals: worker, steps, util, schedulers …",
+  re = "use regex", datetime = "use time.date, time.parse and time.format", hashlib = "use hash", urllib = "use url",
   f = "text is filled in by (\"…%s…\"):format(x)", r = "text without escapes is written [[…]]", u = "a text needs no letter before it",
 }
 

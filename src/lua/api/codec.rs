@@ -8,9 +8,11 @@ use sha2::Digest;
 
 use super::args::{self, Options};
 
+type Digesting = fn(&[u8]) -> Vec<u8>;
+
 pub(super) fn register(lua: &Lua, into: &Table) -> mlua::Result<()> {
     let hash = lua.create_table()?;
-    let digests: [(&str, fn(&[u8]) -> Vec<u8>); 4] = [
+    let digests: [(&str, Digesting); 4] = [
         ("sha256", |b| sha2::Sha256::digest(b).to_vec()),
         ("sha512", |b| sha2::Sha512::digest(b).to_vec()),
         ("sha1", |b| sha1::Sha1::digest(b).to_vec()),

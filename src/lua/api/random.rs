@@ -11,9 +11,11 @@ use super::codec::hex;
 const USUAL_BYTES: usize = 32;
 const MOST_BYTES: usize = 1 << 20;
 
+type Shown = fn(&[u8]) -> String;
+
 pub(super) fn register(lua: &Lua, into: &Table) -> mlua::Result<()> {
     let random = lua.create_table()?;
-    let texts: [(&str, fn(&[u8]) -> String); 2] = [("token_urlsafe", |b| URL_SAFE_NO_PAD.encode(b)), ("hex", hex)];
+    let texts: [(&str, Shown); 2] = [("token_urlsafe", |b| URL_SAFE_NO_PAD.encode(b)), ("hex", hex)];
     for (name, text) in texts {
         let function = format!("random.{name}");
         random.raw_set(name, lua.create_function(move |_, n: Value| Ok(text(&bytes(&function, &n)?)))?)?;

@@ -42,6 +42,8 @@ impl From<mlua::Error> for Failed {
 
 type Compiling = mlua::UserDataRef<Compiled>;
 
+type Search = fn(&Pattern, &[u8]) -> Result<Option<Spans>, String>;
+
 pub(super) fn register(lua: &Lua, check: &Table, into: &Table) -> mlua::Result<()> {
     let native = lua.create_table()?;
     let kept: RefCell<HashMap<(String, String), Rc<Pattern>>> = RefCell::default();
@@ -65,8 +67,7 @@ pub(super) fn register(lua: &Lua, check: &Table, into: &Table) -> mlua::Result<(
             lua.create_userdata(Compiled(pattern))
         })?,
     )?;
-    let once: [(&str, fn(&Pattern, &[u8]) -> Result<Option<Spans>, String>); 3] =
-        [("match", Pattern::starting), ("search", Pattern::search), ("fullmatch", Pattern::whole)];
+    let once: [(&str, Search); 3] = [("match", Pattern::starting), ("search", Pattern::search), ("fullmatch", Pattern::whole)];
     for (name, search) in once {
         let f = lua.create_function(move |lua, (function, compiled, subject): (String, Compiling, Value)| {
             let subject = args::bytes(&function, "subject", &subject)?;

@@ -22,9 +22,14 @@ async fn rule_18_all_of_luas_own_that_is_kept_is_there() {
     "#,
     )
     .await;
-    for (name, instead) in
-        [("dofile", "require"), ("loadstring", "require"), ("debug", "traceback"), ("os.exit", "error"), ("os.remove", "fs.remove")]
-    {
+    for (name, instead) in [
+        ("dofile", "require"),
+        ("loadstring", "require"),
+        ("debug", "traceback"),
+        ("re", "use regex"),
+        ("os.exit", "error"),
+        ("os.remove", "fs.remove"),
+    ] {
         let told = mistakes(&format!("\nlocal x = {name}")).await;
         assert!(told[0].starts_with("master.lua:2: ") && told[0].contains(instead), "{told:?}");
     }
