@@ -309,7 +309,7 @@ mod tests {
         assert!(linear.search(&[b"a".repeat(20_000), b"b".to_vec()].concat()).unwrap().is_none());
         let backtracking = Pattern::new("(a|b|ab)*(?=c)", "").unwrap();
         assert!(matches!(backtracking.engine, Engine::Backtracking(_)));
-        let gave_up = backtracking.search(&b"ab".repeat(100)).unwrap_err();
+        let gave_up = backtracking.search(&[b"ab".repeat(100), b"dc".to_vec()].concat()).unwrap_err();
         assert_eq!(gave_up, "gave up after 1000000 steps of backtracking");
         assert!(backtracking.search(b"\xff").unwrap_err().contains("not UTF-8"));
         assert!(linear.search(b"\xffa").unwrap().is_some());
