@@ -6,6 +6,7 @@ pub(super) mod library;
 pub mod log;
 mod os;
 mod time;
+mod wait;
 
 use std::rc::Rc;
 
