@@ -1,10 +1,12 @@
 //! What the host offers to a file: one module per table of Lua, each with a `register`.
 
 mod fs;
+mod http;
 mod json;
 pub(super) mod library;
 pub mod log;
 mod os;
+mod template;
 mod time;
 mod wait;
 
@@ -19,8 +21,10 @@ pub(super) const PRELUDE: &str = "buildmoon prelude";
 
 pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result<()> {
     fs::register(lua, host, into)?;
+    http::register(lua, host, into)?;
     json::register(lua, host, into)?;
     log::register(lua, host, into)?;
+    template::register(lua, into)?;
     time::register(lua, host, into)?;
     library(lua, into)
 }
