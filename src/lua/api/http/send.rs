@@ -275,14 +275,24 @@ fn explain(e: &reqwest::Error, (redirects, connect_timeout): (usize, Option<Dura
     if e.is_builder() { cause } else { format!("the connection failed: {cause}") }
 }
 
+/// An error and its causes, outermost first.
+fn chain<'a>(e: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(e);
+    std::iter::from_fn(move || {
+        let e = next?;
+        next = e.source();
+        Some(e)
+    })
+}
+
 /// The causes' texts, outermost first.
 fn names<'a>(e: &'a (dyn Error + 'static)) -> impl Iterator<Item = String> + 'a {
-    std::iter::successors(Some(e), |e| e.source()).map(ToString::to_string)
+    chain(e).map(ToString::to_string)
 }
 
 /// The first cause of a kind; errors of I/O may carry one within.
 fn find<'a, T: Error + 'static>(e: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    std::iter::successors(Some(e), |e| e.source()).find_map(|e| {
+    chain(e).find_map(|e| {
         let within = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref).and_then(|inner| inner.downcast_ref::<T>());
         e.downcast_ref::<T>().or(within)
     })
