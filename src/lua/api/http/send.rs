@@ -290,11 +290,15 @@ fn names<'a>(e: &'a (dyn Error + 'static)) -> impl Iterator<Item = String> + 'a 
     chain(e).map(ToString::to_string)
 }
 
-/// The first cause of a kind; errors of I/O may carry one within.
+/// The first cause of a kind; errors of I/O carry others within, and those again.
 fn find<'a, T: Error + 'static>(e: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    chain(e).find_map(|e| {
-        let within = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref).and_then(|inner| inner.downcast_ref::<T>());
-        e.downcast_ref::<T>().or(within)
+    chain(e).find_map(|mut e| {
+        loop {
+            if let Some(found) = e.downcast_ref::<T>() {
+                return Some(found);
+            }
+            e = e.downcast_ref::<std::io::Error>()?.get_ref()?;
+        }
     })
 }
 
