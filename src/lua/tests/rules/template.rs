@@ -10,7 +10,7 @@ async fn rule_22_template_render_fills_in_lists_maps_none_and_python_methods() {
         is(template.render("{% for b in builds %}{{ loop.index }}:{{ b.name.upper() }} {% endfor %}", { builds = { { name = "a" }, { name = "b" } } }), "1:A 2:B ")
         is(template.render("{% for k, v in d.items() %}{{ k }}={{ v }};{% endfor %}", { d = { b = 2, a = 1 } }), "a=1;b=2;")
         is(template.render("{{ x is none }} {{ y|default('d') }} {{ l|join(', ') }}", { x = None, l = { 1, 2 } }), "True d 1, 2")
-        is(template.render("{{ 'a b&c'|urlencode }} {{ d|tojson }} {{ '<'|e }} {{ '<' }}", { d = { a = { 1 } } }), 'a%20b%26c {"a":[1]} &lt; <')
+        is(template.render("{{ 'a b&c'|urlencode }} {{ d|tojson }} {{ '<'|e }} {{ '<' }}", { d = { a = { 1 } } }), 'a%20b%26c {"a": [1]} &lt; <')
         is(template.render("{{ x }}", { x = "<b>" }, { html = true }), "&lt;b&gt;")
         is(template.render("{{ 0|datetimeformat(format='[year]', tz='UTC') }}", {}):sub(1, 2), "19")
         is(template.render("[{{ nothing }}]"), "[]")
