@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
 use mlua::Lua;
+use tokio::runtime::Handle;
 
 use super::hints::Lines;
 use super::watch::Watch;
@@ -49,6 +50,8 @@ pub(super) struct Host {
     pub folder: PathBuf,
     pub checking: bool,
     pub watch: Arc<Watch>,
+    /// Where host functions do what they wait for.
+    pub main: Handle,
     loading: Cell<bool>,
     places: RefCell<Places>,
     mistakes: RefCell<Vec<Mistake>>,
@@ -70,11 +73,12 @@ struct Places {
 }
 
 impl Host {
-    pub fn new(folder: PathBuf, checking: bool, watch: Arc<Watch>) -> Rc<Host> {
+    pub fn new(folder: PathBuf, checking: bool, watch: Arc<Watch>, main: Handle) -> Rc<Host> {
         Rc::new(Host {
             folder,
             checking,
             watch,
+            main,
             loading: Cell::new(true),
             places: RefCell::default(),
             mistakes: RefCell::default(),

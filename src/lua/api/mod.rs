@@ -3,6 +3,7 @@
 mod args;
 mod codec;
 mod fs;
+mod http;
 mod json;
 pub(super) mod library;
 pub mod log;
@@ -10,8 +11,10 @@ mod os;
 mod pattern;
 mod random;
 pub(super) mod regex;
+mod template;
 mod time;
 mod url;
+mod wait;
 
 use std::rc::Rc;
 
@@ -24,8 +27,10 @@ pub(super) const PRELUDE: &str = "buildmoon prelude";
 
 pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result<()> {
     fs::register(lua, host, into)?;
+    http::register(lua, host, into)?;
     json::register(lua, host, into)?;
     log::register(lua, host, into)?;
+    template::register(lua, into)?;
     time::register(lua, host, into)?;
     codec::register(lua, into)?;
     random::register(lua, into)?;
