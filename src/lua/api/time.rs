@@ -2,10 +2,9 @@
 
 use std::rc::Rc;
 
-use mlua::{Lua, Table};
+use mlua::{Lua, Table, Value};
 
 use super::super::host::Host;
-use crate::base::duration;
 use crate::base::{Clock, SystemClock};
 
 pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result<()> {
@@ -13,13 +12,11 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result
     time.raw_set("now", lua.create_function(|_, ()| Ok(SystemClock.now().seconds()))?)?;
     into.raw_set("time", time)?;
     let h = host.clone();
-    let sleep = lua.create_async_function(move |lua, seconds: f64| {
+    let sleep = lua.create_async_function(move |lua, seconds: Value| {
         let h = h.clone();
         async move {
             super::may_wait(&lua, &h)?;
-            let wait =
-                duration::from_seconds(seconds).ok_or_else(|| mlua::Error::runtime("sleep needs a number of seconds, at least 0"))?;
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep(super::seconds("sleep", &seconds)?).await;
             Ok(())
         }
     })?;
