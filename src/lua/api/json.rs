@@ -47,7 +47,7 @@ fn decode(lua: &Lua, what: &str, text: &[u8], options: Option<&Table>) -> mlua::
 }
 
 /// A table with items is a list, one with names an object, an empty one a list.
-fn encode(value: &Value, depth: usize) -> Result<Json, String> {
+pub(super) fn encode(value: &Value, depth: usize) -> Result<Json, String> {
     if depth > DEEPEST {
         return Err(format!("nested deeper than {DEEPEST}, or a table that holds itself"));
     }

@@ -1,10 +1,14 @@
 //! What the host offers to a file: one module per table of Lua, each with a `register`.
 
+mod formats;
 mod fs;
+mod glob;
+mod ini;
 mod json;
 pub(super) mod library;
 pub mod log;
 mod os;
+mod process;
 mod time;
 mod wait;
 
@@ -21,8 +25,10 @@ pub(super) const PRELUDE: &str = "buildmoon prelude";
 
 pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result<()> {
     fs::register(lua, host, into)?;
+    formats::register(lua, host, into)?;
     json::register(lua, host, into)?;
     log::register(lua, host, into)?;
+    process::register(lua, host, into)?;
     time::register(lua, host, into)?;
     library(lua, into)
 }
