@@ -4,11 +4,12 @@
 use std::fmt;
 use std::rc::Rc;
 
-use mlua::{Lua, LuaString, Table, Value};
+use mlua::{IntoLuaMulti, Lua, LuaString, Table, Value};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::super::host::Host;
-use super::{fs, ini, json};
+use super::offer::{offer, reading};
+use super::{ini, json};
 
 const LARGEST: usize = 16 << 20;
 const DEEPEST: usize = 100;
@@ -48,7 +49,9 @@ pub(super) enum Data {
 }
 
 pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result<()> {
-    for (name, format) in [("yaml", Format::Yaml), ("toml", Format::Toml), ("ini", Format::Ini)] {
+    for (name, file_call, format) in
+        [("yaml", "yaml.load_file", Format::Yaml), ("toml", "toml.load_file", Format::Toml), ("ini", "ini.load_file", Format::Ini)]
+    {
         let table = lua.create_table()?;
         table.raw_set(
             "decode",
@@ -57,17 +60,10 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result
                 data.to_lua(lua, &null(options)?)
             })?,
         )?;
-        let h = host.clone();
-        table.raw_set(
-            "load_file",
-            lua.create_function(move |lua, (file, options): (String, Option<Table>)| {
-                let call = format!("{name}.load_file");
-                let (path, content) = fs::load(&h, &call, &file)?;
-                h.file_read(&path, &content);
-                let data = decode(format, &content).map_err(|e| mlua::Error::runtime(format!("{call}({file:?}): {e}")))?;
-                data.to_lua(lua, &null(options)?)
-            })?,
-        )?;
+        offer(lua, host, &table, file_call, move |_, h, (file, options): (String, Option<Table>)| {
+            let null = null(options)?;
+            Ok(reading(h, file, move |content| decode(format, content), move |lua, data, _| data.to_lua(lua, &null)?.into_lua_multi(lua)))
+        })?;
         table.raw_set(
             "encode",
             lua.create_function(move |_, value: Value| {
@@ -202,18 +198,22 @@ impl Data {
             Data::Map(pairs) => {
                 let table = lua.create_table_with_capacity(0, pairs.len())?;
                 for (key, value) in pairs {
-                    let key = match key {
-                        Data::Float(x) if x.is_nan() => return Err(mlua::Error::runtime("a key that is no number (nan)")),
-                        Data::Null | Data::List(_) | Data::Map(_) => {
-                            return Err(mlua::Error::runtime("a key that is null, a list or a mapping can't be a key in Lua"));
-                        }
-                        plain => plain.to_lua(lua, null)?,
-                    };
-                    table.raw_set(key, value.to_lua(lua, null)?)?;
+                    table.raw_set(key.as_key(lua)?, value.to_lua(lua, null)?)?;
                 }
                 Value::Table(table)
             }
         })
+    }
+}
+
+impl Data {
+    /// As the key of a table.
+    pub fn as_key(&self, lua: &Lua) -> mlua::Result<Value> {
+        match self {
+            Data::Float(x) if x.is_nan() => Err(mlua::Error::runtime("nan can't be a key")),
+            Data::Null | Data::List(_) | Data::Map(_) => Err(mlua::Error::runtime("null, a list or a mapping can't be a key")),
+            plain => plain.to_lua(lua, &Value::Nil),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! `checkconfig` is told what would be changed, and nothing is. While the file is evaluated calls answer at once; later they wait
 //! on the main runtime, so that a slow disk holds up nobody else.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -11,48 +11,39 @@ use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 use std::time::UNIX_EPOCH;
 
-use mlua::{BString, FromLuaMulti, Function, IntoLua, IntoLuaMulti, Lua, LuaString, Table, Value};
+use mlua::{BString, IntoLua, IntoLuaMulti, Lua, LuaString, Table, Value};
 
 use super::super::host::Host;
-use super::super::modules::read;
-use super::wait::on_main;
+use super::offer::{Job, offer, reading};
 use super::{glob, log};
 
 /// Names in one folder; more are no configuration's business.
 const MOST_NAMES: usize = 100_000;
 const LARGEST_WRITE: usize = 64 << 20;
 
-type Work<T> = Box<dyn FnOnce() -> Result<T, String> + Send>;
-
 pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result<()> {
     let fs = lua.create_table()?;
-    reading(lua, host, &fs)?;
-    writing(lua, host, &fs)?;
+    questions(lua, host, &fs)?;
+    changes(lua, host, &fs)?;
     into.raw_set("fs", fs)
 }
 
-fn reading(lua: &Lua, host: &Rc<Host>, fs: &Table) -> mlua::Result<()> {
-    offer(lua, host, fs, "read", |_, h, name: LuaString| {
-        let path = at(h, &name);
-        let note: fn(&Host, &Content) = |h, content| h.file_read(&content.path, &content.text);
-        Ok((
-            shown(&name),
-            Box::new(move || read(&path).map(|text| Content { path: path.canonicalize().unwrap_or(path), text: text.into() })),
-            note,
-        ))
+fn questions(lua: &Lua, host: &Rc<Host>, fs: &Table) -> mlua::Result<()> {
+    offer(lua, host, fs, "fs.read", |_, h, name: LuaString| {
+        Ok(reading(h, named(&name), |_| Ok(()), |lua, (), content| BString::from(content).into_lua_multi(lua)))
     })?;
-    offer(lua, host, fs, "exists", |_, h, name: LuaString| question(at(h, &name), &name, |path| Ok(path.exists())))?;
-    offer(lua, host, fs, "is_dir", |_, h, name: LuaString| question(at(h, &name), &name, |path| Ok(path.is_dir())))?;
-    offer(lua, host, fs, "is_file", |_, h, name: LuaString| question(at(h, &name), &name, |path| Ok(path.is_file())))?;
-    offer(lua, host, fs, "realpath", |_, h, name: LuaString| {
+    offer(lua, host, fs, "fs.exists", |_, h, name: LuaString| question(at(h, &name), &name, |path| Ok(path.exists())))?;
+    offer(lua, host, fs, "fs.is_dir", |_, h, name: LuaString| question(at(h, &name), &name, |path| Ok(path.is_dir())))?;
+    offer(lua, host, fs, "fs.is_file", |_, h, name: LuaString| question(at(h, &name), &name, |path| Ok(path.is_file())))?;
+    offer(lua, host, fs, "fs.realpath", |_, h, name: LuaString| {
         question(at(h, &name), &name, |path| Ok(bytes(path.canonicalize().map_err(text)?.as_os_str())))
     })?;
-    offer(lua, host, fs, "stat", |_, h, name: LuaString| question(at(h, &name), &name, |path| stat(&path)))?;
-    offer(lua, host, fs, "list", |lua, h, name: Option<LuaString>| {
+    offer(lua, host, fs, "fs.stat", |_, h, name: LuaString| question(at(h, &name), &name, |path| stat(&path)))?;
+    offer(lua, host, fs, "fs.list", |lua, h, name: Option<LuaString>| {
         let name = name.map_or_else(|| lua.create_string("."), Ok)?;
         question(at(h, &name), &name, |path| list(&path))
     })?;
-    offer(lua, host, fs, "glob", |_, h, pattern: LuaString| {
+    offer(lua, host, fs, "fs.glob", |_, h, pattern: LuaString| {
         let wanted = pattern.to_string_lossy();
         question(h.folder.clone(), &pattern, move |folder| {
             Ok(glob::find(&folder, &wanted)?.iter().map(|path| bytes(path.as_os_str())).collect::<Vec<_>>())
@@ -60,14 +51,14 @@ fn reading(lua: &Lua, host: &Rc<Host>, fs: &Table) -> mlua::Result<()> {
     })
 }
 
-fn writing(lua: &Lua, host: &Rc<Host>, fs: &Table) -> mlua::Result<()> {
-    offer(lua, host, fs, "write", |lua, h, (name, content, options): (LuaString, LuaString, Option<Table>)| {
+fn changes(lua: &Lua, host: &Rc<Host>, fs: &Table) -> mlua::Result<()> {
+    offer(lua, host, fs, "fs.write", |lua, h, (name, content, options): (LuaString, LuaString, Option<Table>)| {
         let mode = mode(options.as_ref())?;
         let (path, content) = (at(h, &name), content.as_bytes().to_vec());
         let told = format!("{} bytes to {}", content.len(), path.display());
         change(lua, h, "write", &name, told, move || write(&path, &content, mode))
     })?;
-    offer(lua, host, fs, "append", |lua, h, (name, content): (LuaString, LuaString)| {
+    offer(lua, host, fs, "fs.append", |lua, h, (name, content): (LuaString, LuaString)| {
         let (path, content) = (at(h, &name), content.as_bytes().to_vec());
         let told = format!("{} bytes more to {}", content.len(), path.display());
         change(lua, h, "write", &name, told, move || {
@@ -75,7 +66,7 @@ fn writing(lua: &Lua, host: &Rc<Host>, fs: &Table) -> mlua::Result<()> {
             file.write_all(&content).map_err(text)
         })
     })?;
-    offer(lua, host, fs, "mkdir", |lua, h, (name, options): (LuaString, Option<Table>)| {
+    offer(lua, host, fs, "fs.mkdir", |lua, h, (name, options): (LuaString, Option<Table>)| {
         let mode = mode(options.as_ref())?;
         let path = at(h, &name);
         change(lua, h, "make the folder", &name, path.display().to_string(), move || {
@@ -87,12 +78,12 @@ fn writing(lua: &Lua, host: &Rc<Host>, fs: &Table) -> mlua::Result<()> {
             }
         })
     })?;
-    offer(lua, host, fs, "remove", |lua, h, (name, options): (LuaString, Option<Table>)| {
+    offer(lua, host, fs, "fs.remove", |lua, h, (name, options): (LuaString, Option<Table>)| {
         let recursive = options.map(|o| o.raw_get::<bool>("recursive")).transpose()?.unwrap_or(false);
         let (path, folder) = (at(h, &name), h.folder.clone());
         change(lua, h, "remove", &name, path.display().to_string(), move || remove(&path, &folder, recursive))
     })?;
-    for (call, verb) in [("copy", "copy"), ("rename", "rename")] {
+    for (call, verb) in [("fs.copy", "copy"), ("fs.rename", "rename")] {
         offer(lua, host, fs, call, move |lua, h, (name, to): (LuaString, LuaString)| {
             let (from, into) = (at(h, &name), at(h, &to));
             let told = format!("{} to {}", from.display(), into.display());
@@ -105,76 +96,29 @@ fn writing(lua: &Lua, host: &Rc<Host>, fs: &Table) -> mlua::Result<()> {
     Ok(())
 }
 
-/// What is there to do, the arguments as messages show them, and what the host learns from the result.
-type Prepared<T> = (String, Work<T>, fn(&Host, &T));
-
-/// A function that answers at once while the file is evaluated and waits later.
-fn offer<A, T, P>(lua: &Lua, host: &Rc<Host>, fs: &Table, name: &'static str, prepare: P) -> mlua::Result<()>
-where
-    A: FromLuaMulti + 'static,
-    T: IntoLuaMulti + Send + 'static,
-    P: Fn(&Lua, &Host, A) -> mlua::Result<Prepared<T>> + 'static,
-{
-    let prepare = Rc::new(prepare);
-    let (h, p) = (host.clone(), prepare.clone());
-    let now = lua.create_function(move |lua, args: A| {
-        let (shown, work, note) = p(lua, &h, args)?;
-        let done = work().map_err(|e| mlua::Error::runtime(format!("fs.{name}({shown}): {e}")))?;
-        note(&h, &done);
-        done.into_lua_multi(lua)
-    })?;
-    let (h, p) = (host.clone(), prepare);
-    let later = lua.create_async_function(move |lua, args: A| {
-        let (h, prepared) = (h.clone(), p(&lua, &h, args));
-        async move {
-            let (shown, work, note) = prepared?;
-            let work = async { tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(e.to_string())) };
-            let done = on_main(lua.clone(), h.clone(), &format!("fs.{name}({shown})"), work).await?;
-            note(&h, &done);
-            done.into_lua_multi(&lua)
-        }
-    })?;
-    let h = host.clone();
-    let loading = lua.create_function(move |_, ()| Ok(h.loading()))?;
-    let choose = "local loading, now, later = ... return function(...) if loading() then return now(...) end return later(...) end";
-    let choose = lua.load(choose).set_name("=[builtin fs]").into_function()?;
-    fs.raw_set(name, choose.call::<Function>((loading, now, later))?)
-}
-
 /// A call that changes nothing.
-fn question<T: 'static>(
+fn question<T: IntoLuaMulti + 'static>(
     path: PathBuf,
     name: &LuaString,
     ask: impl FnOnce(PathBuf) -> Result<T, String> + Send + 'static,
-) -> mlua::Result<Prepared<T>> {
-    Ok((shown(name), Box::new(move || ask(path)), |_, _| ()))
+) -> mlua::Result<Job<T>> {
+    Ok(Job::new(shown(name), move || ask(path)))
 }
 
 /// A call that changes something, unless the file is only checked.
-fn change<T: Default + 'static>(
+fn change<T: Default + IntoLuaMulti + 'static>(
     lua: &Lua,
     host: &Host,
     verb: &str,
     name: &LuaString,
     told: String,
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> mlua::Result<Prepared<T>> {
+) -> mlua::Result<Job<T>> {
     if host.checking {
         log::write(host, lua, "info", &format!("would {verb} {told}"));
-        return Ok((shown(name), Box::new(|| Ok(T::default())), |_, _| ()));
+        return Ok(Job::new(shown(name), || Ok(T::default())));
     }
-    Ok((shown(name), Box::new(work), |_, _| ()))
-}
-
-struct Content {
-    path: PathBuf,
-    text: BString,
-}
-
-impl IntoLua for Content {
-    fn into_lua(self, lua: &Lua) -> mlua::Result<Value> {
-        self.text.into_lua(lua)
-    }
+    Ok(Job::new(shown(name), work))
 }
 
 struct Stat(fs::Metadata, bool);
@@ -310,7 +254,11 @@ fn mode(options: Option<&Table>) -> mlua::Result<Option<u32>> {
 }
 
 fn at(host: &Host, name: &LuaString) -> PathBuf {
-    host.folder.join(OsStr::from_bytes(&name.as_bytes()))
+    host.folder.join(named(name))
+}
+
+fn named(name: &LuaString) -> PathBuf {
+    PathBuf::from(OsString::from_vec(name.as_bytes().to_vec()))
 }
 
 fn shown(name: &LuaString) -> String {
@@ -323,11 +271,4 @@ fn bytes(name: &OsStr) -> BString {
 
 fn text(e: std::io::Error) -> String {
     e.to_string()
-}
-
-/// A file's path and content, or an error that names the function and the file.
-pub(super) fn load(host: &Host, function: &str, name: &str) -> mlua::Result<(PathBuf, Vec<u8>)> {
-    let path = host.folder.join(name);
-    let content = read(&path).map_err(|e| mlua::Error::runtime(format!("{function}({name:?}): {e}")))?;
-    Ok((path.canonicalize().unwrap_or(path), content))
 }

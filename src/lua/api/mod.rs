@@ -7,8 +7,10 @@ mod ini;
 mod json;
 pub(super) mod library;
 pub mod log;
+mod offer;
 mod os;
 mod process;
+mod settings;
 mod time;
 mod wait;
 
@@ -29,6 +31,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result
     json::register(lua, host, into)?;
     log::register(lua, host, into)?;
     process::register(lua, host, into)?;
+    settings::register(lua, host, into)?;
     time::register(lua, host, into)?;
     library(lua, into)
 }
