@@ -5,6 +5,7 @@ mod client;
 mod completions;
 mod create_master;
 mod force;
+mod lua;
 mod progress;
 mod run;
 mod start;
@@ -43,6 +44,8 @@ enum Command {
     Run(run::Args),
     /// Force a build on the running master
     Force(force::Args),
+    /// Run a Lua file with the library of master.lua
+    Lua(lua::Args),
     /// Print shell completions
     Completions(completions::Args),
     /// Print the manual page
@@ -59,7 +62,12 @@ pub struct Base {
 
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr(matches!(cli.command, Command::Start(_)));
+    log_to_stderr(match cli.command {
+        Command::Start(_) => "info",
+        // What the file itself logs is for whoever runs it.
+        Command::Lua(_) => "error,lua=info",
+        _ => "error",
+    });
     let done = match cli.command {
         Command::CreateMaster(args) => create_master::run(args),
         Command::Checkconfig(args) => checkconfig::run(args),
@@ -68,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(args),
         Command::Run(args) => run::run(args),
         Command::Force(args) => force::run(args),
+        Command::Lua(args) => lua::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Manual => completions::manual(),
     };
@@ -78,8 +87,7 @@ pub fn main() -> ExitCode {
 }
 
 /// `BUILDMOON_LOG=debug` shows more, `BUILDMOON_LOG=buildmoon::workers=debug` of one room.
-fn log_to_stderr(daemon: bool) {
-    let default = if daemon { "info" } else { "error" };
+fn log_to_stderr(default: &str) {
     let filter =
         tracing_subscriber::EnvFilter::try_from_env("BUILDMOON_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     let terminal = std::io::stderr().is_terminal();

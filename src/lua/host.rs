@@ -62,6 +62,8 @@ pub(super) struct Host {
     slice: Cell<Instant>,
     hooks: Cell<u32>,
     overrun: Cell<bool>,
+    /// A file that is run for what it does: it prints to the standard output, and its first mistake ends it.
+    pub script: Cell<bool>,
     /// How many tasks run.
     pub tasks: Cell<usize>,
     /// Of the call that has the thread.
@@ -93,6 +95,7 @@ impl Host {
             slice: Cell::new(Instant::now()),
             hooks: Cell::new(0),
             overrun: Cell::new(false),
+            script: Cell::new(false),
             tasks: Cell::new(0),
             scope: RefCell::default(),
         })

@@ -69,6 +69,7 @@ impl Vm {
         prelude.raw_set("null", Value::NULL)?;
         prelude.raw_set("loading", true)?;
         prelude.raw_set("checking", host.checking)?;
+        prelude.raw_set("script", host.script.get())?;
         prelude.raw_set("util", api::util(&lua)?)?;
         let offered = lua.create_table()?;
         api::register(&lua, &host, &offered)?;
@@ -219,6 +220,13 @@ fn host_functions(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
         lua.create_function(move |lua, (level, text): (String, mlua::LuaString)| {
             api::log::write(&h, lua, &level, &text.to_string_lossy());
             Ok(())
+        })?,
+    )?;
+    let h = host.clone();
+    table.raw_set(
+        "print",
+        lua.create_function(move |lua, text: mlua::LuaString| {
+            api::log::print(&h, lua, &text.as_bytes()).map_err(|e| mlua::Error::runtime(format!("print: {e}")))
         })?,
     )?;
     table.raw_set("known", lua.create_function(|_, name: String| Ok(known_names_hint(&name)))?)?;
