@@ -23,7 +23,7 @@ c.schedulers = { schedulers.ForceScheduler{ name = "force", builderNames = { "go
   properties = { util.StringParameter{ name = "colour", default = "grey" } } } }
 "#;
 
-const COMMANDS: [&str; 9] = ["create-master", "checkconfig", "start", "stop", "status", "run", "force", "completions", "manual"];
+const COMMANDS: [&str; 10] = ["create-master", "checkconfig", "start", "stop", "status", "run", "force", "lua", "completions", "manual"];
 
 #[test]
 fn help_and_version_are_everywhere() {
