@@ -44,7 +44,7 @@ fn rule_25_a_file_runs_with_the_library_and_its_arguments() {
         ("lib/names.lua", "return { hello = function(name) return 'hello ' .. name end }"),
     ]);
     let run = lua(&dir, "tool.lua", &["--you", "two words"]);
-    assert_eq!(run.out, "tool.lua\t2\ttrue\ttwo words\nhello --you\tnil\t1.5\na: 1\t1\t0\tw\n", "{}", run.err);
+    assert_eq!(run.out, "tool.lua\t2\ttrue\ttwo words\nhello --you\tnil\t1.5\na: 1\t0\tw\n", "{}", run.err);
     assert_eq!(run.code, Some(0));
     assert!(run.err.contains("to the log"), "{}", run.err);
     assert_eq!(fs::read_to_string(dir.path().join("made")).expect("made beside the file"), "hi\n");

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::lua::{Script, ScriptSource, run_script};
 
@@ -31,16 +30,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
     } else {
         ScriptSource::File(args.file)
     };
-    super::runtime()?.block_on(carry_out(Script { source, args: args.args }))
-}
-
-async fn carry_out(script: Script) -> Result<ExitCode> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
-    let ended = tokio::select! {
-        ended = run_script(script) => ended,
-        _ = term.recv() => return Ok(ExitCode::from(143)),
-        _ = int.recv() => return Ok(ExitCode::from(130)),
+    let script = Script { source, args: args.args };
+    let ended = match super::runtime()?.block_on(super::unless_interrupted(run_script(script)))? {
+        Ok(ended) => ended,
+        Err(code) => return Ok(code),
     };
     match ended {
         Ok(warnings) => {

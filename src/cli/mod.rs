@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::model::Results;
 
@@ -96,6 +97,17 @@ fn log_to_stderr(default: &str) {
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("buildmoon").build()?)
+}
+
+/// The work's outcome, or the exit code of a run that SIGINT or SIGTERM ended: what the work has begun ends with it.
+async fn unless_interrupted<T>(work: impl Future<Output = T>) -> anyhow::Result<Result<T, ExitCode>> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    Ok(tokio::select! {
+        done = work => Ok(done),
+        _ = term.recv() => Err(ExitCode::from(143)),
+        _ = int.recv() => Err(ExitCode::from(130)),
+    })
 }
 
 /// 0 for success, warnings and skipped; 1 for failure; else the result's number in the API (4 exception, 5 retry, 6 cancelled).

@@ -200,6 +200,8 @@ pub(super) fn host_functions(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::
     let h = host.clone();
     into.raw_set("spawn", lua.create_function(move |lua, body: Function| spawn(lua, &h, body))?)?;
     let h = host.clone();
+    into.raw_set("call_id", lua.create_function(move |_, ()| Ok(h.scope().map_or(0, |scope| Rc::as_ptr(&scope) as i64)))?)?;
+    let h = host.clone();
     into.raw_set("caught", lua.create_function(move |lua, error: Value| lua.create_userdata(Caught::new(lua, &h, &error)))?)?;
     let cancel = lua.create_function(|_, handle: UserDataRef<Handle>| {
         handle.task.cancel();
@@ -221,7 +223,7 @@ pub(super) fn host_functions(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::
         let h = h.clone();
         async move {
             api::may_wait(&lua, &h)?;
-            let limit = api::seconds("timeout", &limit)?;
+            let limit = api::seconds(&limit).map_err(|e| mlua::Error::runtime(format!("timeout: {e}")))?;
             match tokio::time::timeout(limit, wait(&h, vec![handle])).await {
                 Ok(ended) => ended.map(|(_, complaint)| (true, complaint)),
                 Err(_) => Ok((false, Some(crate::base::duration::human(limit)))),

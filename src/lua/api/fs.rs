@@ -194,15 +194,17 @@ fn replace(path: &Path, mode: Option<u32>, fill: impl FnOnce(&mut File) -> std::
     if old.as_ref().is_some_and(|old| !old.is_file()) {
         return Err("is not a plain file".into());
     }
+    let mode = mode.or(old.map(|old| old.mode() & 0o7777));
     let mut beside = OsStr::new(".").to_owned();
     beside.push(name);
     beside.push(format!(".{:016x}", fastrand::u64(..)));
     let new = path.with_file_name(beside);
     let done = (|| {
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
+        let mut file = File::options().write(true).create_new(true).mode(mode.unwrap_or(0o666)).open(&new)?;
         fill(&mut file)?;
-        let mode = mode.or(old.map(|old| old.mode() & 0o7777));
-        file.set_permissions(fs::Permissions::from_mode(mode.unwrap_or_else(usual_mode)))?;
+        if let Some(mode) = mode {
+            file.set_permissions(fs::Permissions::from_mode(mode))?;
+        }
         file.sync_all()?;
         fs::rename(&new, &path)
     })();
@@ -210,11 +212,6 @@ fn replace(path: &Path, mode: Option<u32>, fill: impl FnOnce(&mut File) -> std::
         let _ = fs::remove_file(&new);
         text(e)
     })
-}
-
-/// What a new file is given where nobody says.
-fn usual_mode() -> u32 {
-    0o644
 }
 
 /// True if there was something.

@@ -61,7 +61,7 @@ pub(super) fn may_wait(lua: &Lua, host: &Host) -> mlua::Result<()> {
 }
 
 /// A duration as files give it: a number of seconds or text such as `"2h30m"`.
-pub(super) fn seconds(what: &str, value: &Value) -> mlua::Result<Duration> {
+pub(super) fn seconds(value: &Value) -> Result<Duration, String> {
     let given = match value {
         Value::Integer(i) => duration::from_seconds(*i as f64),
         Value::Number(x) => duration::from_seconds(*x),
@@ -70,7 +70,5 @@ pub(super) fn seconds(what: &str, value: &Value) -> mlua::Result<Duration> {
     };
     // Longer ones overflow the timer.
     let longest = Duration::from_secs(100 * 365 * 86_400);
-    given
-        .map(|d| d.min(longest))
-        .ok_or_else(|| mlua::Error::runtime(format!("{what}: needs a number of seconds, at least 0, or a text such as \"2h30m\"")))
+    given.map(|d| d.min(longest)).ok_or_else(|| "needs a number of seconds, at least 0, or a text such as \"2h30m\"".to_owned())
 }

@@ -93,7 +93,7 @@ fn request(host: &Host, command: &Value, options: Option<&Table>) -> Result<Requ
             ("clear_env" | "check", _) => return Err(wrong("true or false")),
             ("stdin", Value::String(text)) => request.stdin = Some(text.as_bytes().to_vec()),
             ("stdin", _) => return Err(wrong("text")),
-            ("timeout", value) => request.timeout = Some(super::seconds("'timeout'", value).map_err(|e| e.to_string())?),
+            ("timeout", value) => request.timeout = Some(super::seconds(value).map_err(|e| format!("'timeout' {e}"))?),
             ("max_output", Value::Integer(i)) if *i >= 0 => request.max_output = *i as u64,
             ("max_output", _) => return Err(wrong("a number of bytes")),
             _ => {

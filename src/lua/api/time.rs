@@ -16,7 +16,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result
         let h = h.clone();
         async move {
             super::may_wait(&lua, &h)?;
-            tokio::time::sleep(super::seconds("sleep", &seconds)?).await;
+            tokio::time::sleep(super::seconds(&seconds).map_err(|e| mlua::Error::runtime(format!("sleep: {e}")))?).await;
             Ok(())
         }
     })?;

@@ -64,7 +64,7 @@ async fn rule_22_process_says_what_went_wrong() {
         ("process.run(5)", "needs a list of arguments or a text for the shell, got a integer"),
         ("process.run('x', { tmeout = 5 })", "unknown option 'tmeout' (did you mean 'timeout'?)"),
         ("process.run('x', { env = { ['a=b'] = 1 } })", "is no name of a variable"),
-        ("process.run('x', { timeout = 'soon' })", "needs a number of seconds"),
+        ("process.run('x', { timeout = 'soon' })", "process.run: 'timeout' needs a number of seconds"),
         ("table.sort({ 1, 2 }, function() return process.run('true').status == 0 end)", "can't be used here (inside table.sort"),
         ("local A = class('A') function A:init() process.run('true') end local a = A{}", "process.run: init may not wait"),
     ] {

@@ -107,3 +107,24 @@ async fn ten_thousand_tasks_and_no_more() {
     .await;
     assert!(started.elapsed() < Duration::from_secs(30));
 }
+
+#[tokio::test]
+async fn rule_19_tasks_that_require_one_module_share_it() {
+    let folder = Folder::new(&[
+        ("a.lua", "sleep(0.1) return { b = require('b') }"),
+        ("b.lua", "sleep(0.1) return {}"),
+        ("x.lua", "sleep(0.01) return require('y')"),
+        ("y.lua", "return require('x')"),
+        (
+            "master.lua",
+            r#"
+            local function a() return require("a") end
+            local all = gather{ a, a, function() return require("b") end }
+            assert(all[1] == all[2] and all[1].b == all[3] and require("b") == all[3])
+            local ok, e = pcall(require, "x")
+            assert(not ok and tostring(e):find("modules require each other: x %-> y %-> x"), tostring(e))
+        "#,
+        ),
+    ]);
+    folder.see().await.unwrap();
+}
