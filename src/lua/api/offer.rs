@@ -10,6 +10,9 @@ use super::super::host::Host;
 use super::super::modules::read;
 use super::wait::on_main;
 
+/// What Lua gets of the result.
+type Finish<T> = Box<dyn FnOnce(&Lua, &Host, T) -> mlua::Result<MultiValue>>;
+
 /// A call that is ready to be carried out.
 pub(super) struct Job<T> {
     /// The arguments as messages show them.
@@ -17,7 +20,7 @@ pub(super) struct Job<T> {
     /// On whatever thread.
     pub work: Box<dyn FnOnce() -> Result<T, String> + Send>,
     /// On the Lua thread.
-    pub finish: Box<dyn FnOnce(&Lua, &Host, T) -> mlua::Result<MultiValue>>,
+    pub finish: Finish<T>,
 }
 
 impl<T: IntoLuaMulti> Job<T> {
