@@ -193,6 +193,7 @@ async fn the_page_of_the_library_has_what_is_there() {
         for name, value in pairs(_G) do
           local own = list.contains({
             "fs", "json", "log", "time", "list", "dict", "text", "path", "yaml", "toml", "ini", "config", "process",
+            "regex", "random", "url", "hash", "base64",
           }, name)
           if own then for f in pairs(value) do found[#found + 1] = name .. "." .. f end end
         end
