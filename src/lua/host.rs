@@ -13,6 +13,7 @@ use mlua::Lua;
 use tokio::runtime::Handle;
 
 use super::hints::Lines;
+use super::tasks::Scope;
 use super::watch::Watch;
 use crate::config::{Mistake, Place};
 
@@ -61,6 +62,12 @@ pub(super) struct Host {
     slice: Cell<Instant>,
     hooks: Cell<u32>,
     overrun: Cell<bool>,
+    /// A file that is run for what it does: it prints to the standard output, and its first mistake ends it.
+    pub script: Cell<bool>,
+    /// How many tasks run.
+    pub tasks: Cell<usize>,
+    /// Of the call that has the thread.
+    scope: RefCell<Option<Rc<Scope>>>,
 }
 
 #[derive(Default)]
@@ -88,6 +95,9 @@ impl Host {
             slice: Cell::new(Instant::now()),
             hooks: Cell::new(0),
             overrun: Cell::new(false),
+            script: Cell::new(false),
+            tasks: Cell::new(0),
+            scope: RefCell::default(),
         })
     }
 
@@ -269,6 +279,16 @@ impl Host {
     pub fn end_slice(&self) -> bool {
         self.watch.idle();
         self.hooks.get() > 0
+    }
+
+    /// The tasks of the call that has the thread now.
+    pub fn scope(&self) -> Option<Rc<Scope>> {
+        self.scope.borrow().clone()
+    }
+
+    /// Another call has the thread; which one had it before?
+    pub fn enter(&self, scope: Option<Rc<Scope>>) -> Option<Rc<Scope>> {
+        self.scope.replace(scope)
     }
 
     /// Called every so many instructions: has this slice held the thread for too long?

@@ -125,7 +125,7 @@ fn thread(
 }
 
 /// The configuration's file and folder.
-fn locate(path: &Path) -> Result<(PathBuf, PathBuf), String> {
+pub(super) fn locate(path: &Path) -> Result<(PathBuf, PathBuf), String> {
     let file = if path.is_dir() { path.join("master.lua") } else { path.to_owned() };
     let file = file.canonicalize().map_err(|e| format!("{}: {e}", file.display()))?;
     let folder = file.parent().map(Path::to_owned).ok_or("has no folder")?;

@@ -12,6 +12,8 @@ mod hints;
 mod host;
 mod load;
 mod modules;
+mod script;
+mod tasks;
 mod vm;
 mod watch;
 
@@ -20,6 +22,7 @@ pub use failure::LuaFailure;
 pub use generation::Generation;
 pub use host::ReadFile;
 pub use load::{LoadOptions, Loaded, load};
+pub use script::{Script, Source as ScriptSource, run_script};
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,9 @@
 
 use super::*;
 
+mod files;
 mod http;
 mod library;
+mod processes;
+mod tasks;
 mod template;
