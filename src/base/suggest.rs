@@ -9,7 +9,7 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .filter(|name| *name != wrong)
         .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name))
         .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, name)| (*distance, name.len().abs_diff(wrong.len()), *name))
+        .min_by_key(|(distance, name)| (*distance, strsim::damerau_levenshtein(wrong, name), name.len().abs_diff(wrong.len()), *name))
         .map(|(_, name)| name)
 }
 
@@ -30,5 +30,6 @@ mod tests {
         assert_eq!(nearest("passwrod", known), Some("password"));
         assert_eq!(nearest("colour", known), None);
         assert_eq!(nearest("x", known), None);
+        assert_eq!(nearest("wroker", ["Worker", "worker"]), Some("worker"));
     }
 }

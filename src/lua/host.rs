@@ -116,6 +116,14 @@ impl Host {
         }
     }
 
+    /// Unless its text was said already.
+    pub fn warn_once(&self, warning: &Mistake) {
+        let mut all = self.warnings.borrow_mut();
+        if all.len() < MOST_MISTAKES && !all.iter().any(|w| w.text == warning.text) {
+            all.push(warning.clone());
+        }
+    }
+
     pub fn take_mistakes(&self) -> Vec<Mistake> {
         std::mem::take(&mut *self.mistakes.borrow_mut())
     }
@@ -154,6 +162,14 @@ impl Host {
         if self.loading() {
             self.places.borrow_mut().sources.insert(name, source.to_owned());
         }
+    }
+
+    /// The texts of the configuration's own files, in the order of their names.
+    pub fn sources(&self) -> Vec<(Arc<str>, Vec<u8>)> {
+        let places = self.places.borrow();
+        let mut all: Vec<_> = places.sources.iter().map(|(name, source)| (name.clone(), source.clone())).collect();
+        all.sort();
+        all
     }
 
     /// The text at a place.

@@ -16,6 +16,7 @@ use super::failure::Caught;
 use super::generation::{self, Generation};
 use super::host::{Host, ReadFile};
 use super::modules;
+use super::scan;
 use super::vm::Vm;
 use super::watch::Watch;
 use crate::base::duration::human;
@@ -216,6 +217,10 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
     vm.functions.close();
 
     let mut mistakes = vm.host.take_mistakes();
+    let findings = scan::findings(vm).unwrap_or_else(|e| {
+        tracing::debug!("names are not looked at: {e}");
+        Vec::new()
+    });
     match &ended {
         Ok(LuaValue::Table(_) | LuaValue::Nil) => {}
         Ok(other) => mistakes.push(Mistake {
@@ -225,6 +230,10 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
         }),
         Err(mistake) => mistakes.push(mistake.clone()),
     }
+    for outdated in findings.iter().filter(|f| f.warning) {
+        vm.host.warn_once(&outdated.mistake);
+    }
+    scan::merge(findings, &mut mistakes);
     mistakes.append(&mut broken);
     if let Err(e) = cleared {
         mistakes.push(Caught::outside(&vm.host, &e).into_mistake_at(root_place));

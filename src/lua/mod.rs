@@ -12,6 +12,7 @@ mod hints;
 mod host;
 mod load;
 mod modules;
+mod scan;
 mod vm;
 mod watch;
 

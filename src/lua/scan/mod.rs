@@ -1,0 +1,183 @@
+//! Names that are not there, found without running the file: undefined globals, new globals, and constant fields of the host's
+//! tables, also in functions that nobody called yet. It tells only what is sure; a file that it can't read it leaves alone.
+
+mod lexer;
+mod names;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use mlua::{Function, Table, Value};
+
+use super::vm::Vm;
+use crate::config::{Mistake, Place};
+use names::{Name, Names, names};
+
+/// Larger files are not written by people.
+const LARGEST: usize = 4 << 20;
+
+/// What other versions of Lua have: behind an `or` it is there for them.
+const OF_OTHER_LUAS: [&str; 7] = ["unpack", "loadstring", "setfenv", "getfenv", "module", "bit32", "jit"];
+
+/// Something that is wrong with a name, or out of date.
+pub(super) struct Finding {
+    pub mistake: Mistake,
+    pub warning: bool,
+    /// The last word of the name, as an error of Lua would have it.
+    pub word: String,
+}
+
+/// What is to be said of a name, if anything, whether it is only a warning, and whether a file may ask if it is there.
+type Said = (Option<String>, Option<bool>, Option<bool>);
+
+/// What the files of the configuration say of names that are not there, in the order of the files and lines.
+pub(super) fn findings(vm: &Vm) -> mlua::Result<Vec<Finding>> {
+    let mut files: Vec<(Arc<str>, Names)> = Vec::new();
+    for (file, source) in vm.host.sources() {
+        let Some(found) = names_of(&file, &source) else { continue };
+        files.push((file, found));
+    }
+    // Who sets a name knows it; that it should be a local is told where it is set.
+    let set: HashSet<&Name> = files.iter().flat_map(|(_, names)| names.sets.iter().map(|(_, name)| name)).collect();
+    let look_up: Function = vm.prelude.raw_get("look_up")?;
+    let told_sets: Function = vm.prelude.raw_get("new_global")?;
+    let globals: Table = vm.lua.globals();
+    let mut said: HashMap<&Name, Said> = HashMap::new();
+    let mut all = Vec::new();
+    for (file, names) in &files {
+        let mut tell = |line: u32, name: &Name, text: String, warning: bool| {
+            let place = Place { file: file.clone(), line, from: Vec::new() };
+            let word = name.field.as_ref().unwrap_or(&name.global).clone();
+            all.push(Finding { mistake: Mistake { place, subject: String::new(), text }, warning, word });
+        };
+        for read in &names.reads {
+            let other_lua = read.doubted && OF_OTHER_LUAS.contains(&read.name.global.as_str());
+            let replaced = || read.name.field.is_some() && set.contains(&Name { global: read.name.global.clone(), field: None });
+            if other_lua || set.contains(&read.name) || replaced() {
+                continue;
+            }
+            let (text, warning, may_be_asked) = match said.get(&read.name) {
+                Some(said) => said,
+                None => {
+                    let answer: Said = look_up.call((read.name.global.as_str(), read.name.field.as_deref()))?;
+                    said.entry(&read.name).or_insert(answer)
+                }
+            };
+            if let Some(text) = text
+                && !(read.doubted && may_be_asked.unwrap_or(false))
+            {
+                tell(read.line, &read.name, text.clone(), warning.unwrap_or(false));
+            }
+        }
+        for (line, name) in names.sets.iter().filter(|(_, name)| name.field.is_none()) {
+            if globals.raw_get::<Value>(name.global.as_str())?.is_nil() {
+                tell(*line, name, told_sets.call(name.global.as_str())?, false);
+            }
+        }
+    }
+    all.sort_by(|a, b| (&a.mistake.place.file, a.mistake.place.line).cmp(&(&b.mistake.place.file, b.mistake.place.line)));
+    Ok(all)
+}
+
+fn names_of(file: &str, source: &[u8]) -> Option<Names> {
+    let text = std::str::from_utf8(source).ok().filter(|text| text.len() <= LARGEST)?;
+    match names(text) {
+        Ok(found) if found.environment => None,
+        Ok(found) => Some(found),
+        Err(e) => {
+            tracing::debug!("{file}:{}: names are not looked at from here on", e.line);
+            None
+        }
+    }
+}
+
+/// Puts findings beside what running the file has shown: each is told once.
+pub(super) fn merge(findings: Vec<Finding>, mistakes: &mut Vec<Mistake>) {
+    for finding in findings.into_iter().filter(|f| !f.warning) {
+        let at = &finding.mistake.place;
+        let same = mistakes.iter_mut().filter(|m| m.place.file == at.file && m.place.line == at.line);
+        let mut told = false;
+        for mistake in same {
+            let (first, rest) = mistake.text.split_once('\n').unwrap_or((&mistake.text, ""));
+            if first == finding.mistake.text || first.ends_with(&format!("; {}", finding.mistake.text)) {
+                told = true;
+            } else if first.starts_with("attempt to ") && first.contains(&format!(" '{}')", finding.word)) {
+                // Lua only says that something is nil; what it should have been is known here.
+                let frames = if rest.is_empty() { String::new() } else { format!("\n{rest}") };
+                mistake.text = format!("{first}; {}{frames}", finding.mistake.text);
+                told = true;
+            }
+        }
+        if !told {
+            mistakes.push(finding.mistake);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reads(source: &str) -> Vec<String> {
+        let shown = |n: &Name| n.field.as_ref().map_or(n.global.clone(), |f| format!("{}.{f}", n.global));
+        names(source).unwrap().reads.iter().map(|r| format!("{}:{}", r.line, shown(&r.name))).collect()
+    }
+
+    fn sets(source: &str) -> Vec<String> {
+        let shown = |n: &Name| n.field.as_ref().map_or(n.global.clone(), |f| format!("{}.{f}", n.global));
+        names(source).unwrap().sets.iter().map(|(line, name)| format!("{line}:{}", shown(name))).collect()
+    }
+
+    const NOTHING: [&str; 0] = [];
+
+    #[test]
+    fn locals_are_known_where_they_are_in_sight() {
+        assert_eq!(reads("local a = a\nprint(a)"), ["1:a", "2:print"]);
+        assert_eq!(reads("do local a end\nlocal b = a"), ["2:a"]);
+        assert_eq!(reads("local function f(x, ...) return f(x, ...) end"), NOTHING);
+        assert_eq!(reads("local f = function() return f end"), ["1:f"]);
+        assert_eq!(reads("for i, x in a do i = x end\nlocal y = i"), ["1:a", "2:i"]);
+        assert_eq!(reads("for i = 1, 2 do local z = i end"), NOTHING);
+        assert_eq!(reads("repeat local done = 1 until done"), NOTHING);
+        assert_eq!(reads("local t = {}\nfunction t.a.b:c(x) return self, x, y end"), ["2:y"]);
+        assert_eq!(reads("local x <const>, y <close> = 1, 2\nlocal z = x + y"), NOTHING);
+        assert_eq!(reads("local t = { a = b, [c] = 1, d; e }"), ["1:b", "1:c", "1:d", "1:e"]);
+        assert_eq!(reads("goto x\n::x::\nif a then elseif b then else local c = d end"), ["3:a", "3:b", "3:d"]);
+    }
+
+    #[test]
+    fn fields_of_globals_are_found_through_another_word_for_them() {
+        assert_eq!(reads("local u = util\nu.A{}\nlocal v = u\nv.B()"), ["1:util", "2:util.A", "4:util.B"]);
+        assert_eq!(reads("local u = util\nu = {}\nu.A{}"), ["1:util"]);
+        assert_eq!(reads("list.map 'x'\nfs:read()"), ["1:list", "1:list.map", "2:fs", "2:fs.read"]);
+        assert_eq!(reads("local x = -a.b ^ #c"), ["1:a", "1:a.b", "1:c"]);
+        assert_eq!(reads("local x = a.b.c[d](e)"), ["1:a", "1:a.b", "1:d", "1:e"]);
+        assert_eq!(reads("local x = ('y'):rep(n)"), ["1:n"]);
+    }
+
+    #[test]
+    fn assignments_are_no_reads() {
+        assert_eq!(sets("x, y.z, w = 1, 2"), ["1:w", "1:x", "1:y.z"]);
+        assert_eq!(reads("x, y.z = 1, 2"), ["1:y"]);
+        assert_eq!(sets("function f() g = 1 end function t.h() end"), ["1:f", "1:g", "1:t.h"]);
+        assert_eq!(sets("local x x = 1 local function y() x = 2 end"), NOTHING);
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_or_broken_is_left_alone() {
+        for source in ["(".repeat(100_000), "{".repeat(100_000), "a=".to_owned() + &"-{".repeat(100_000), "x = = 1".into(), "end".into()] {
+            assert!(names(&source).is_err());
+        }
+        let long = format!("local x = 1{}", " + y".repeat(300_000));
+        assert_eq!(names(&long).unwrap().reads.len(), 1);
+        assert!(names("local _ENV = {} x = 1").unwrap().environment && names("x = _ENV.y").unwrap().environment);
+    }
+
+    #[test]
+    fn ten_thousand_lines_take_no_time() {
+        let source = "f:addStep(steps.ShellCommand{ name = name, command = { \"make\", util.X.y } })\n".repeat(10_000);
+        let start = std::time::Instant::now();
+        names(&source).unwrap();
+        assert!(start.elapsed() < std::time::Duration::from_millis(2000), "{:?}", start.elapsed());
+    }
+}
