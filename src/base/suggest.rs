@@ -13,6 +13,14 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, name)| name)
 }
 
+/// The known name that `wrong` differs from by one letter, two letters in the wrong order, or case; nothing if it is known itself.
+pub fn one_edit<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    if known.clone().into_iter().any(|name| name == wrong) {
+        return None;
+    }
+    known.into_iter().find(|name| name.eq_ignore_ascii_case(wrong) || strsim::damerau_levenshtein(wrong, name) == 1)
+}
+
 /// ` (did you mean 'x'?)`, or nothing.
 pub fn hint<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(wrong, known).map(|name| format!(" (did you mean '{name}'?)")).unwrap_or_default()
@@ -30,6 +38,9 @@ mod tests {
         assert_eq!(nearest("passwrod", known), Some("password"));
         assert_eq!(nearest("colour", known), None);
         assert_eq!(nearest("x", known), None);
+        assert_eq!(one_edit("evalauteCommand", ["run", "evaluateCommand"]), Some("evaluateCommand"));
+        assert_eq!(one_edit("RUN", ["run"]), Some("run"));
+        assert_eq!((one_edit("run", ["run", "runs"]), one_edit("ruins", ["run"])), (None, None));
         assert_eq!(nearest("wroker", ["Worker", "worker"]), Some("worker"));
     }
 }

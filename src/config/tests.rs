@@ -282,8 +282,16 @@ fn steps_say_what_is_wrong_with_them() {
     for (class, args, told) in [
         ("ShellCommand", Table::default(), "missing argument 'command'"),
         ("ShellCommand", table!["make"; command = "make"], "takes no positional arguments, got 1"),
-        ("ShellCommand", table![; command = table!["make", 1800.0]], "command[2] must be text or a whole number, got 1800.0"),
-        ("ShellCommand", table![; command = table!["make", &property, 1800.0]], "command[3] must be text or a whole number, got 1800.0"),
+        (
+            "ShellCommand",
+            table![; command = table!["make", 1800.0]],
+            "command[2] must be text or a whole number, got 1800.0 (a float: write math.tointeger(x))",
+        ),
+        (
+            "ShellCommand",
+            table![; command = table!["make", &property, 1800.0]],
+            "command[3] must be text or a whole number, got 1800.0 (a float: write math.tointeger(x))",
+        ),
         ("ShellCommand", table![; command = Table::default()], "'command' must hold at least one word, got an empty list"),
         (
             "ShellCommand",
