@@ -6,6 +6,7 @@
 mod api;
 pub mod callbacks;
 mod convert;
+mod exposed;
 mod failure;
 mod generation;
 mod hints;
@@ -13,6 +14,7 @@ mod host;
 mod load;
 mod modules;
 mod scan;
+mod surroundings;
 mod vm;
 mod watch;
 
@@ -20,7 +22,8 @@ pub use callbacks::{BuildInput, BuilderInput, CanStart, RenderInput, RequestInpu
 pub use failure::LuaFailure;
 pub use generation::Generation;
 pub use host::ReadFile;
-pub use load::{LoadOptions, Loaded, load};
+pub use load::{Checked, LoadOptions, Loaded, check, load};
+pub use surroundings::{Call, Surroundings};
 
 #[cfg(test)]
 mod tests;
