@@ -4,6 +4,8 @@ mod calls;
 mod language;
 mod slips;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,7 +25,8 @@ struct Seen {
 
 impl Folder {
     fn new(files: &[(&str, &str)]) -> Folder {
-        let dir = tempfile::tempdir().unwrap();
+        // Others may not look into it: passwords stand there.
+        let dir = tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().unwrap();
         for (name, text) in files {
             let path = dir.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
