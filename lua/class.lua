@@ -297,6 +297,14 @@ local function argument(info, key)
   return decl and (decl.by_name[key] or (key == "workername" and decl.is_worker and decl.by_name.name)) or nil
 end
 
+-- An instance with its name, as the host tells of it.
+local function subject_of(record)
+  local decl = record.info.decl
+  local name = decl and decl.by_name.name and given(record, decl.by_name.name)
+  if type(name) ~= "string" then return subject(record.info) end
+  return ('%s "%s"'):format(subject(record.info), name)
+end
+
 -- A list is shown as a table of the instance's own: what is put into it counts as given.
 local function default_of(record, arg)
   if not is_plain(arg.default) then return arg.default end
@@ -342,7 +350,7 @@ local function instance_newindex(info)
     if arg then
       if not P.loading then error(("%s: '%s' can't be changed any more: the configuration is loaded"):format(info.name, key), 0) end
       if decl.is_step and record.ready then
-        host.mistake(("a step is made anew for every build: give '%s' to the constructor of %s"):format(key, info.name), subject(info))
+        host.mistake(("a step is made anew for every build: give '%s' to the constructor of %s"):format(key, info.name), subject_of(record))
         return
       end
       if not record.ready then
@@ -355,12 +363,12 @@ local function instance_newindex(info)
       record.places = record.places or {}
       record.places[arg.name] = host.place()
     elseif record.made and decl and decl.is_step and info.custom and P.loading then
-      host.mistake(("a step is made anew for every build: set '%s' in the init of %s"):format(tostring(key), info.name), subject(info))
+      host.mistake(("a step is made anew for every build: set '%s' in the init of %s"):format(tostring(key), info.name), subject_of(record))
     elseif info.custom or not decl or decl.open then
       rawset(self, key, value)
     elseif P.loading then
       local near = host.nearest(tostring(key), decl.names)
-      host.mistake(("unknown argument '%s'%s"):format(tostring(key), near and (" (did you mean '" .. near .. "'?)") or ""), subject(info))
+      host.mistake(("unknown argument '%s'%s"):format(tostring(key), near and (" (did you mean '" .. near .. "'?)") or ""), subject_of(record))
     else
       error(("%s has no '%s'"):format(info.name, tostring(key)), 0)
     end

@@ -412,7 +412,7 @@ fn old_and_missing_classes_are_told() {
     assert_eq!(hint("ShellComand"), "did you mean 'steps.ShellCommand'?");
     assert_eq!(hint("Wroker"), "did you mean 'Worker'?");
     assert_eq!(hint("BuildFactory"), "it is util.BuildFactory");
-    assert_eq!(hint("GitPoller"), "Buildbot's GitPoller is not supported yet");
+    assert_eq!(hint("GitPoller"), "Buildbot's GitPoller is not supported yet; a hook of the repository can call `buildmoon force`");
     assert_eq!(hint("renderer"), "Buildbot's renderer is not supported yet; a plain function of the properties does the same");
     assert_eq!(class::known_names_hint("zzzzzzzz"), None);
 }

@@ -226,10 +226,13 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
         }
         let root = match &ended {
             Ok(LuaValue::Table(root)) => Some(root.clone()),
-            Ok(_) => vm.lua.globals().raw_get::<Option<LuaTable>>("BuildmasterConfig")?,
-            Err(_) => None,
+            _ => vm.lua.globals().raw_get::<Option<LuaTable>>("BuildmasterConfig")?,
         };
-        let root = root.map(|root| reader.table(&root)).transpose()?.map(Arc::unwrap_or_clone).unwrap_or_default();
+        let mut root = root.map(|root| reader.table(&root)).transpose()?.map(Arc::unwrap_or_clone).unwrap_or_default();
+        if ended.is_err() {
+            // What objects say of each other can't be judged by a part of them.
+            root.named.retain(|_, value| value.to_json().is_ok());
+        }
         tainted = std::mem::take(&mut reader.tainted);
         said_at.keys = kept_places(vm, &vm.prelude.raw_get("key_places")?)?;
         for key in root.named.keys() {
@@ -259,7 +262,7 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
         Ok(other) => mistakes.push(Mistake {
             place: root_place.clone(),
             subject: String::new(),
-            text: format!("the file may return a table or nothing, got a {}", other.type_name()),
+            text: format!("the file may return a table or nothing, got {}", described(other)),
         }),
         Err(mistake) => mistakes.push(mistake.clone()),
     }
@@ -274,7 +277,7 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
     for warning in exposed(&vm.host, &objects) {
         vm.host.warn(warning.place, warning.text);
     }
-    let assigned: Vec<Place> = said_at.arguments.values().flat_map(HashMap::values).cloned().collect();
+    let assigned: Vec<Place> = said_at.arguments.values().flat_map(HashMap::values).chain(said_at.keys.values()).cloned().collect();
     match understand(&root, root_place, &objects, said_at) {
         Ok(config) if mistakes.is_empty() => Ok(config),
         Ok(_) => Err(mistakes),
@@ -299,6 +302,13 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
             }
             Err(mistakes)
         }
+    }
+}
+
+fn described(value: &LuaValue) -> String {
+    match value {
+        LuaValue::Integer(_) | LuaValue::Number(_) => "a number".to_owned(),
+        other => format!("a {}", other.type_name()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod calls;
 mod language;
+mod rules;
 mod slips;
 
 use std::fs::Permissions;
@@ -90,6 +91,12 @@ async fn see(text: &str) -> Seen {
 
 async fn mistakes(text: &str) -> Vec<String> {
     Folder::new(&[("master.lua", text)]).mistakes().await
+}
+
+/// Everything that is said of a file, with what the classes think of it.
+async fn whole(text: &str) -> Vec<String> {
+    let folder = Folder::new(&[("master.lua", text)]);
+    load(folder.options()).await.map(|_| ()).unwrap_err().iter().map(ToString::to_string).collect()
 }
 
 fn text(value: &str) -> Value {

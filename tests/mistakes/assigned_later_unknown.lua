@@ -5,7 +5,7 @@ w.max_build = 2
 c.workers = { w }
 
 --[==[ told
-master.lua:4: Worker: unknown argument 'max_build' (did you mean 'max_builds'?)
+master.lua:4: Worker "w": unknown argument 'max_build' (did you mean 'max_builds'?)
   --> master.lua:4
    | 4 | w.max_build = 2
 1 mistake

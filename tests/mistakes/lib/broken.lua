@@ -1,1 +1,1 @@
-return { a = 1, b == 2 }
+return { a = 1, b = = 2 }
