@@ -150,7 +150,7 @@ async fn every_argument_of_every_class_is_told_with_class_argument_and_line() {
             }
             // The value in its place stays, and a name that is nearly the same comes beside it.
             let line = written(class, |_| None);
-            let close = line.trim_end_matches(" }").trim_end();
+            let close = line.strip_suffix(" }").unwrap_or(&line).trim_end();
             let comma = if close.ends_with('{') { "" } else { "," };
             misspelt.push((format!("{close}{comma} {}z = None }}", arg.name), class.name, format!("unknown argument '{}z'", arg.name)));
             if arg.required {
