@@ -266,10 +266,9 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
         }),
         Err(mistake) => mistakes.push(mistake.clone()),
     }
-    for outdated in findings.iter().filter(|f| f.warning) {
-        vm.host.warn_once(&outdated.mistake);
+    for warning in scan::merge(findings, &mut mistakes) {
+        vm.host.warn_once(&warning);
     }
-    scan::merge(findings, &mut mistakes);
     mistakes.append(&mut broken);
     if let Err(e) = cleared {
         mistakes.push(Caught::outside(&vm.host, &e).into_mistake_at(root_place));

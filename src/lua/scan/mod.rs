@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use mlua::{Function, Table, Value};
 
+use super::hints::OWN_METHODS;
 use super::vm::Vm;
+use crate::base::suggest;
 use crate::config::{Mistake, Place};
 use names::{Name, Names, names};
 
@@ -75,7 +77,27 @@ pub(super) fn findings(vm: &Vm) -> mlua::Result<Vec<Finding>> {
             }
         }
     }
+    all.extend(slips_in_methods(vm, &files)?);
     all.sort_by(|a, b| (&a.mistake.place.file, a.mistake.place.line).cmp(&(&b.mistake.place.file, b.mistake.place.line)));
+    Ok(all)
+}
+
+/// Calls of methods that nothing has, and that are nearly called like one of the host's.
+fn slips_in_methods(vm: &Vm, files: &[(Arc<str>, Names)]) -> mlua::Result<Vec<Finding>> {
+    let own: HashSet<&String> = files.iter().flat_map(|(_, names)| &names.fields).collect();
+    let strings: Table = vm.lua.globals().raw_get("string")?;
+    let mut all = Vec::new();
+    for (file, names) in files {
+        for (line, method) in names.calls.iter().filter(|(_, method)| !own.contains(method)) {
+            let Some(near) = suggest::one_edit(method, OWN_METHODS) else { continue };
+            if strings.contains_key(method.as_str())? {
+                continue;
+            }
+            let place = Place { file: file.clone(), line: *line, from: Vec::new() };
+            let text = format!("nothing has a method '{method}' (did you mean '{near}'?)");
+            all.push(Finding { mistake: Mistake { place, subject: String::new(), text }, warning: true, word: method.clone() });
+        }
+    }
     Ok(all)
 }
 
@@ -91,9 +113,10 @@ fn names_of(file: &str, source: &[u8]) -> Option<Names> {
     }
 }
 
-/// Puts findings beside what running the file has shown: each is told once.
-pub(super) fn merge(findings: Vec<Finding>, mistakes: &mut Vec<Mistake>) {
-    for finding in findings.into_iter().filter(|f| !f.warning) {
+/// Puts findings beside what running the file has shown: each is told once. The rest are warnings.
+pub(super) fn merge(findings: Vec<Finding>, mistakes: &mut Vec<Mistake>) -> Vec<Mistake> {
+    let mut warnings = Vec::new();
+    for finding in findings {
         let at = &finding.mistake.place;
         let same = mistakes.iter_mut().filter(|m| m.place.file == at.file && m.place.line == at.line);
         let mut told = false;
@@ -102,16 +125,23 @@ pub(super) fn merge(findings: Vec<Finding>, mistakes: &mut Vec<Mistake>) {
             if first == finding.mistake.text || first.ends_with(&format!("; {}", finding.mistake.text)) {
                 told = true;
             } else if first.starts_with("attempt to ") && first.contains(&format!(" '{}')", finding.word)) {
+                told = true;
+                // Its hint is there already.
+                if finding.warning {
+                    break;
+                }
                 // Lua only says that something is nil; what it should have been is known here.
                 let frames = if rest.is_empty() { String::new() } else { format!("\n{rest}") };
                 mistake.text = format!("{first}; {}{frames}", finding.mistake.text);
-                told = true;
             }
         }
-        if !told {
-            mistakes.push(finding.mistake);
+        match (told, finding.warning) {
+            (true, _) => {}
+            (false, true) => warnings.push(finding.mistake),
+            (false, false) => mistakes.push(finding.mistake),
         }
     }
+    warnings
 }
 
 #[cfg(test)]

@@ -28,6 +28,10 @@ pub(in crate::lua) struct Read {
 pub(in crate::lua) struct Names {
     pub reads: BTreeSet<Read>,
     pub sets: BTreeSet<(u32, Name)>,
+    /// Methods that are called, of whatever.
+    pub calls: BTreeSet<(u32, String)>,
+    /// Names that fields and methods of the file's own get.
+    pub fields: BTreeSet<String>,
     /// `_ENV` is mentioned: what a name means can't be told.
     pub environment: bool,
 }
@@ -57,6 +61,8 @@ struct Local<'a> {
 struct Found<'a> {
     reads: Vec<Seen<'a>>,
     sets: Vec<Seen<'a>>,
+    calls: Vec<(u32, &'a str)>,
+    fields: BTreeSet<&'a str>,
     environment: bool,
 }
 
@@ -75,7 +81,13 @@ impl Found<'_> {
         let name = |seen: &Seen| Name { global: seen.global.to_owned(), field: seen.field.map(str::to_owned) };
         let reads = self.reads.iter().filter(|s| means(s)).map(|s| Read { line: s.line, name: name(s), doubted: s.doubted });
         let sets = self.sets.iter().filter(|s| means(s)).map(|s| (s.line, name(s)));
-        Names { reads: reads.collect(), sets: sets.collect(), environment: self.environment }
+        Names {
+            reads: reads.collect(),
+            sets: sets.collect(),
+            calls: self.calls.iter().map(|(line, method)| (*line, (*method).to_owned())).collect(),
+            fields: self.fields.iter().map(|field| (*field).to_owned()).collect(),
+            environment: self.environment,
+        }
     }
 }
 
@@ -84,7 +96,14 @@ impl Found<'_> {
 enum Seems<'a> {
     Global(&'a str, u32),
     Local(usize),
-    Field { global: &'a str, through: Option<usize>, field: &'a str, line: u32 },
+    Field {
+        global: &'a str,
+        through: Option<usize>,
+        field: &'a str,
+        line: u32,
+    },
+    /// The field of something else.
+    Inner(&'a str),
     Other,
 }
 
@@ -166,7 +185,7 @@ impl<'a> Parser<'a> {
             Seems::Field { global, through, field, line } => {
                 self.found.reads.push(Seen { line, global, field: Some(field), through, doubted });
             }
-            Seems::Local(_) | Seems::Other => {}
+            Seems::Local(_) | Seems::Inner(_) | Seems::Other => {}
         }
     }
 
@@ -174,9 +193,13 @@ impl<'a> Parser<'a> {
         match seems {
             Seems::Global(global, line) => self.found.sets.push(Seen { line, global, field: None, through: None, doubted: false }),
             Seems::Field { global, through, field, line } => {
+                self.found.fields.insert(field);
                 self.found.sets.push(Seen { line, global, field: Some(field), through, doubted: false });
             }
             Seems::Local(local) => self.locals[local].assigned = true,
+            Seems::Inner(field) => {
+                self.found.fields.insert(field);
+            }
             Seems::Other => {}
         }
     }
@@ -188,9 +211,9 @@ impl<'a> Parser<'a> {
             Seems::Global(global, _) => Seems::Field { global, through: None, field, line },
             Seems::Local(local) => match self.locals[local].alias {
                 Some(global) => Seems::Field { global, through: Some(local), field, line },
-                None => Seems::Other,
+                None => Seems::Inner(field),
             },
-            _ => Seems::Other,
+            _ => Seems::Inner(field),
         }
     }
 
@@ -500,6 +523,7 @@ impl<'a> Parser<'a> {
                     let method = self.name()?;
                     let called = self.field_of(value, method, line);
                     self.read(called);
+                    self.found.calls.push((line, method));
                     self.arguments()?;
                     value = Seems::Other;
                 }
@@ -539,7 +563,8 @@ impl<'a> Parser<'a> {
         self.expect("{")?;
         while !self.token.is("}") {
             if self.token.kind == Kind::Name && self.ahead.is("=") {
-                self.advance()?;
+                let field = self.advance()?.text;
+                self.found.fields.insert(field);
                 self.advance()?;
             } else if self.takes("[")? {
                 self.expression()?;

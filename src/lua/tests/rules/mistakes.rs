@@ -163,3 +163,27 @@ async fn every_argument_of_every_class_is_told_with_class_argument_and_line() {
     each_line_is_told(misspelt).await;
     each_line_is_told(missing).await;
 }
+
+#[tokio::test]
+async fn slips_in_methods_are_warned_of_where_nothing_ran() {
+    let source = "
+local f = util.BuildFactory()
+local function later(props, worker)
+  f:addStpe(1)
+  worker:isBussy()
+  props:getProperties()
+  props:own_method()
+  return ('x'):len(), props:addstep(), worker.isbusy
+end
+local mine = { addstep = later }";
+    let seen = see(source).await;
+    assert_eq!(
+        seen.warnings(),
+        [
+            "master.lua:4: nothing has a method 'addStpe' (did you mean 'addStep'?)",
+            "master.lua:5: nothing has a method 'isBussy' (did you mean 'isBusy'?)"
+        ]
+    );
+    let ran = mistakes("local f = util.BuildFactory()\nf:addStpe(1)").await;
+    assert_eq!(ran, ["master.lua:2: attempt to call a nil value (method 'addStpe'); did you mean 'addStep'?"]);
+}
