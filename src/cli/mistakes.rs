@@ -93,3 +93,42 @@ fn called(call: &Call) -> String {
 pub(super) fn colour(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Place;
+
+    fn mistake(line: u32, text: &str) -> Mistake {
+        Mistake {
+            place: Place { file: "lib/a.lua".into(), line, from: vec![("master.lua".into(), 7)] },
+            subject: "Worker".into(),
+            text: text.into(),
+        }
+    }
+
+    fn shown(mistake: &Mistake, severity: Severity, colour: bool) -> String {
+        let surroundings = Surroundings::default();
+        Shown { surroundings: &surroundings, folder: Path::new("base"), colour }.text(mistake, severity)
+    }
+
+    #[test]
+    fn the_first_line_is_the_message_and_the_calls_follow() {
+        assert_eq!(
+            shown(&mistake(3, "is wrong"), Severity::Mistake, false),
+            "lib/a.lua:3 (from master.lua:7): Worker: is wrong\n   = called from master.lua:7"
+        );
+        // The frames of an error tell who called.
+        let failed = "boom\n    lib/a.lua:3: in 'f'\n    master.lua:7: in the file";
+        let text = shown(&mistake(3, failed), Severity::Mistake, false);
+        assert_eq!(text, format!("lib/a.lua:3 (from master.lua:7): Worker: {failed}"));
+        assert!(shown(&mistake(3, "is odd"), Severity::Warning, false).starts_with("warning: lib/a.lua:3"));
+    }
+
+    #[test]
+    fn colour_is_only_around_the_words() {
+        let text = shown(&mistake(3, "is odd"), Severity::Warning, true);
+        assert!(text.starts_with("\x1b[33mwarning:\x1b[0m lib/a.lua:3"), "{text:?}");
+        assert!(!colour(false));
+    }
+}
