@@ -22,6 +22,9 @@ master.lua:3: Worker "x": missing argument 'password'
 master.lua:5: ShellCommand: 'timeout' must be a number of seconds or a duration such as "2h30m", got "soon"
   --> master.lua:5
    | 5 | f:addStep(steps.ShellCommand{ command = "make", timeout = "soon" })
-5 mistakes
+master.lua:2: BuildmasterConfig: unknown key 'titel' (did you mean 'title'?)
+  --> master.lua:2
+   | 2 | c.titel = "x"
+6 mistakes
 exit 1
 ]==]

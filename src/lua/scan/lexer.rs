@@ -36,6 +36,8 @@ const KEYWORDS: [&str; 22] = [
     "return", "then", "true", "until", "while",
 ];
 
+const LONGEST_KEYWORD: usize = 8;
+
 /// The longest first.
 const SYMBOLS: [&str; 33] = [
     "...", "..", "==", "~=", "<=", ">=", "//", "::", "<<", ">>", "+", "-", "*", "/", "%", "^", "#", "&", "~", "|", "<", ">", "=", "(", ")",
@@ -71,7 +73,9 @@ impl<'a> Lexer<'a> {
             None => Kind::End,
             Some(c) if c.is_ascii_alphabetic() || *c == b'_' => {
                 self.at += rest.iter().position(|c| !(c.is_ascii_alphanumeric() || *c == b'_')).unwrap_or(rest.len());
-                if KEYWORDS.contains(&&self.source[start..self.at]) { Kind::Keyword } else { Kind::Name }
+                let keyword =
+                    c.is_ascii_lowercase() && self.at - start <= LONGEST_KEYWORD && KEYWORDS.contains(&&self.source[start..self.at]);
+                if keyword { Kind::Keyword } else { Kind::Name }
             }
             Some(c) if c.is_ascii_digit() || (*c == b'.' && rest.get(1).is_some_and(u8::is_ascii_digit)) => {
                 self.number();

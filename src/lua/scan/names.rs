@@ -9,45 +9,54 @@ use super::lexer::{Kind, Lexer, NotLua, Token};
 const DEEPEST: usize = 250;
 
 /// A global, or a constant field of one.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(in crate::lua) struct Name {
-    pub global: String,
-    pub field: Option<String>,
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(in crate::lua) struct Name<'a> {
+    pub global: &'a str,
+    pub field: Option<&'a str>,
 }
 
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(in crate::lua) struct Read {
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(in crate::lua) struct Read<'a> {
     pub line: u32,
-    pub name: Name,
+    pub name: Name<'a>,
     /// It is only asked whether it is there, or stands behind an `or`, where it may never be looked at.
     pub doubted: bool,
 }
 
-/// What a file does with names that are not its own.
+/// What a file does with names that are not its own; each list in the order of the lines, without repeats.
 #[derive(Default, Debug)]
-pub(in crate::lua) struct Names {
-    pub reads: BTreeSet<Read>,
-    pub sets: BTreeSet<(u32, Name)>,
+pub(in crate::lua) struct Names<'a> {
+    pub reads: Vec<Read<'a>>,
+    pub sets: Vec<(u32, Name<'a>)>,
     /// Methods that are called, of whatever.
-    pub calls: BTreeSet<(u32, String)>,
+    pub calls: Vec<(u32, &'a str)>,
     /// Names that fields and methods of the file's own get.
-    pub fields: BTreeSet<String>,
+    pub fields: BTreeSet<&'a str>,
     /// `_ENV` is mentioned: what a name means can't be told.
     pub environment: bool,
 }
 
 /// The names of a file.
-pub(in crate::lua) fn names(source: &str) -> Result<Names, NotLua> {
+pub(in crate::lua) fn names(source: &str) -> Result<Names<'_>, NotLua> {
     let mut lexer = Lexer::new(source);
     let token = lexer.next()?;
     let ahead = lexer.next()?;
-    let mut parser =
-        Parser { lexer, token, ahead, scope: Vec::new(), locals: Vec::new(), found: Found::default(), depth: 0, fallback: false };
+    let mut parser = Parser {
+        lexer,
+        token,
+        ahead,
+        scope: Vec::new(),
+        locals: Vec::new(),
+        found: Names::default(),
+        through: Vec::new(),
+        depth: 0,
+        fallback: false,
+    };
     parser.block()?;
     if parser.token.kind != Kind::End {
         return parser.bad();
     }
-    Ok(parser.found.finish(&parser.locals))
+    Ok(parser.finish())
 }
 
 /// A local variable, for the whole file.
@@ -57,38 +66,11 @@ struct Local<'a> {
     assigned: bool,
 }
 
-#[derive(Default)]
-struct Found<'a> {
-    reads: Vec<Seen<'a>>,
-    sets: Vec<Seen<'a>>,
-    calls: Vec<(u32, &'a str)>,
-    fields: BTreeSet<&'a str>,
-    environment: bool,
-}
-
-struct Seen<'a> {
-    line: u32,
-    global: &'a str,
-    field: Option<&'a str>,
-    /// Through this local.
-    through: Option<usize>,
-    doubted: bool,
-}
-
-impl Found<'_> {
-    fn finish(self, locals: &[Local]) -> Names {
-        let means = |seen: &Seen| seen.through.is_none_or(|local| !locals[local].assigned);
-        let name = |seen: &Seen| Name { global: seen.global.to_owned(), field: seen.field.map(str::to_owned) };
-        let reads = self.reads.iter().filter(|s| means(s)).map(|s| Read { line: s.line, name: name(s), doubted: s.doubted });
-        let sets = self.sets.iter().filter(|s| means(s)).map(|s| (s.line, name(s)));
-        Names {
-            reads: reads.collect(),
-            sets: sets.collect(),
-            calls: self.calls.iter().map(|(line, method)| (*line, (*method).to_owned())).collect(),
-            fields: self.fields.iter().map(|field| (*field).to_owned()).collect(),
-            environment: self.environment,
-        }
-    }
+/// A field of a global that is reached through a local: it means that only if nobody assigns the local.
+struct Through<'a> {
+    local: usize,
+    read: Read<'a>,
+    set: bool,
 }
 
 /// What an expression is, as far as names go. Its last access is not yet counted: it may be assigned to.
@@ -116,7 +98,8 @@ struct Parser<'a> {
     /// Names in sight, the innermost last.
     scope: Vec<(&'a str, usize)>,
     locals: Vec<Local<'a>>,
-    found: Found<'a>,
+    found: Names<'a>,
+    through: Vec<Through<'a>>,
     depth: usize,
     fallback: bool,
 }
@@ -181,9 +164,13 @@ impl<'a> Parser<'a> {
     fn read(&mut self, seems: Seems<'a>) {
         let doubted = self.fallback;
         match seems {
-            Seems::Global(global, line) => self.found.reads.push(Seen { line, global, field: None, through: None, doubted }),
+            Seems::Global(global, line) => self.found.reads.push(Read { line, name: Name { global, field: None }, doubted }),
             Seems::Field { global, through, field, line } => {
-                self.found.reads.push(Seen { line, global, field: Some(field), through, doubted });
+                let read = Read { line, name: Name { global, field: Some(field) }, doubted };
+                match through {
+                    Some(local) => self.through.push(Through { local, read, set: false }),
+                    None => self.found.reads.push(read),
+                }
             }
             Seems::Local(_) | Seems::Inner(_) | Seems::Other => {}
         }
@@ -191,10 +178,14 @@ impl<'a> Parser<'a> {
 
     fn set(&mut self, seems: Seems<'a>) {
         match seems {
-            Seems::Global(global, line) => self.found.sets.push(Seen { line, global, field: None, through: None, doubted: false }),
+            Seems::Global(global, line) => self.found.sets.push((line, Name { global, field: None })),
             Seems::Field { global, through, field, line } => {
                 self.found.fields.insert(field);
-                self.found.sets.push(Seen { line, global, field: Some(field), through, doubted: false });
+                let name = Name { global, field: Some(field) };
+                match through {
+                    Some(local) => self.through.push(Through { local, read: Read { line, name, doubted: false }, set: true }),
+                    None => self.found.sets.push((line, name)),
+                }
             }
             Seems::Local(local) => self.locals[local].assigned = true,
             Seems::Inner(field) => {
@@ -202,6 +193,19 @@ impl<'a> Parser<'a> {
             }
             Seems::Other => {}
         }
+    }
+
+    fn finish(mut self) -> Names<'a> {
+        for Through { read, set, .. } in self.through.iter().filter(|t| !self.locals[t.local].assigned) {
+            if *set { self.found.sets.push((read.line, read.name)) } else { self.found.reads.push(*read) }
+        }
+        self.found.reads.sort_unstable();
+        self.found.reads.dedup();
+        self.found.sets.sort_unstable();
+        self.found.sets.dedup();
+        self.found.calls.sort_unstable();
+        self.found.calls.dedup();
+        self.found
     }
 
     /// The field of something, which is read by that.
@@ -455,6 +459,9 @@ impl<'a> Parser<'a> {
     }
 
     fn operator(&self) -> bool {
+        if !matches!(self.token.kind, Kind::Keyword | Kind::Symbol) {
+            return false;
+        }
         const OPERATORS: [&str; 21] =
             ["+", "-", "*", "/", "//", "%", "^", "..", "==", "~=", "<", ">", "<=", ">=", "and", "or", "&", "|", "~", "<<", ">>"];
         OPERATORS.iter().any(|text| self.token.is(text))
