@@ -12,10 +12,19 @@ local function names_of(t)
   return names
 end
 
+local spaces = {}
+
+-- What is no class may live in another namespace, too.
+local function elsewhere(name)
+  for _, space in ipairs(P.space_names) do
+    if rawget(spaces[space], name) ~= nil then return ("it is %s.%s"):format(space, name) end
+  end
+end
+
 local function undefined_text(shown, name, table_of_names)
   local near = host.nearest(name, names_of(table_of_names))
   if near and #shown > #name then near = shown:sub(1, -#name - 1) .. near end
-  local hint = P.absent[shown] or host.known(name)
+  local hint = P.absent[shown] or elsewhere(name) or host.known(name)
   local guess = near and ("did you mean '" .. near .. "'?") or nil
   if hint and hint:find("^did you mean") then
     guess, hint = guess or hint, nil
@@ -45,7 +54,6 @@ local function old_spelling(old, today, value)
 end
 
 local old = { [""] = {} }
-local spaces = {}
 local function space(name)
   if spaces[name] then return spaces[name] end
   local t = setmetatable({}, {
@@ -62,7 +70,8 @@ local function space(name)
   return t
 end
 
-for _, name in ipairs{ "worker", "steps", "util", "schedulers", "changes", "reporters", "secrets" } do G[name] = space(name) end
+P.space_names = { "worker", "steps", "util", "schedulers", "changes", "reporters", "secrets" }
+for _, name in ipairs(P.space_names) do G[name] = space(name) end
 
 for _, decl in ipairs(P.decls) do
   local class = P.builtin_class(decl)

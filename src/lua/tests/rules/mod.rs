@@ -1,7 +1,7 @@
 //! The rules of the language, by their numbers: each test is named after the rule that it shows.
 
 mod calling;
-mod classes;
 mod mistakes;
+mod objects;
 mod sandbox;
 mod values;
