@@ -1,7 +1,7 @@
 //! Rules 1 to 4: how classes and methods are called.
 
 use super::super::slips::{THIRD, all_told, told};
-use super::super::*;
+use super::*;
 
 #[tokio::test]
 async fn rule_01_a_lone_table_is_the_argument_table_and_an_object_is_positional() {

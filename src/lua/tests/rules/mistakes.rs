@@ -1,6 +1,6 @@
 //! The section on mistakes: where they are looked for, and what each names.
 
-use super::super::*;
+use super::*;
 use crate::config::class::{ArgDecl, ClassDecl, classes};
 
 /// What is told of names of these files, in functions that nobody calls.

@@ -1,7 +1,7 @@
 //! Rules 5 to 11: classes of the file, their instances and fields.
 
 use super::super::slips::all_told;
-use super::super::*;
+use super::*;
 
 #[tokio::test]
 async fn rule_05_attributes_are_inherited_and_are_defaults_of_a_steps_arguments() {

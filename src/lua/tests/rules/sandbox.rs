@@ -1,6 +1,6 @@
 //! Rules 18 and 19: what of Lua is there, and where modules come from.
 
-use super::super::*;
+use super::*;
 
 #[tokio::test]
 async fn rule_18_what_is_not_there_says_what_to_use() {

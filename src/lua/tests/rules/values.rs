@@ -1,7 +1,7 @@
 //! Rules 12 to 17: values and when they are read.
 
 use super::super::slips::all_told;
-use super::super::*;
+use super::*;
 
 #[tokio::test]
 async fn rule_12_null_is_nil_unless_none_is_asked_for() {
