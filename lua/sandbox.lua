@@ -44,10 +44,9 @@ local os_hints = {
   setlocale = "the locale is the host's", environ = "use os.getenv", path = "use path.join, path.basename, fs.exists",
   listdir = "use fs.list", getcwd = "names of files are relative to the configuration's folder",
 }
+function P.no_os(name) return "there is no os." .. tostring(name) .. (os_hints[name] and ": " .. os_hints[name] or "") end
 G.os = setmetatable({ time = os.time, date = os.date, clock = os.clock, getenv = os.getenv }, {
-  __index = function(_, name)
-    error("there is no os." .. tostring(name) .. (os_hints[name] and ": " .. os_hints[name] or ""), 0)
-  end,
+  __index = function(_, name) error(P.no_os(name), 0) end,
   __metatable = "host",
 })
 

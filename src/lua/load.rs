@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mlua::{Table as LuaTable, Value as LuaValue};
@@ -13,10 +13,13 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::convert::Reader;
+use super::exposed::exposed;
 use super::failure::Caught;
 use super::generation::{self, Generation};
 use super::host::{Host, ReadFile};
 use super::modules;
+use super::scan;
+use super::surroundings::Surroundings;
 use super::vm::Vm;
 use super::watch::Watch;
 use crate::base::duration::human;
@@ -47,6 +50,18 @@ pub struct Loaded {
     pub files: Vec<ReadFile>,
 }
 
+/// A configuration that was evaluated for a person to read about.
+#[derive(Debug)]
+pub struct Checked {
+    pub outcome: Result<Loaded, Vec<Mistake>>,
+    /// Told by a file that has mistakes, too; those of a good one are in its configuration.
+    pub warnings: Vec<Mistake>,
+    pub surroundings: Surroundings,
+}
+
+/// What the evaluation leaves for [`Checked`], however it ends.
+type Beside = Arc<OnceLock<(Vec<Mistake>, Surroundings)>>;
+
 type Outcome = Result<(MasterConfig, Vec<ReadFile>), Vec<Mistake>>;
 
 /// Makes sense of the values: `config`'s part, or a test's.
@@ -57,7 +72,19 @@ pub async fn load(options: LoadOptions) -> Result<Loaded, Vec<Mistake>> {
     load_with(options, Box::new(assemble)).await
 }
 
+/// The same, with what is shown beside mistakes.
+pub async fn check(options: LoadOptions) -> Checked {
+    let beside = Beside::default();
+    let outcome = load_beside(options, Box::new(assemble), beside.clone()).await;
+    let (warnings, surroundings) = beside.get().cloned().unwrap_or_default();
+    Checked { outcome, warnings, surroundings }
+}
+
 pub(super) async fn load_with(options: LoadOptions, understand: Understand) -> Result<Loaded, Vec<Mistake>> {
+    load_beside(options, understand, Beside::default()).await
+}
+
+async fn load_beside(options: LoadOptions, understand: Understand, beside: Beside) -> Result<Loaded, Vec<Mistake>> {
     // Only names threads and generations apart in logs.
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -72,7 +99,7 @@ pub(super) async fn load_with(options: LoadOptions, understand: Understand) -> R
     let main = Handle::current();
     std::thread::Builder::new()
         .name(format!("lua-gen-{number}"))
-        .spawn(move || thread(options, understand, (thread_watch, main), done, queue))
+        .spawn(move || thread(options, understand, beside, (thread_watch, main), done, queue))
         .map_err(|e| broken(format!("no thread could be started: {e}")))?;
     let (config, files) = tokio::select! {
         biased;
@@ -91,6 +118,7 @@ fn at_file(file: &str) -> Place {
 fn thread(
     options: LoadOptions,
     understand: Understand,
+    beside: Beside,
     outside: (Arc<Watch>, Handle),
     mut done: oneshot::Sender<Outcome>,
     queue: tokio::sync::mpsc::Receiver<generation::Job>,
@@ -109,7 +137,7 @@ fn thread(
         let evaluated = tokio::select! {
             biased;
             () = done.closed() => return,
-            evaluated = evaluate(&options, understand, outside) => evaluated,
+            evaluated = evaluate(&options, understand, beside, outside) => evaluated,
         };
         let (vm, outcome) = match evaluated {
             Ok(good) => good,
@@ -135,6 +163,7 @@ pub(super) fn locate(path: &Path) -> Result<(PathBuf, PathBuf), String> {
 async fn evaluate(
     options: &LoadOptions,
     understand: Understand,
+    beside: Beside,
     (watch, main): (Arc<Watch>, Handle),
 ) -> Result<(Rc<Vm>, (MasterConfig, Vec<ReadFile>)), Vec<Mistake>> {
     let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
@@ -162,8 +191,13 @@ async fn evaluate(
         }),
     };
     let root_place = at_file(&name);
-    let mut config = read(&vm, ended, &root_place, understand).await?;
-    config.warnings.splice(0..0, host.take_warnings());
+    let mut config = read(&vm, ended, &root_place, understand).await;
+    let warnings = host.take_warnings();
+    if let Ok(config) = &mut config {
+        config.warnings.splice(0..0, warnings.iter().cloned());
+    }
+    let _ = beside.set((warnings, host.take_surroundings()));
+    let config = config?;
     check_memory(&vm, &config).map_err(|text| alone(root_place, text))?;
     tell_master(&vm, &config).map_err(|e| alone(at_file(&name), e.to_string()))?;
     host.loaded();
@@ -194,10 +228,13 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
         }
         let root = match &ended {
             Ok(LuaValue::Table(root)) => Some(root.clone()),
-            Ok(_) => vm.lua.globals().raw_get::<Option<LuaTable>>("BuildmasterConfig")?,
-            Err(_) => None,
+            _ => vm.lua.globals().raw_get::<Option<LuaTable>>("BuildmasterConfig")?,
         };
-        let root = root.map(|root| reader.table(&root)).transpose()?.map(Arc::unwrap_or_clone).unwrap_or_default();
+        let mut root = root.map(|root| reader.table(&root)).transpose()?.map(Arc::unwrap_or_clone).unwrap_or_default();
+        if ended.is_err() {
+            // What objects say of each other can't be judged by a part of them.
+            root.named.retain(|_, value| value.to_json().is_ok());
+        }
         tainted = std::mem::take(&mut reader.tainted);
         said_at.keys = kept_places(vm, &vm.prelude.raw_get("key_places")?)?;
         for key in root.named.keys() {
@@ -218,20 +255,30 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
     vm.functions.close();
 
     let mut mistakes = vm.host.take_mistakes();
+    let findings = scan::findings(vm).unwrap_or_else(|e| {
+        tracing::debug!("names are not looked at: {e}");
+        Vec::new()
+    });
     match &ended {
         Ok(LuaValue::Table(_) | LuaValue::Nil) => {}
         Ok(other) => mistakes.push(Mistake {
             place: root_place.clone(),
             subject: String::new(),
-            text: format!("the file may return a table or nothing, got a {}", other.type_name()),
+            text: format!("the file may return a table or nothing, got {}", described(other)),
         }),
         Err(mistake) => mistakes.push(mistake.clone()),
+    }
+    for warning in scan::merge(findings, &mut mistakes) {
+        vm.host.warn_once(&warning);
     }
     mistakes.append(&mut broken);
     if let Err(e) = cleared {
         mistakes.push(Caught::outside(&vm.host, &e).into_mistake_at(root_place));
     }
-    let assigned: Vec<Place> = said_at.arguments.values().flat_map(HashMap::values).cloned().collect();
+    for warning in exposed(&vm.host, &objects) {
+        vm.host.warn(warning.place, warning.text);
+    }
+    let assigned: Vec<Place> = said_at.arguments.values().flat_map(HashMap::values).chain(said_at.keys.values()).cloned().collect();
     match understand(&root, root_place, &objects, said_at) {
         Ok(config) if mistakes.is_empty() => Ok(config),
         Ok(_) => Err(mistakes),
@@ -256,6 +303,13 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
             }
             Err(mistakes)
         }
+    }
+}
+
+fn described(value: &LuaValue) -> String {
+    match value {
+        LuaValue::Integer(_) | LuaValue::Number(_) => "a number".to_owned(),
+        other => format!("a {}", other.type_name()),
     }
 }
 

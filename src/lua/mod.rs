@@ -6,13 +6,16 @@
 mod api;
 pub mod callbacks;
 mod convert;
+mod exposed;
 mod failure;
 mod generation;
 mod hints;
 mod host;
 mod load;
 mod modules;
+mod scan;
 mod script;
+mod surroundings;
 mod tasks;
 mod vm;
 mod watch;
@@ -21,8 +24,9 @@ pub use callbacks::{BuildInput, BuilderInput, CanStart, RenderInput, RequestInpu
 pub use failure::LuaFailure;
 pub use generation::Generation;
 pub use host::ReadFile;
-pub use load::{LoadOptions, Loaded, load};
+pub use load::{Checked, LoadOptions, Loaded, check, load};
 pub use script::{Script, Source as ScriptSource, run_script};
+pub use surroundings::{Call, Surroundings};
 
 #[cfg(test)]
 mod tests;

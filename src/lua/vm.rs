@@ -103,7 +103,12 @@ impl Vm {
 
     /// Call a function so that its error is caught with its stack. Gives way to other calls; dropping the future ends the call.
     pub async fn call(&self, f: &Function, args: impl IntoLuaMulti) -> Result<Value, Caught> {
-        call(&self.lua, &self.host, &self.protected, Rc::default(), f, args).await
+        let answer = call(&self.lua, &self.host, &self.protected, Rc::default(), f, args).await;
+        // What filled the memory is garbage now; the next call must not stumble over it.
+        if answer.as_ref().is_err_and(Caught::is_out_of_memory) {
+            let _ = self.lua.gc_collect();
+        }
+        answer
     }
 
     /// A function of the prelude.
@@ -238,6 +243,12 @@ fn host_functions(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
             Ok(suggest::nearest(&name, known.iter().map(String::as_str)).map(str::to_owned))
         })?,
     )?;
+    table.raw_set(
+        "one_edit",
+        lua.create_function(|_, (name, known): (String, Vec<String>)| {
+            Ok(suggest::one_edit(&name, known.iter().map(String::as_str)).map(str::to_owned))
+        })?,
+    )?;
     let h = host.clone();
     table.raw_set("module", lua.create_function(move |lua, name: String| modules::find(lua, &h, &name))?)?;
     tasks::host_functions(lua, host, &table)?;
@@ -261,6 +272,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
     decl.raw_set("top_level", class.top_level)?;
     decl.raw_set("old_names", class.old_names.to_vec())?;
     decl.raw_set("extensible", class.extensible)?;
+    decl.raw_set("methods", class.kind.overridable().to_vec())?;
     let holds = class.holds.map(|holds| if holds == Holds::Names { "dict" } else { "list" });
     decl.raw_set("holds", holds)?;
     decl.raw_set("is_step", lives_in("steps"))?;
@@ -278,7 +290,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
         let entry = lua.create_table()?;
         entry.raw_set("name", arg.name)?;
         entry.raw_set("position", arg.position)?;
-        entry.raw_set("secret", arg.name == "password" || arg.kind.contains("secret"))?;
+        entry.raw_set("secret", arg.is_secret())?;
         entry.raw_set("default", default_value(lua, arg.default.as_ref())?)?;
         for alias in arg.aliases.iter() {
             by_name.raw_set(*alias, &entry)?;

@@ -2,9 +2,14 @@
 
 use super::*;
 
+mod calling;
 mod files;
 mod http;
 mod library;
+mod mistakes;
+mod objects;
 mod processes;
+mod sandbox;
 mod tasks;
 mod template;
+mod values;
