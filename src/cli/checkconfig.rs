@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::config::Mistake;
-use crate::lua;
+use crate::{lua, secrets};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -35,7 +35,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Ok(loaded) => {
             let c = &loaded.config;
             let summary = format!("{} workers, {} builders, {} schedulers", c.workers.len(), c.builders.len(), c.schedulers.len());
-            (Vec::new(), c.warnings.clone(), summary)
+            (secrets::check(c, loaded.generation.folder()), c.warnings.clone(), summary)
         }
         Err(mistakes) => (mistakes, Vec::new(), String::new()),
     };

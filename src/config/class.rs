@@ -22,6 +22,7 @@ pub enum Kind {
     Parameter,
     /// Gives a value for each build.
     Renderable,
+    SecretProvider,
 }
 
 /// What the list holds that a class takes first.
@@ -93,6 +94,7 @@ impl ClassDecl {
             Kind::Step => &["steps"],
             Kind::Scheduler => &["schedulers"],
             Kind::Parameter => &["util", "schedulers"],
+            Kind::SecretProvider => &["secrets"],
         };
         ClassDecl {
             name,
@@ -152,6 +154,7 @@ pub fn classes() -> &'static [ClassDecl] {
         super::schedulers::declare(&mut list);
         super::parameters::declare(&mut list);
         super::renderables::declare(&mut list);
+        super::secrets::declare(&mut list);
         list
     });
     &CLASSES

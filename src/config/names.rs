@@ -31,6 +31,7 @@ const INSTEAD: &[(&str, &str)] = &[
     ("Git", "ShellCommand with 'git' does it"),
     ("GitHub", "ShellCommand with 'git' does it"),
     ("GitLab", "ShellCommand with 'git' does it"),
+    ("HashiCorpVaultKvSecretProvider", "secrets.SecretInCommand with the program 'vault' does it"),
     ("CMake", "Configure with a command of its own does it"),
 ];
 
@@ -69,7 +70,7 @@ const NOT_YET: &str = "
     KeyCloakAuth LdapUserInfo Authz AnyControlEndpointMatcher AnyEndpointMatcher ForceBuildEndpointMatcher StopBuildEndpointMatcher
     RebuildBuildEndpointMatcher EnableSchedulerEndpointMatcher ViewBuildsEndpointMatcher BranchEndpointMatcher RolesFromGroups
     RolesFromUsername RolesFromOwner RolesFromEmails RolesFromDomain AvatarGravatar AvatarGitHub RevlinkMatch
-    SecretInAFile SecretInPass HashiCorpVaultKvSecretProvider SecretProviderBase VaultAuthenticatorToken VaultAuthenticatorApprole
+    HashiCorpVaultKvSecretProvider VaultAuthenticatorToken VaultAuthenticatorApprole
     StatsService InfluxStorageService CaptureProperty CapturePropertyAllBuilders CaptureBuildStartTime CaptureBuildEndTime
     CaptureBuildDuration CaptureData CaptureDataAllBuilders
     JanitorConfigurator OldBuildCanceller FailingBuildsetCanceller TelnetManhole PasswordManhole AuthorizedKeysManhole

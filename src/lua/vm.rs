@@ -240,7 +240,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
         let entry = lua.create_table()?;
         entry.raw_set("name", arg.name)?;
         entry.raw_set("position", arg.position)?;
-        entry.raw_set("secret", arg.name == "password" || arg.kind.contains("secret"))?;
+        entry.raw_set("secret", matches!(arg.name, "password" | "gpgPassphrase") || arg.kind.contains("secret"))?;
         entry.raw_set("default", default_value(lua, arg.default.as_ref())?)?;
         for alias in arg.aliases.iter() {
             by_name.raw_set(*alias, &entry)?;

@@ -20,6 +20,7 @@ use crate::builds::{Active, Engine};
 use crate::config::{Listen, MasterConfig, Mistake, WorkerKind, WorkerSpec};
 use crate::lua::{self, Loaded};
 use crate::model::query::Row;
+use crate::secrets::{self, SecretSource};
 use crate::store::{BuilderRow, Store, StoreOptions};
 use crate::web::{self, Bound};
 use crate::workers::local::{LocalLink, SHUT_DOWN};
@@ -77,6 +78,10 @@ impl Master {
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let config = loaded.config.clone();
+        let open = secrets::check(&config, loaded.generation.folder());
+        if !open.is_empty() {
+            return Err(StartError::Configuration(open));
+        }
         let store = open_store(&folder, &config).await?;
         let (registry, worker_events) = Registry::new(store.clone(), clock.clone());
         let engine = Engine::new(store.clone(), registry.clone(), clock.clone());
@@ -102,6 +107,7 @@ impl Master {
         }
         let builder_ids = Arc::new(ids.builders);
         registry.configure(configured(&config, ids.workers));
+        registry.fetch_passwords(SecretSource::new(config.clone(), loaded.generation.clone())).await;
         engine.configure(Active { config: config.clone(), generation: loaded.generation.clone(), builder_ids: builder_ids.clone() });
         engine.adopt(recovery.waiting, &recovery.last_numbers);
 
