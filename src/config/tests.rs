@@ -96,7 +96,7 @@ fn arguments_are_told_as_a_person_needs_it() {
         (table!["bot-linux"], "missing argument 'password'"),
         (table!["bot-linux", "x"; name = "y"], "'name' given twice, by position and by name"),
         (table!["bot-linux", "x", 3], "takes at most 2 positional arguments, got 3"),
-        (table!["bot-linux", 12345], "'password' must be text, got a number"),
+        (table!["bot-linux", 12345], "'password' must be text or a util.Secret, got a number"),
         (table!["bot-linux", "x"; locks = table![1]], "locks are not supported yet"),
         (
             table!["bot-linux", "x"; missing_timeout = "soon"],
