@@ -232,12 +232,12 @@ fn providers_are_asked_in_their_order() {
         c.secretsProviders = {
           secrets.SecretInAFile{ dirname = "@SECRETS@", suffixes = { ".txt", "" }, strip = false },
           Vault{ prefix = "vault-" },
-          secrets.SecretInCommand{ { "sh", "-c", 'case "$1" in cmd*) echo "command-$1";; hangs) sleep 600;; bad) echo no >&2; exit 7;; esac', "sh", "%(name)s" }, timeout = 1 },
+          secrets.SecretInCommand{ { "sh", "-c", 'case "$1" in cmd*) echo once >> @DIR@/asked; echo "command-$1";; hangs) sleep 600;; bad) echo no >&2; exit 7;; esac', "sh", "%(name)s" }, timeout = 1 },
           secrets.SecretInPass{ dirname = "store", gpgPassphrase = "a-phrase" },
           secrets.SecretInEnvironment{ prefix = "TEST_SECRET_" },
         }
         c.workers = { LocalWorker{ "w" } }
-        local list, names = {}, { "tok", "both", "waits", "cmd1", "team/db", "env", "fails", "odd", "hangs", "bad", "none" }
+        local list, names = {}, { "tok", "both", "waits", "cmd1", "cmd1", "team/db", "env", "fails", "odd", "hangs", "bad", "none" }
         for i, name in ipairs(names) do
           list[i] = steps.ShellCommand{ name = name, alwaysRun = true, command = { "sh", "-c", 'printf %s "$1" | tr a-z A-Z', "sh", util.Secret(name) } }
         end
@@ -254,7 +254,10 @@ fn providers_are_asked_in_their_order() {
          echo \"Error: $1 is not in the password store.\" >&2; exit 1\n",
         0o700,
     );
-    master.launch_in(&format!("PATH={}:$PATH TEST_SECRET_env=environ; export PATH TEST_SECRET_env; exec \"$@\"", bin.path().display()));
+    master.launch_in(&format!(
+        "PATH={}:$PATH TEST_SECRET_env=environ TEST_SECRET_other=not-asked; export PATH TEST_SECRET_env TEST_SECRET_other; exec \"$@\"",
+        bin.path().display()
+    ));
     let build = master.build("b", json!({}));
     assert_eq!(build["results"], EXCEPTION, "{build:#}");
     let out = |step: &str| {
@@ -264,6 +267,9 @@ fn providers_are_asked_in_their_order() {
     assert_eq!(out("both"), "FIRST");
     assert_eq!(out("waits"), "VAULT-WAITED");
     assert_eq!(out("cmd1"), "COMMAND-CMD1");
+    assert_eq!(out("cmd1_1"), "COMMAND-CMD1");
+    assert_eq!(fs::read_to_string(master.dir().join("asked")).expect("what was asked"), "once\n", "once for each build");
+    assert_kept(&master, &build, &["not-asked", "vault-waited", "command-cmd1"]);
     assert_eq!(out("team/db"), "ENTRY --BATCH --PINENTRY-MODE LOOPBACK --PASSPHRASE A-PHRASE STORE");
     assert_eq!(out("env"), "ENVIRON");
     let told = |step: &str| master.log_contents(&build, step, "err.text");

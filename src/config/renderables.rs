@@ -59,7 +59,7 @@ pub(super) fn declare(list: &mut Vec<ClassDecl>) {
         "Secret",
         Kind::Renderable,
         build,
-        "The value of a secret; logs and whatever else is shown have `<NAME>` in its place.",
+        "The value of a secret, asked of `c.secretsProviders` once for each build. Logs, properties and whatever else is shown have `<NAME>` in its place, of several lines in place of each; what a program makes of it otherwise is not hidden.",
     ));
 }
 

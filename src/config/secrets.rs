@@ -41,7 +41,7 @@ arguments! {
 
 arguments! {
     EnvironmentArgs {
-        [1] "prefix" prefix: String = String::new() => "\"\"", "What comes before the secret's name in the name of the variable.";
+        [1] "prefix" prefix: String = String::new() => "\"\"", "What comes before the secret's name in the name of the variable. Commands of a LocalWorker get no variable that begins so; with \"\" they get all, and logs of the environment show those of which the build asks for no secret.";
     }
 }
 

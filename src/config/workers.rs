@@ -35,7 +35,7 @@ arguments! {
     WorkerArgs {
         include common: WorkerCommon;
         [1] "name" | "slavename" name: WorkerName, "The name it logs in with.";
-        [2] "password" password: Option<Password>, "The password it logs in with; None: it can't.";
+        [2] "password" password: Option<Password>, "The password it logs in with; None: it can't. One that is a util.Secret is fetched when the master starts, again when the worker comes if that failed, and hidden in builds if it has at least four characters; one that is written here is not.";
     }
 }
 

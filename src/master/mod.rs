@@ -132,7 +132,7 @@ impl Master {
         for spec in &config.workers {
             if let WorkerKind::Local { workdir } = &spec.kind {
                 let base = workdir.clone().unwrap_or_else(|| PathBuf::from("workers").join(&spec.name));
-                attach_local(&master.registry, spec, master.folder.path().join(base)).await?;
+                attach_local(&master.registry, spec, master.folder.path().join(base), secrets::private_variables(&config)).await?;
             }
         }
         let mut tasks = master.tasks.lock().await;
@@ -238,8 +238,8 @@ fn unknown_worker(spec: &WorkerSpec) -> crate::store::StoredWorker {
 }
 
 /// Attaches a local worker. It is back at once after its line was cut, but not after it was asked to stop.
-async fn attach_local(registry: &Arc<Registry>, spec: &WorkerSpec, base: PathBuf) -> Result<()> {
-    let link = attach_local_once(registry, &spec.name, base.clone()).await?;
+async fn attach_local(registry: &Arc<Registry>, spec: &WorkerSpec, base: PathBuf, private: Vec<String>) -> Result<()> {
+    let link = attach_local_once(registry, &spec.name, base.clone(), &private).await?;
     let (registry, name) = (Arc::downgrade(registry), spec.name.clone());
     tokio::spawn(async move {
         let mut link = link;
@@ -250,7 +250,7 @@ async fn attach_local(registry: &Arc<Registry>, spec: &WorkerSpec, base: PathBuf
             if why == SHUT_DOWN || registry.closing() {
                 return;
             }
-            link = match attach_local_once(&registry, &name, base.clone()).await {
+            link = match attach_local_once(&registry, &name, base.clone(), &private).await {
                 Ok(link) => link,
                 Err(e) => {
                     tracing::error!(worker = name, "the local worker can't be attached again: {e:#}");
@@ -262,8 +262,8 @@ async fn attach_local(registry: &Arc<Registry>, spec: &WorkerSpec, base: PathBuf
     Ok(())
 }
 
-async fn attach_local_once(registry: &Arc<Registry>, name: &str, base: PathBuf) -> Result<Arc<dyn Link>> {
-    let local = LocalLink::new(base);
+async fn attach_local_once(registry: &Arc<Registry>, name: &str, base: PathBuf, private: &[String]) -> Result<Arc<dyn Link>> {
+    let local = LocalLink::without(base, private);
     local.set_builders(registry.builders(name)).await.map_err(|e| anyhow!("local worker {name}: {e}"))?;
     let info = local.info();
     let link: Arc<dyn Link> = local;

@@ -4,6 +4,7 @@
 //! nothing to look for, and text passes untouched.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use bytes::{Bytes, BytesMut};
@@ -24,7 +25,7 @@ pub struct Mask {
 #[derive(Clone)]
 struct Look {
     automaton: AhoCorasick,
-    /// What is looked for, and what stands in its place.
+    /// What is looked for, in order, and what stands in its place.
     needles: Vec<(Vec<u8>, String)>,
     /// Does one of them begin with this byte?
     begins: Box<[bool; 256]>,
@@ -39,15 +40,13 @@ impl std::fmt::Debug for Mask {
 
 impl Mask {
     pub fn new(secrets: Vec<(String, Secret)>) -> Mask {
-        let mut needles: Vec<(Vec<u8>, String)> = Vec::new();
+        let mut needles: BTreeMap<Vec<u8>, String> = BTreeMap::new();
         for (name, secret) in &secrets {
             for text in forms(secret.reveal()) {
-                if !needles.iter().any(|(known, _)| *known == text.as_bytes()) {
-                    needles.push((text.into_bytes(), format!("<{name}>")));
-                }
+                needles.entry(text.into_bytes()).or_insert_with(|| format!("<{name}>"));
             }
         }
-        Mask { secrets, look: Look::new(needles) }
+        Mask { secrets, look: Look::new(needles.into_iter().collect()) }
     }
 
     /// These and one more.
@@ -134,7 +133,11 @@ impl Look {
         (from..input.len())
             .find(|i| {
                 let rest = &input[*i..];
-                self.begins[usize::from(rest[0])] && self.needles.iter().any(|(text, _)| text.len() > rest.len() && text.starts_with(rest))
+                self.begins[usize::from(rest[0])] && {
+                    // In their order, what goes on from here comes next.
+                    let next = self.needles.partition_point(|(text, _)| &text[..] <= rest);
+                    self.needles.get(next).is_some_and(|(text, _)| text.starts_with(rest))
+                }
             })
             .unwrap_or(input.len())
     }

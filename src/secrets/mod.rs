@@ -17,4 +17,4 @@ mod source;
 pub use build::BuildSecrets;
 pub use files::check;
 pub use mask::{Mask, Masker};
-pub use source::{SecretSource, SecretTrouble};
+pub use source::{SecretSource, SecretTrouble, private_variables};

@@ -80,6 +80,16 @@ impl SecretSource {
     }
 }
 
+/// What the names of the master's variables begin with that are secrets: nothing that the master starts needs them. Of
+/// variables without a common beginning that can't be told.
+pub fn private_variables(config: &MasterConfig) -> Vec<String> {
+    let prefix = |provider: &Arc<SecretProviderSpec>| match &provider.kind {
+        SecretProviderKind::Environment { prefix } if !prefix.is_empty() => Some(prefix.clone()),
+        _ => None,
+    };
+    config.secrets_providers.iter().filter_map(prefix).collect()
+}
+
 fn environment(prefix: &str, name: &str) -> Answer {
     if name.contains('=') {
         return Ok(Err("no variable's name holds '='".into()));
