@@ -15,6 +15,12 @@ use crate::base::Secret;
 /// Shorter lines of a value of several lines are not looked for: `{` or `EOF` would be everywhere.
 const SHORTEST_LINE: usize = 4;
 
+/// Longer values are looked for in parts.
+const LONGEST_NEEDLE: usize = 1024;
+
+/// In place of a text that can't be searched.
+const NOT_SHOWN: &str = "(not shown)";
+
 /// Values and what is shown for them.
 #[derive(Clone, Default)]
 pub struct Mask {
@@ -24,7 +30,8 @@ pub struct Mask {
 
 #[derive(Clone)]
 struct Look {
-    automaton: AhoCorasick,
+    /// None: it could not be made, and nothing is shown rather than all.
+    automaton: Option<AhoCorasick>,
     /// What is looked for, in order, and what stands in its place.
     needles: Vec<(Vec<u8>, String)>,
     /// Does one of them begin with this byte?
@@ -62,7 +69,8 @@ impl Mask {
 
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let Some(look) = &self.look else { return Cow::Borrowed(text) };
-        let mut found = look.automaton.find_iter(text).peekable();
+        let Some(automaton) = &look.automaton else { return Cow::Borrowed(NOT_SHOWN) };
+        let mut found = automaton.find_iter(text).peekable();
         if found.peek().is_none() {
             return Cow::Borrowed(text);
         }
@@ -79,10 +87,10 @@ impl Mask {
 
     /// The same, where a text is at hand that is not needed otherwise.
     pub fn owned(&self, text: String) -> String {
-        match self.text(&text) {
-            Cow::Owned(masked) => masked,
-            Cow::Borrowed(_) => text,
+        if self.is_empty() {
+            return text;
         }
+        self.text(&text).into_owned()
     }
 
     /// Every text in it, names too.
@@ -115,16 +123,8 @@ impl Look {
         let mut begins = Box::new([false; 256]);
         needles.iter().for_each(|(text, _)| begins[usize::from(text[0])] = true);
         let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(needles.iter().map(|(text, _)| text));
-        match automaton {
-            Ok(automaton) => Some(Look { automaton, needles, begins, longest }),
-            Err(e) => {
-                // Only gigabytes of secrets are too much. Nothing is shown then rather than all.
-                tracing::error!("output can't be searched for secrets and is left out: {e}");
-                let all = (0..=u8::MAX).map(|b| (vec![b], String::new())).collect::<Vec<_>>();
-                let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(all.iter().map(|(b, _)| b)).ok()?;
-                Some(Look { automaton, needles: all, begins: Box::new([true; 256]), longest: 1 })
-            }
-        }
+        let automaton = automaton.inspect_err(|e| tracing::error!("texts can't be searched for secrets and are not shown: {e}")).ok();
+        Some(Look { automaton, needles, begins, longest })
     }
 
     /// Where in `input`, from `at`, a value may have begun whose end has not come yet.
@@ -164,7 +164,21 @@ fn forms(value: &str) -> Vec<String> {
         forms.push(backslashed);
         forms.push(line);
     }
-    forms
+    forms.iter().flat_map(|form| parts(form)).map(str::to_owned).collect()
+}
+
+/// A long text in parts, each of which is looked for by itself: the search stays cheap, and little is held back.
+fn parts(mut text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    while text.len() > LONGEST_NEEDLE {
+        let (part, rest) = text.split_at(text.floor_char_boundary(LONGEST_NEEDLE));
+        parts.push(part);
+        text = rest;
+    }
+    if parts.is_empty() || text.chars().count() >= SHORTEST_LINE {
+        parts.push(text);
+    }
+    parts
 }
 
 /// Masks one stream.
@@ -190,6 +204,10 @@ impl Masker {
             // A mask only ever grows, so nothing is held without one.
             return piece;
         };
+        let Some(automaton) = &look.automaton else {
+            self.held.clear();
+            return Bytes::new();
+        };
         let input = match self.held.is_empty() {
             true => piece,
             false => {
@@ -200,7 +218,7 @@ impl Masker {
         let (mut out, mut at) = (BytesMut::new(), 0);
         let mut begun = if last { input.len() } else { look.begun(&input, 0) };
         // Which of two values it is may be open at the end, and one that begins earlier wins.
-        while let Some(found) = look.automaton.find(aho_corasick::Input::new(&input[..]).range(at..)).filter(|f| f.start() < begun) {
+        while let Some(found) = automaton.find(aho_corasick::Input::new(&input[..]).range(at..)).filter(|f| f.start() < begun) {
             out.extend_from_slice(&input[at..found.start()]);
             out.extend_from_slice(look.needles[found.pattern().as_usize()].1.as_bytes());
             at = found.end();
@@ -280,6 +298,18 @@ mod tests {
         assert_eq!(masker.piece(&mask, Bytes::from_static(b"line s3cr\n")), "line s3<s>r\n".replace("<s>r", "cr"));
         assert_eq!(masker.piece(&mask, Bytes::from_static(b"end s3c")), "end ");
         assert_eq!(masker.finish(&mask), "s3c");
+    }
+
+    #[test]
+    fn a_long_value_is_hidden_part_by_part() {
+        let long: String =
+            (0..2 * LONGEST_NEEDLE + 10).map(|i| if i % 7 == 0 { 'ß' } else { char::from(b'a' + (i * i % 23) as u8) }).collect();
+        let mask = mask(&[("long", &long)]);
+        assert!(mask.look.as_ref().unwrap().longest <= LONGEST_NEEDLE);
+        let out = mask.text(&long);
+        assert!(out.replace("<long>", "").is_empty() && out.len() < 30, "{out}");
+        let cut: Vec<&[u8]> = long.as_bytes().chunks(100).collect();
+        assert_eq!(pieces(&mask, &cut), out.as_bytes());
     }
 
     #[test]
