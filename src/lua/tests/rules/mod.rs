@@ -1,3 +1,6 @@
-//! The numbered rules of the language, a file for each topic; a test is named after the rule that it shows.
+//! One file per topic of the language's rules.
 
+use super::*;
+
+mod library;
 mod secrets;
