@@ -276,6 +276,14 @@ function invoke.extract(f, rc, stdout, stderr)
   return answer
 end
 
+-- The value is never told, not even if it is of the wrong kind.
+function invoke.secret(get, name)
+  local answer = get(name)
+  if nothing(answer) then return nil end
+  if type(answer) ~= "string" then error("must give the secret as text or nil, got a " .. type(answer), 0) end
+  return answer
+end
+
 local match_methods = {}
 function match_methods:group(which)
   if which == nil then which = 0 end

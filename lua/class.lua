@@ -453,7 +453,11 @@ function new_class(info)
   })
   info.instances = {
     __index = instance_index(info), __newindex = instance_newindex(info), __name = info.name, __metatable = "object",
-    __tostring = function(self) return info.name .. " (" .. host.place_text(records[self].place) .. ")" end,
+    __tostring = function(self)
+      -- Which one, never what it is.
+      if info.name == "Secret" and info.decl then return "Secret(" .. tostring(self.name) .. ")" end
+      return info.name .. " (" .. host.place_text(records[self].place) .. ")"
+    end,
   }
   return class
 end
@@ -514,6 +518,10 @@ end
 function P.finish()
   for _, self in ipairs(objects) do
     local record = records[self]
+    if record.class == "SecretProviderBase" and record.ready then
+      local get = self.get
+      record.named.get = type(get) == "function" and function(name) return self:get(name) end or nil
+    end
     for name, shown in pairs(record.ready and record.shown or {}) do
       local arg = record.info.decl.by_name[name]
       if record.named[name] == nil and changed(shown, arg.default) then record.named[name] = shown end

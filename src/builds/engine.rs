@@ -425,6 +425,7 @@ impl Engine {
             events: self.events.clone(),
             patient: self.patient.load(Ordering::Relaxed),
             stop: stop_receiver,
+            known_secrets: self.registry.password_mask(),
         };
         tokio::spawn(self.clone().build(job, worker_spec));
         true

@@ -6,9 +6,10 @@ use std::pin::Pin;
 use serde_json::{Map, Value as Json};
 
 use crate::config::template::{Form, Part, Source};
-use crate::config::{Arg, FnRef, FromValue, Template, Value};
+use crate::config::{Arg, FnRef, FromValue, Template, Value, Wrong};
 use crate::lua::{BuildInput, Generation, RenderInput};
 use crate::model::{Properties, SourceStamp, WorkerInfo};
+use crate::secrets::BuildSecrets;
 
 /// Functions that return functions that return …: more is taken for a loop.
 const DEEPEST: usize = 32;
@@ -20,6 +21,7 @@ pub struct Renderer<'a> {
     pub worker: &'a WorkerInfo,
     pub generation: &'a Generation,
     pub build: BuildInput,
+    pub secrets: &'a BuildSecrets,
 }
 
 /// Why something could not be rendered, for the log of the step.
@@ -36,7 +38,17 @@ impl Renderer<'_> {
             Arg::Const(value) => Ok(value.clone()),
             Arg::Dynamic(template) => {
                 let json = self.value(template).await.map_err(|e| RenderError(format!("{what}: {e}")))?;
-                T::from_value(&Value::from_json(&json)).map_err(|wrong| RenderError(format!("{what} {wrong}")))
+                T::from_value(&Value::from_json(&json)).map_err(|wrong| {
+                    // What is told of a wrong value may be cut, and half a secret is not found: it is hidden before.
+                    let mask = self.secrets.mask();
+                    let told = match mask.is_empty() {
+                        true => wrong,
+                        false => T::from_value(&Value::from_json(&mask.json(json)))
+                            .err()
+                            .unwrap_or_else(|| Wrong::says(format!("must be {}", T::expected()))),
+                    };
+                    RenderError(format!("{what} {told}"))
+                })
             }
         }
     }
@@ -91,6 +103,10 @@ impl Renderer<'_> {
                     let value = self.generation.transform(function, values).await.map_err(|e| RenderError(e.to_string()))?;
                     self.walk(&given(function, &value)?, depth + 1).await?
                 }
+                Template::Secret(name) => match self.secret(name).await? {
+                    Ok(value) => value,
+                    Err(why) => return Err(RenderError(why)),
+                },
                 Template::Flatten(list) => {
                     let mut flat = Vec::new();
                     flatten(self.walk(list, depth + 1).await?, &mut flat);
@@ -111,6 +127,11 @@ impl Renderer<'_> {
             for part in parts {
                 match part {
                     Part::Text(text) => out.push_str(text),
+                    // Without a text for that case, a secret that nobody has is no empty text.
+                    Part::Substitute { source: Source::Secret(name), form: Form::Plain } => {
+                        let value = self.secret(name).await?.map_err(RenderError)?;
+                        out.push_str(&show(&value));
+                    }
                     Part::Substitute { source, form } => {
                         let value = self.source(source, depth + 1).await?;
                         out.push_str(&self.form(value, form, depth + 1).await?);
@@ -121,11 +142,18 @@ impl Renderer<'_> {
         })
     }
 
+    /// The secret, or why there is none of that name.
+    async fn secret(&self, name: &str) -> Result<Result<Json, String>, RenderError> {
+        let found = self.secrets.find(name).await.map_err(|e| RenderError(e.to_string()))?;
+        Ok(found.map(|secret| Json::from(secret.reveal())))
+    }
+
     /// The value itself; none if there is no such thing.
     async fn source(&self, source: &Source, depth: usize) -> Result<Option<Json>, RenderError> {
         Ok(match source {
             Source::Property(name) => self.properties.get(name).cloned(),
             Source::Argument(template) => Some(self.walk(template, depth).await?).filter(|v| !v.is_null()),
+            Source::Secret(name) => self.secret(name).await?.ok(),
             Source::Worker(attribute) => worker_attribute(self.worker, attribute),
             Source::SourceStamp { codebase, attribute } => self
                 .sourcestamps

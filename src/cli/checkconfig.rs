@@ -11,7 +11,7 @@ use serde_json::json;
 use super::explain;
 use super::mistakes::{Severity, Shown, colour};
 use crate::config::Mistake;
-use crate::lua;
+use crate::{lua, secrets};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -44,7 +44,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let (config, mistakes, warnings) = match checked.outcome {
         Ok(loaded) => {
             let warnings = loaded.config.warnings.clone();
-            (Some(loaded.config), Vec::new(), warnings)
+            let mistakes = secrets::check(&loaded.config, loaded.generation.folder());
+            (Some(loaded.config), mistakes, warnings)
         }
         Err(mistakes) => (None, mistakes, checked.warnings),
     };

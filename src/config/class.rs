@@ -22,6 +22,7 @@ pub enum Kind {
     Parameter,
     /// Gives a value for each build.
     Renderable,
+    SecretProvider,
 }
 
 /// What the list holds that a class takes first.
@@ -64,7 +65,7 @@ pub struct ArgDecl {
 impl ArgDecl {
     /// Its value is shown to nobody.
     pub fn is_secret(&self) -> bool {
-        self.name == "password" || self.kind.contains("secret")
+        matches!(self.name, "password" | "gpgPassphrase") || self.kind.contains("secret")
     }
 }
 
@@ -100,6 +101,7 @@ impl ClassDecl {
             Kind::Step => &["steps"],
             Kind::Scheduler => &["schedulers"],
             Kind::Parameter => &["util", "schedulers"],
+            Kind::SecretProvider => &["secrets"],
         };
         ClassDecl {
             name,
@@ -159,6 +161,7 @@ pub fn classes() -> &'static [ClassDecl] {
         super::schedulers::declare(&mut list);
         super::parameters::declare(&mut list);
         super::renderables::declare(&mut list);
+        super::secrets::declare(&mut list);
         list
     });
     &CLASSES

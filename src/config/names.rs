@@ -83,8 +83,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("BuildbotTestCiTrigger BuildbotCiSetupSteps", "ShellSequence runs several commands"),
     ("renderer", "a plain function of the properties does the same"),
     ("URLForBuild", "Interpolate can join buildbotURL with the build's properties"),
-    ("Properties", "a plain table of names and values does it"),
-    ("giturlparse", "string.match takes the address apart"),
     (
         "BuildStatusGenerator BuildStartEndStatusGenerator BuildSetStatusGenerator BuildSetCombinedStatusGenerator
          BuildRequestGenerator WorkerMissingGenerator GerritBuildSetStatusGenerator GerritBuildStartStatusGenerator
@@ -104,8 +102,8 @@ const NOT_YET: &[(&str, &str)] = &[
         "the web server answers on 127.0.0.1 only, so a server in front of it can ask for a login",
     ),
     (
-        "SecretInAFile SecretInPass HashiCorpVaultKvSecretProvider SecretProviderBase VaultAuthenticatorToken VaultAuthenticatorApprole",
-        "fs.read and os.getenv can get a secret",
+        "HashiCorpVaultKvSecretProvider VaultAuthenticatorToken VaultAuthenticatorApprole",
+        "secrets.SecretInCommand with the program 'vault' does it",
     ),
     (
         "StatsService InfluxStorageService CaptureProperty CapturePropertyAllBuilders CaptureBuildStartTime CaptureBuildEndTime

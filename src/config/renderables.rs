@@ -55,7 +55,12 @@ pub(super) fn declare(list: &mut Vec<ClassDecl>) {
             .open(),
     );
     list.push(ClassDecl::new::<FlattenArgs>("FlattenList", Kind::Renderable, build, "A list of what is in lists of lists.").open());
-    list.push(ClassDecl::new::<SecretArgs>("Secret", Kind::Renderable, build, "A secret. Not supported yet."));
+    list.push(ClassDecl::new::<SecretArgs>(
+        "Secret",
+        Kind::Renderable,
+        build,
+        "The value of a secret, asked of `c.secretsProviders` once for each build. Logs, properties and whatever else is shown have `<NAME>` in its place, of several lines in place of each; what a program makes of it otherwise is not hidden.",
+    ));
 }
 
 fn build(reader: &mut Reader, object: &Object, _: &mut super::assemble::Assembly) -> Option<Parsed> {
@@ -90,8 +95,11 @@ fn read(reader: &mut Reader, object: &Object) -> Option<Template> {
             None
         }
         _ => {
-            reader.wrong("secrets are not supported yet: read the value in the file with os.getenv or fs.read");
-            None
+            let SecretArgs { name } = super::arguments::Arguments::read(reader)?;
+            match super::secrets::check_secret_name(&name) {
+                Ok(()) => Some(Template::Secret(name)),
+                Err(why) => refuse(reader, &why),
+            }
         }
     }
 }

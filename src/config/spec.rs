@@ -34,7 +34,49 @@ pub struct MasterConfig {
     /// Bytes of the end that are kept of a log that was cut off.
     pub log_max_tail_size: Option<u64>,
     pub limits: LuaLimits,
+    /// Asked in this order.
+    pub secrets_providers: Vec<Arc<SecretProviderSpec>>,
     pub warnings: Vec<Mistake>,
+}
+
+/// A password, or the name of the secret that is one: looked up when it is needed, never kept in the configuration.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Password {
+    Plain(Secret),
+    Named(String),
+}
+
+/// One of `c.secretsProviders`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SecretProviderSpec {
+    /// `SecretInAFile`, or the name that `extend` gave.
+    pub class: String,
+    pub kind: SecretProviderKind,
+    pub place: Place,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum SecretProviderKind {
+    File {
+        /// Relative to the configuration's folder.
+        dirname: PathBuf,
+        suffixes: Vec<String>,
+        strip: bool,
+    },
+    Pass {
+        passphrase: Option<Secret>,
+        dirname: Option<PathBuf>,
+    },
+    Command {
+        command: Vec<String>,
+        timeout: Duration,
+        strip: bool,
+    },
+    Environment {
+        prefix: String,
+    },
+    /// The method `get` of a class of the file, bound to its instance.
+    Call(FnRef),
 }
 
 /// `c.lua`.
@@ -70,7 +112,7 @@ pub enum Collapse {
 pub struct WorkerSpec {
     pub name: String,
     /// None: it can't log in.
-    pub password: Option<Secret>,
+    pub password: Option<Password>,
     pub kind: WorkerKind,
     /// Builds at the same time over all builders; none: no limit.
     pub max_builds: Option<u32>,

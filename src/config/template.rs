@@ -21,6 +21,8 @@ pub enum Template {
     },
     /// `Interpolate(fmt, …)`, as a sequence of parts whose texts are joined.
     Interpolate(Vec<Part>),
+    /// The value of a secret.
+    Secret(String),
     /// A function of the properties.
     Call(FnRef),
     /// A function of values that are rendered first; the named ones come last, in a table.
@@ -49,6 +51,8 @@ pub enum Source {
     SourceStamp { codebase: String, attribute: String },
     /// `worker:attribute`
     Worker(String),
+    /// `secret:name`
+    Secret(String),
     /// `kw:name`, or a positional `%s`: the argument itself, found at load.
     Argument(Box<Template>),
 }

@@ -96,7 +96,7 @@ fn arguments_are_told_as_a_person_needs_it() {
         (table!["bot-linux"], "missing argument 'password'"),
         (table!["bot-linux", "x"; name = "y"], "'name' given twice, by position and by name"),
         (table!["bot-linux", "x", 3], "takes at most 2 positional arguments, got 3"),
-        (table!["bot-linux", 12345], "'password' must be text, got a number"),
+        (table!["bot-linux", 12345], "'password' must be text or a util.Secret, got a number"),
         (table!["bot-linux", "x"; locks = table![1]], "locks are not supported yet"),
         (
             table!["bot-linux", "x"; missing_timeout = "soon"],
@@ -402,12 +402,8 @@ fn a_sequence_holds_its_commands() {
 
 #[test]
 fn old_and_missing_classes_are_told() {
-    for (class, told) in [
-        ("WithProperties", "is gone: write Interpolate, with '%(prop:name)s' for '%(name)s'"),
-        ("Secret", "secrets are not supported yet: read the value in the file with os.getenv or fs.read"),
-    ] {
-        assert_eq!(mistakes_of(&object(class, 2, table!["x"])), [format!("master.lua:2: {class}: {told}")]);
-    }
+    let told = "is gone: write Interpolate, with '%(prop:name)s' for '%(name)s'";
+    assert_eq!(mistakes_of(&object("WithProperties", 2, table!["x"])), [format!("master.lua:2: WithProperties: {told}")]);
     let hint = |name| class::known_names_hint(name).unwrap();
     assert_eq!(hint("ShellComand"), "did you mean 'steps.ShellCommand'?");
     assert_eq!(hint("Wroker"), "did you mean 'Worker'?");

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use super::failure::LuaFailure;
 use super::generation::Generation;
-use crate::base::{RequestId, duration};
+use crate::base::{RequestId, Secret, duration};
 use crate::config::{FnRef, Value};
 use crate::model::{Properties, Results, SourceStamp};
 
@@ -44,6 +44,8 @@ const PRIORITIZE_BUILDERS: CallbackDecl =
 const COLLAPSE_REQUESTS: CallbackDecl =
     decl("collapseRequests", "collapse_requests", "master, builder, req1, req2", "true or false; nil is false", 2);
 
+const SECRET: CallbackDecl = decl("SecretProvider.get", "secret", "self, name", "the secret as text; nil: it has none of that name", 30);
+
 /// The table of all of them.
 pub const CALLBACKS: &[CallbackDecl] = &[
     RENDERER,
@@ -57,6 +59,7 @@ pub const CALLBACKS: &[CallbackDecl] = &[
     CAN_START_BUILD,
     PRIORITIZE_BUILDERS,
     COLLAPSE_REQUESTS,
+    SECRET,
 ];
 
 /// All callbacks and what else the host offers, as a page of the reference.
@@ -277,6 +280,17 @@ impl Generation {
     ) -> Result<bool, LuaFailure> {
         let args = vec![serde_json::to_value(builder), serde_json::to_value(a), serde_json::to_value(b)];
         self.ask(COLLAPSE_REQUESTS, f, args, truth).await
+    }
+
+    /// A secret of a provider that is a class of the file. No text of a failure here holds the value.
+    pub async fn secret(&self, f: &FnRef, name: &str) -> Result<Option<Secret>, LuaFailure> {
+        self.ask(SECRET, f, vec![Ok(Json::from(name))], |answer| match answer {
+            Value::None => Ok(None),
+            Value::Text(text) => Ok(Some(Secret::new(text))),
+            Value::Bytes(_) => Err("must give text, got text that is not UTF-8".into()),
+            _ => Err("must give text or nil".into()),
+        })
+        .await
     }
 
     /// What each of these warnings is about.

@@ -1,6 +1,7 @@
 //! The thread of one loaded configuration, and the calls it serves: each is a task of its own, with a budget, so that none stops
 //! the others. It decides nothing; what a callback means is in `callbacks`.
 
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub struct Generation {
     jobs: mpsc::Sender<Job>,
     watch: Arc<Watch>,
     callback_timeout: Option<Duration>,
+    folder: PathBuf,
 }
 
 impl std::fmt::Debug for Generation {
@@ -50,13 +52,24 @@ pub(super) fn channel() -> (mpsc::Sender<Job>, mpsc::Receiver<Job>) {
 }
 
 impl Generation {
-    pub(super) fn new(number: u64, jobs: mpsc::Sender<Job>, watch: Arc<Watch>, callback_timeout: Option<Duration>) -> Generation {
-        Generation { number, jobs, watch, callback_timeout }
+    pub(super) fn new(
+        number: u64,
+        jobs: mpsc::Sender<Job>,
+        watch: Arc<Watch>,
+        callback_timeout: Option<Duration>,
+        folder: PathBuf,
+    ) -> Generation {
+        Generation { number, jobs, watch, callback_timeout, folder }
     }
 
     /// Counts the configurations that this process has loaded; the thread is called `lua-gen-NUMBER`.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Of the configuration: what paths in it are relative to.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(super) async fn call(

@@ -91,6 +91,7 @@ async fn load_beside(options: LoadOptions, understand: Understand, beside: Besid
     let shown = options.path.display().to_string();
     let broken = |text: String| vec![Mistake { place: at_file(&shown), subject: String::new(), text }];
 
+    let folder = locate(&options.path).map(|(_, folder)| folder).unwrap_or_default();
     let watch = Watch::new();
     Watch::guard(&watch, format!("lua-watch-{number}")).map_err(|e| broken(format!("no thread could be started: {e}")))?;
     let (jobs, queue) = generation::channel();
@@ -106,7 +107,7 @@ async fn load_beside(options: LoadOptions, understand: Understand, beside: Besid
         outcome = outcome => outcome.unwrap_or_else(|_| Err(broken("the Lua thread ended without an answer".into())))?,
         () = watch.stuck() => return Err(broken("the evaluation is held by a single library call and can't be stopped".into())),
     };
-    let generation = Arc::new(Generation::new(number, jobs, watch, config.limits.callback_timeout));
+    let generation = Arc::new(Generation::new(number, jobs, watch, config.limits.callback_timeout, folder));
     Ok(Loaded { config: Arc::new(config), generation, files })
 }
 

@@ -18,6 +18,7 @@ use crate::config::{BuilderSpec, MasterConfig, WorkerKind};
 use crate::lua;
 use crate::model::request::NewBuildset;
 use crate::model::{Event, Properties, Results, SourceStamp};
+use crate::secrets::private_variables;
 use crate::store::{Store, StoreOptions};
 use crate::workers::registry::Registry;
 
@@ -82,7 +83,7 @@ pub async fn start(options: Options) -> Result<OneShot, StartError> {
     let events = engine.subscribe();
     let distributor = tokio::spawn(engine.clone().distribute(worker_events));
     for spec in &config.workers {
-        attach_local(&registry, spec, scratch.0.join("worker")).await?;
+        attach_local(&registry, spec, scratch.0.join("worker"), private_variables(&config)).await?;
     }
     let mut properties = Properties::default();
     for (name, value) in options.properties {

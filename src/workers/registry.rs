@@ -12,11 +12,13 @@ use tokio::sync::mpsc;
 
 use super::gate::Gate;
 use super::link::Link;
+use super::passwords::Passwords;
 use crate::base::duration::human;
 use crate::base::{Clock, Secret, Timestamp, WorkerId};
-use crate::config::WorkerSpec;
+use crate::config::{Password, WorkerSpec};
 use crate::model::query::Row;
 use crate::model::{Results, WorkerInfo};
+use crate::secrets::{Mask, SecretSource};
 use crate::store::{Store, StoredWorker};
 
 /// Something about a worker changed that may let a request start.
@@ -103,6 +105,7 @@ pub struct Registry {
     events: mpsc::UnboundedSender<WorkerEvent>,
     store: Store,
     clock: Arc<dyn Clock>,
+    passwords: Arc<Passwords>,
     /// The master ends: nobody is to attach again.
     closing: AtomicBool,
 }
@@ -120,7 +123,8 @@ pub struct Configured {
 impl Registry {
     pub fn new(store: Store, clock: Arc<dyn Clock>) -> (Arc<Registry>, mpsc::UnboundedReceiver<WorkerEvent>) {
         let (events, receiver) = mpsc::unbounded_channel();
-        (Arc::new(Registry { entries: Mutex::default(), events, store, clock, closing: AtomicBool::new(false) }), receiver)
+        let (passwords, closing) = (Arc::default(), AtomicBool::new(false));
+        (Arc::new(Registry { entries: Mutex::default(), events, store, clock, passwords, closing }), receiver)
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
@@ -167,6 +171,21 @@ impl Registry {
                 attached.link.disconnect("not configured any more");
             }
         }
+    }
+
+    /// Fetch the passwords of the configured workers that are secrets. To be waited for before anybody may log in.
+    pub async fn fetch_passwords(&self, source: SecretSource) {
+        let named = |entry: &Entry| match &entry.spec.password {
+            Some(Password::Named(name)) => Some(name.clone()),
+            _ => None,
+        };
+        let names = self.entries().values().filter_map(named).collect();
+        self.passwords.fetch(source, names).await;
+    }
+
+    /// The passwords that were fetched, as what builds hide.
+    pub fn password_mask(&self) -> Arc<Mask> {
+        self.passwords.mask()
     }
 
     pub fn availability(&self, name: &str) -> Availability {
@@ -359,8 +378,13 @@ impl Entry {
 }
 
 impl Gate for Registry {
-    fn password(&self, name: &str) -> Option<Secret> {
-        self.entries().get(name).and_then(|e| e.spec.password.clone())
+    fn password(&self, name: &str) -> Result<Option<Secret>, String> {
+        let password = self.entries().get(name).and_then(|e| e.spec.password.clone());
+        match password {
+            Some(Password::Plain(secret)) => Ok(Some(secret)),
+            Some(Password::Named(secret)) => self.passwords.get(&secret).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn keepalive_interval(&self, name: &str) -> Option<Duration> {

@@ -32,15 +32,16 @@ pub(super) async fn run(run: &mut Run, spec: &StepSpec, sequence: &SequenceSpec,
             warn_on_warnings: r.arg(&format!("{place}.warnOnWarnings"), &one.warn_on_warnings).await?,
             always_run: false,
         };
-        last = Some(shell::shorten(&line));
-        run.show_state(step, format!("running {}", shell::shorten(&line)));
+        let shown = shell::shorten(&line, &run.secrets.mask());
+        run.show_state(step, format!("running {shown}"));
+        last = Some(shown);
         let stdio = match (logname, index) {
             (Some(name), _) => name,
             (None, 0) => "stdio".to_owned(),
             (None, n) => format!("stdio_{n}"),
         };
         let mut logs = options.logs(run, step, &stdio);
-        let ended = command::run(run, step, options.command(&line), &mut logs, &mut |_, _| Ok(())).await;
+        let ended = command::run(run, step, options.command(run, &line), &mut logs, &mut |_, _| Ok(())).await;
         logs.finish()?;
         let ended = ended?;
         let results = shell::judge(&ended, &options.decode_rc);
@@ -62,7 +63,11 @@ async fn commands<'a>(run: &Run, commands: &'a SequenceCommands) -> Result<Cow<'
         SequenceCommands::Render(template) => Value::from_json(&run.renderer().value(template).await?),
         SequenceCommands::Call(function) => called(run, function).await?,
     };
-    let list = sequence_commands(&value).map_err(|wrong| RenderError(wrong.inside("commands").to_string()))?;
+    let list = sequence_commands(&value).map_err(|wrong| {
+        // A mistake may be told with a part of the value.
+        let hidden = value.to_json().ok().and_then(|json| sequence_commands(&Value::from_json(&run.secrets.mask().json(json))).err());
+        RenderError(hidden.unwrap_or(wrong).inside("commands").to_string())
+    })?;
     Ok(Cow::Owned(list))
 }
 

@@ -10,6 +10,7 @@ mod mistakes;
 mod objects;
 mod processes;
 mod sandbox;
+mod secrets;
 mod tasks;
 mod template;
 mod values;
