@@ -8,6 +8,7 @@ mod decide;
 pub mod distribute;
 pub mod engine;
 pub mod force;
+mod inputs;
 pub mod lines;
 mod log;
 pub mod render;

@@ -195,6 +195,7 @@ impl<'a> Reader<'a> {
                 out.items.push(self.value(&value)?);
             }
         }
+        let mut named = Vec::new();
         for pair in table.pairs::<LuaValue, LuaValue>() {
             let (key, value) = pair?;
             if matches!(key, LuaValue::Integer(i) if (1..=count).contains(&i)) || self.is_poison(&value) {
@@ -214,9 +215,14 @@ impl<'a> Reader<'a> {
                 }
             }
             if let Some(name) = name {
-                let value = self.value(&value)?;
-                out.named.insert(name, value);
+                named.push((name, value));
             }
+        }
+        // By name, so that the numbers of functions do not depend on the order of `pairs` either.
+        named.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (name, value) in named {
+            let value = self.value(&value)?;
+            out.named.insert(name, value);
         }
         Ok(out)
     }

@@ -2,7 +2,7 @@
 //! the others. It decides nothing; what a callback means is in `callbacks`.
 
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use mlua::{Function, MultiValue, Table, Value as LuaValue};
@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot};
 
 use super::convert::{Reader, to_lua};
+use super::data::{DataPort, DataSource};
 use super::failure::{Caught, LuaFailure};
 use super::vm::Vm;
 use super::watch::{STUCK_AFTER, Watch};
@@ -37,6 +38,7 @@ pub struct Generation {
     jobs: mpsc::Sender<Job>,
     watch: Arc<Watch>,
     callback_timeout: Option<Duration>,
+    data: DataPort,
 }
 
 impl std::fmt::Debug for Generation {
@@ -50,8 +52,19 @@ pub(super) fn channel() -> (mpsc::Sender<Job>, mpsc::Receiver<Job>) {
 }
 
 impl Generation {
-    pub(super) fn new(number: u64, jobs: mpsc::Sender<Job>, watch: Arc<Watch>, callback_timeout: Option<Duration>) -> Generation {
-        Generation { number, jobs, watch, callback_timeout }
+    pub(super) fn new(
+        number: u64,
+        jobs: mpsc::Sender<Job>,
+        watch: Arc<Watch>,
+        callback_timeout: Option<Duration>,
+        data: DataPort,
+    ) -> Generation {
+        Generation { number, jobs, watch, callback_timeout, data }
+    }
+
+    /// From now on this answers `master.data:get`, for as long as it is there.
+    pub fn set_data(&self, source: Weak<dyn DataSource>) {
+        self.data.set(source);
     }
 
     /// Counts the configurations that this process has loaded; the thread is called `lua-gen-NUMBER`.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use md5::{Digest, Md5};
 use mlua::Lua;
 
+use super::data::DataPort;
 use super::hints::Lines;
 use super::watch::Watch;
 use crate::config::{Mistake, Place};
@@ -49,6 +50,7 @@ pub(super) struct Host {
     pub folder: PathBuf,
     pub checking: bool,
     pub watch: Arc<Watch>,
+    pub data: DataPort,
     loading: Cell<bool>,
     places: RefCell<Places>,
     mistakes: RefCell<Vec<Mistake>>,
@@ -75,6 +77,7 @@ impl Host {
             folder,
             checking,
             watch,
+            data: DataPort::default(),
             loading: Cell::new(true),
             places: RefCell::default(),
             mistakes: RefCell::default(),

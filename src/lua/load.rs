@@ -12,6 +12,7 @@ use mlua::{Table as LuaTable, Value as LuaValue};
 use tokio::sync::oneshot;
 
 use super::convert::Reader;
+use super::data::DataPort;
 use super::failure::Caught;
 use super::generation::{self, Generation};
 use super::host::{Host, ReadFile};
@@ -46,7 +47,7 @@ pub struct Loaded {
     pub files: Vec<ReadFile>,
 }
 
-type Outcome = Result<(MasterConfig, Vec<ReadFile>), Vec<Mistake>>;
+type Outcome = Result<(MasterConfig, Vec<ReadFile>, DataPort), Vec<Mistake>>;
 
 /// Makes sense of the values: `config`'s part, or a test's.
 pub(super) type Understand = Box<dyn FnOnce(&Table, &Place, &[Arc<Object>], SaidAt) -> Result<MasterConfig, Vec<Mistake>> + Send>;
@@ -72,12 +73,12 @@ pub(super) async fn load_with(options: LoadOptions, understand: Understand) -> R
         .name(format!("lua-gen-{number}"))
         .spawn(move || thread(options, understand, thread_watch, done, queue))
         .map_err(|e| broken(format!("no thread could be started: {e}")))?;
-    let (config, files) = tokio::select! {
+    let (config, files, data) = tokio::select! {
         biased;
         outcome = outcome => outcome.unwrap_or_else(|_| Err(broken("the Lua thread ended without an answer".into())))?,
         () = watch.stuck() => return Err(broken("the evaluation is held by a single library call and can't be stopped".into())),
     };
-    let generation = Arc::new(Generation::new(number, jobs, watch, config.limits.callback_timeout));
+    let generation = Arc::new(Generation::new(number, jobs, watch, config.limits.callback_timeout, data));
     Ok(Loaded { config: Arc::new(config), generation, files })
 }
 
@@ -134,7 +135,7 @@ async fn evaluate(
     options: &LoadOptions,
     understand: Understand,
     watch: Arc<Watch>,
-) -> Result<(Rc<Vm>, (MasterConfig, Vec<ReadFile>)), Vec<Mistake>> {
+) -> Result<(Rc<Vm>, (MasterConfig, Vec<ReadFile>, DataPort)), Vec<Mistake>> {
     let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let alone = |place: Place, text: String| vec![Mistake { place, subject: String::new(), text }];
     let (file, folder) = locate(&options.path).map_err(|e| alone(Place::default(), e))?;
@@ -165,7 +166,7 @@ async fn evaluate(
     check_memory(&vm, &config).map_err(|text| alone(root_place, text))?;
     tell_master(&vm, &config).map_err(|e| alone(at_file(&name), e.to_string()))?;
     host.loaded();
-    Ok((vm, (config, host.files())))
+    Ok((vm, (config, host.files(), host.data.clone())))
 }
 
 /// Read what the file left, and understand it.

@@ -6,16 +6,22 @@
 mod api;
 pub mod callbacks;
 mod convert;
+mod data;
 mod failure;
 mod generation;
 mod hints;
 mod host;
 mod load;
+mod members;
 mod modules;
 mod vm;
 mod watch;
 
-pub use callbacks::{BuildInput, BuilderInput, CanStart, RenderInput, RequestInput, StepInput, WarningFound, WarningTold, WorkerInput};
+pub use callbacks::{
+    BuildInput, BuilderInput, BuildingInput, CanStart, Decided, Quarantine, QuarantineOrder, RenderInput, RequestInput, StepInput,
+    WarningFound, WarningTold, WorkerInput,
+};
+pub use data::{Answer, DataSource};
 pub use failure::LuaFailure;
 pub use generation::Generation;
 pub use host::ReadFile;

@@ -14,7 +14,7 @@ use mlua::{Function, IntoLuaMulti, Lua, LuaOptions, StdLib, Table, Value, VmStat
 use super::convert::{Functions, to_lua};
 use super::failure::Caught;
 use super::host::Host;
-use super::{api, modules};
+use super::{api, data, modules};
 use crate::base::suggest;
 use crate::config::class::{ClassDecl, Holds, classes, known_names_hint};
 
@@ -201,6 +201,12 @@ fn host_functions(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
             Ok(suggest::nearest(&name, known.iter().map(String::as_str)).map(str::to_owned))
         })?,
     )?;
+    let h = host.clone();
+    let data_get = lua.create_async_function(move |lua, path: String| {
+        let h = h.clone();
+        async move { data::get(&lua, &h, &path).await }
+    })?;
+    table.raw_set("data_get", data_get)?;
     let h = host.clone();
     table.raw_set("module", lua.create_function(move |lua, name: String| modules::find(lua, &h, &name))?)?;
     Ok(table)

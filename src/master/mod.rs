@@ -104,6 +104,7 @@ impl Master {
         registry.configure(configured(&config, ids.workers));
         engine.configure(Active { config: config.clone(), generation: loaded.generation.clone(), builder_ids: builder_ids.clone() });
         engine.adopt(recovery.waiting, &recovery.last_numbers);
+        engine.remember_completions(&recovery.last_completions);
 
         let name = folder.master_name();
         let master = Arc::new(Master {

@@ -40,7 +40,7 @@ fn library(lua: &Lua, into: &Table) -> mlua::Result<()> {
 }
 
 /// Refuse to wait where the instance under construction would be seen half made.
-fn may_wait(lua: &Lua, host: &Host) -> mlua::Result<()> {
+pub(super) fn may_wait(lua: &Lua, host: &Host) -> mlua::Result<()> {
     let prelude: Table = lua.named_registry_value(PRELUDE)?;
     if host.loading() && prelude.raw_get::<i64>("initialising")? > 0 {
         return Err(mlua::Error::runtime("init may not wait: make what it needs before the instance"));

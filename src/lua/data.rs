@@ -1,0 +1,46 @@
+//! `master.data:get`: who answers it. The room that serves the REST API does, with the same lookup; it is told to a generation
+//! when the master is up. Nothing can be changed here.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, Weak};
+
+use mlua::{Lua, Value};
+use serde_json::Value as Json;
+
+use super::api;
+use super::convert::to_lua;
+use super::host::Host;
+
+/// A source's answer: what the API says at that path, none where it knows no such thing, or why it has no answer.
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Option<Json>, String>> + Send + 'a>>;
+
+/// Answers questions about builders, builds, requests …
+pub trait DataSource: Send + Sync {
+    /// `builders/1/builds?limit=5`
+    fn get<'a>(&'a self, path: &'a str) -> Answer<'a>;
+}
+
+/// Where a generation finds its source. It is told later and may go away earlier.
+#[derive(Clone, Default)]
+pub(super) struct DataPort(Arc<Mutex<Option<Weak<dyn DataSource>>>>);
+
+impl DataPort {
+    pub fn set(&self, source: Weak<dyn DataSource>) {
+        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(source);
+    }
+
+    fn source(&self) -> Option<Arc<dyn DataSource>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).as_ref().and_then(Weak::upgrade)
+    }
+}
+
+/// What the prelude calls for `master.data:get`.
+pub(super) async fn get(lua: &Lua, host: &Host, path: &str) -> mlua::Result<Value> {
+    api::may_wait(lua, host)?;
+    let source = host
+        .data
+        .source()
+        .ok_or_else(|| mlua::Error::runtime("master.data:get: it is for callbacks of a running master, and none runs"))?;
+    let answer = source.get(path).await.map_err(|why| mlua::Error::runtime(format!("master.data:get({path:?}): {why}")))?;
+    answer.map_or(Ok(Value::Nil), |answer| to_lua(lua, &answer, &Value::Nil))
+}
