@@ -2,7 +2,7 @@
 //! when the master is up. Nothing can be changed here.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 
 use mlua::{Lua, Value};
 use serde_json::Value as Json;
@@ -20,17 +20,17 @@ pub trait DataSource: Send + Sync {
     fn get<'a>(&'a self, path: &'a str) -> Answer<'a>;
 }
 
-/// Where a generation finds its source. It is told later and may go away earlier.
+/// Where a generation finds its source, which is told later.
 #[derive(Clone, Default)]
-pub(super) struct DataPort(Arc<Mutex<Option<Weak<dyn DataSource>>>>);
+pub(super) struct DataPort(Arc<Mutex<Option<Arc<dyn DataSource>>>>);
 
 impl DataPort {
-    pub fn set(&self, source: Weak<dyn DataSource>) {
+    pub fn set(&self, source: Arc<dyn DataSource>) {
         *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(source);
     }
 
     fn source(&self) -> Option<Arc<dyn DataSource>> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).as_ref().and_then(Weak::upgrade)
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 }
 

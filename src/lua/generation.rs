@@ -2,7 +2,7 @@
 //! the others. It decides nothing; what a callback means is in `callbacks`.
 
 use std::rc::Rc;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mlua::{Function, MultiValue, Table, Value as LuaValue};
@@ -62,8 +62,8 @@ impl Generation {
         Generation { number, jobs, watch, callback_timeout, data }
     }
 
-    /// From now on this answers `master.data:get`, for as long as it is there.
-    pub fn set_data(&self, source: Weak<dyn DataSource>) {
+    /// From now on this answers `master.data:get`.
+    pub fn set_data(&self, source: Arc<dyn DataSource>) {
         self.data.set(source);
     }
 

@@ -123,6 +123,8 @@ impl Master {
             tasks: tokio::sync::Mutex::new(JoinSet::new()),
             folder,
         });
+        let backend: Arc<dyn web::Backend> = master.clone();
+        master.loaded.generation.set_data(web::Data::new(Arc::downgrade(&backend)));
         // Before anybody can ask: a master that answers has its own workers.
         for spec in &config.workers {
             if let WorkerKind::Local { workdir } = &spec.kind {

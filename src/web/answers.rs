@@ -52,7 +52,7 @@ async fn ready(State(backend): State<Master>) -> Response {
     }
 }
 
-async fn api(State(backend): State<Master>, request: Request) -> Response {
+pub(super) async fn api(State(backend): State<Master>, request: Request) -> Response {
     let path = request.uri().path().strip_prefix("/api/v2").unwrap_or_default().trim_start_matches('/');
     let path = path.strip_suffix('/').unwrap_or(path);
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
