@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use mlua::{Lua, Value};
 use serde_json::Value as Json;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 
 use super::api;
 use super::convert::to_lua;
@@ -22,14 +24,22 @@ pub trait DataSource: Send + Sync {
 
 /// Where a generation finds its source, which is told later.
 #[derive(Clone, Default)]
-pub(super) struct DataPort(Arc<Mutex<Option<Arc<dyn DataSource>>>>);
+pub(super) struct DataPort(Arc<Mutex<Option<Port>>>);
+
+#[derive(Clone)]
+struct Port {
+    source: Arc<dyn DataSource>,
+    /// The answer is made there, not on the Lua thread, which others wait for.
+    runtime: Handle,
+}
 
 impl DataPort {
     pub fn set(&self, source: Arc<dyn DataSource>) {
-        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(source);
+        let port = Handle::try_current().ok().map(|runtime| Port { source, runtime });
+        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = port;
     }
 
-    fn source(&self) -> Option<Arc<dyn DataSource>> {
+    fn port(&self) -> Option<Port> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 }
@@ -37,10 +47,16 @@ impl DataPort {
 /// What the prelude calls for `master.data:get`.
 pub(super) async fn get(lua: &Lua, host: &Host, path: &str) -> mlua::Result<Value> {
     api::may_wait(lua, host)?;
-    let source = host
-        .data
-        .source()
-        .ok_or_else(|| mlua::Error::runtime("master.data:get: it is for callbacks of a running master, and none runs"))?;
-    let answer = source.get(path).await.map_err(|why| mlua::Error::runtime(format!("master.data:get({path:?}): {why}")))?;
+    let failed = |why: String| mlua::Error::runtime(format!("master.data:get({path:?}): {why}"));
+    let nobody = || failed("it is for callbacks of a running master, and none runs".into());
+    let Port { source, runtime } = host.data.port().ok_or_else(nobody)?;
+    let asked = path.to_owned();
+    // Ends with the call that asks.
+    let mut work = JoinSet::new();
+    work.spawn_on(async move { source.get(&asked).await }, &runtime);
+    let answer = match work.join_next().await {
+        Some(Ok(answer)) => answer.map_err(failed)?,
+        _ => return Err(failed("the master stops".into())),
+    };
     answer.map_or(Ok(Value::Nil), |answer| to_lua(lua, &answer, &Value::Nil))
 }
