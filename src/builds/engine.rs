@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::choices::Kept;
 use super::decide::Turn;
 use super::distribute::{self, Room, Situation, Start};
 use super::run::{Job, Stop};
@@ -44,6 +45,8 @@ pub struct Engine {
     pub(super) events: broadcast::Sender<Event>,
     /// Builds wait for those who watch them.
     patient: AtomicBool,
+    /// What functions of force forms said.
+    pub(super) kept: Kept,
     state: Mutex<State>,
     poke: Notify,
     /// A build has ended.
@@ -173,6 +176,7 @@ impl Engine {
             clock,
             events,
             patient: AtomicBool::new(false),
+            kept: Kept::default(),
             state,
             poke: Notify::new(),
             ended: Notify::new(),

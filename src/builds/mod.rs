@@ -3,6 +3,7 @@
 //! Pure: [`collapse`], [`distribute`], [`force`], [`lines`], [`rules`], [`why`]. [`engine`] drives them; [`run`] is one build.
 
 mod carry;
+mod choices;
 pub mod collapse;
 mod decide;
 pub mod distribute;

@@ -77,17 +77,7 @@ impl Renderer<'_> {
                 },
                 Template::Interpolate(parts) => self.text(parts, depth + 1).await?.into(),
                 Template::Transform { function, args, named } => {
-                    let mut values = Vec::with_capacity(args.len() + 1);
-                    for arg in args {
-                        values.push(self.walk(arg, depth + 1).await?);
-                    }
-                    if !named.is_empty() {
-                        let mut table = Map::new();
-                        for (name, arg) in named {
-                            table.insert(name.clone(), self.walk(arg, depth + 1).await?);
-                        }
-                        values.push(table.into());
-                    }
+                    let values = self.values(args, named, depth).await?;
                     let value = self.generation.transform(function, values).await.map_err(|e| RenderError(e.to_string()))?;
                     self.walk(&given(function, &value)?, depth + 1).await?
                 }
@@ -97,12 +87,36 @@ impl Renderer<'_> {
                     flat.into()
                 }
                 Template::Call(function) => {
-                    let input = RenderInput { properties: self.properties.clone(), build: Some(self.build.clone()) };
-                    let value = self.generation.render(function, &input).await.map_err(|e| RenderError(e.to_string()))?;
+                    let value = self.generation.render(function, &self.input()).await.map_err(|e| RenderError(e.to_string()))?;
                     self.walk(&given(function, &value)?, depth + 1).await?
+                }
+                Template::CallWith { function, args, named } => {
+                    let values = self.values(args, named, depth).await?;
+                    let value = self.generation.render_with(function, &self.input(), values).await;
+                    self.walk(&given(function, &value.map_err(|e| RenderError(e.to_string()))?)?, depth + 1).await?
                 }
             })
         })
+    }
+
+    fn input(&self) -> RenderInput {
+        RenderInput { properties: self.properties.clone(), build: Some(self.build.clone()) }
+    }
+
+    /// Values for a function; the named ones come last, in a table.
+    async fn values(&self, args: &[Template], named: &[(String, Template)], depth: usize) -> Result<Vec<Json>, RenderError> {
+        let mut values = Vec::with_capacity(args.len() + 1);
+        for arg in args {
+            values.push(self.walk(arg, depth + 1).await?);
+        }
+        if !named.is_empty() {
+            let mut table = Map::new();
+            for (name, arg) in named {
+                table.insert(name.clone(), self.walk(arg, depth + 1).await?);
+            }
+            values.push(table.into());
+        }
+        Ok(values)
     }
 
     fn text<'a>(&'a self, parts: &'a [Part], depth: usize) -> Rendering<'a, String> {

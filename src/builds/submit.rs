@@ -54,7 +54,8 @@ impl Engine {
             Some(Json::String(owner)) => Some(owner),
             _ => None,
         };
-        let forced = force::force(spec, form, builders, owner.as_deref(), &params).map_err(Refusal::Fields)?;
+        let told = self.told(form, &params, &active).await;
+        let forced = force::force(spec, form, builders, owner.as_deref(), &params, &told).map_err(Refusal::Fields)?;
         let mut builders: Vec<BuilderId> = forced.builders.iter().filter_map(|name| active.builder_ids.get(name).copied()).collect();
         builders.sort();
         builders.dedup();

@@ -21,7 +21,6 @@ pub(super) fn is_identifier(name: &str, longest: usize) -> Result<(), Wrong> {
 
 /// What to write instead of a class of Buildbot that there is not.
 const INSTEAD: &[(&str, &str)] = &[
-    ("renderer", "a plain function of the properties does the same"),
     ("MasterShellCommand", "a ShellCommand on a LocalWorker runs beside the master"),
     ("SetPropertiesFromEnv", "SetPropertyFromCommand can read one variable"),
     ("MakeDirectory", "ShellCommand with 'mkdir -p' does it"),
@@ -58,7 +57,7 @@ const NOT_YET: &str = "
     VC14 VC141 VS2019 VS2022 VCExpress9 MsBuild4 MsBuild12 MsBuild14 MsBuild141 MsBuild16 MsBuild17 DebPbuilder DebCowbuilder UbuPbuilder
     UbuCowbuilder DebLintian RpmBuild RpmLint Mock MockBuildSRPM MockRebuild BuildbotTestCiTrigger BuildbotCiSetupSteps
     Git GitHub GitLab Gerrit GitCommit GitTag GitPush Mercurial SVN CVS Bzr Darcs Monotone P4 Repo
-    renderer URLForBuild
+    URLForBuild
     BuildStatusGenerator BuildStartEndStatusGenerator BuildSetStatusGenerator BuildSetCombinedStatusGenerator BuildRequestGenerator
     WorkerMissingGenerator GerritBuildSetStatusGenerator GerritBuildStartStatusGenerator GerritBuildEndStatusGenerator
     MessageFormatter MessageFormatterRenderable MessageFormatterFunction MessageFormatterFunctionRaw MessageFormatterEmpty

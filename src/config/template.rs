@@ -23,6 +23,12 @@ pub enum Template {
     Interpolate(Vec<Part>),
     /// A function of the properties.
     Call(FnRef),
+    /// `util.renderer(f):withArgs(…)`: a function of the properties and of values that are rendered first, as for `Transform`.
+    CallWith {
+        function: FnRef,
+        args: Vec<Template>,
+        named: Vec<(String, Template)>,
+    },
     /// A function of values that are rendered first; the named ones come last, in a table.
     Transform {
         function: FnRef,

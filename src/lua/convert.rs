@@ -64,6 +64,8 @@ impl Functions {
 pub(super) struct Reader<'a> {
     vm: &'a Vm,
     records: LuaTable,
+    /// What stands for which function of the file.
+    origins: LuaTable,
     poison: *const c_void,
     objects: HashMap<u64, Arc<Object>>,
     tables: HashMap<*const c_void, (Arc<Table>, usize)>,
@@ -80,6 +82,7 @@ impl<'a> Reader<'a> {
         Ok(Reader {
             vm,
             records: vm.prelude.raw_get("records")?,
+            origins: vm.prelude.raw_get("origins")?,
             poison: vm.prelude.raw_get::<LuaTable>("poison")?.to_pointer(),
             objects: HashMap::new(),
             tables: HashMap::new(),
@@ -112,7 +115,8 @@ impl<'a> Reader<'a> {
     }
 
     fn defined_at(&self, f: &Function) -> Place {
-        let info = f.info();
+        let written = self.origins.raw_get::<Option<Function>>(f).ok().flatten();
+        let info = written.as_ref().unwrap_or(f).info();
         match info.source.as_deref().and_then(|s| s.strip_prefix('@')) {
             Some(file) => Place { file: self.vm.host.file_name(file), line: info.line_defined.unwrap_or(0) as u32, from: Vec::new() },
             None => Place::default(),
@@ -153,6 +157,9 @@ impl<'a> Reader<'a> {
         // Among arguments a number is a mistake, not a name.
         let number = |name: &str| named.strange_key.is_some() && name.parse::<i64>().is_ok();
         args.named.extend(named.named.into_iter().filter(|(name, _)| !number(name)));
+        if let Some(bound) = record.raw_get::<Option<LuaTable>>("bound")? {
+            args.named.extend(self.table(&bound)?.named.clone());
+        }
         args.strange_key = args.strange_key.or(named.strange_key);
         let object = Arc::new(Object { id, class, custom_class: record.raw_get("custom")?, args, place });
         self.objects.insert(id, object.clone());

@@ -114,6 +114,9 @@ fn made(plural: &str, rows: impl Iterator<Item = Value>, query: &str) -> Respons
 }
 
 async fn read(backend: Master, route: &Route, query: &str) -> Result<Response, ApiError> {
+    if route.leaf == Leaf::List(Kind::Forceschedulers) || route.hops.iter().any(|hop| hop.kind == Kind::Forceschedulers) {
+        backend.prepare_forms().await;
+    }
     match (route.leaf, route.hops.as_slice()) {
         (Leaf::List(kind), hops) => list(backend, kind, hops, query).await,
         (Leaf::Row, [above @ .., hop]) => row(&*backend, above, hop, query).await,

@@ -1,0 +1,4 @@
+//! The numbered rules of the language, a file per topic.
+
+mod callbacks;
+mod classes;
