@@ -385,7 +385,7 @@ function invoke.extract_warnings(f, input, found)
   local seen = step(input)
   return map(found, function(one)
     local file, line, text = f(seen, one.line, setmetatable({ groups_list = one.groups, names = one.names }, match_mt))
-    if type(file) == "table" and line == nil and text == nil then file, line, text = file[1], file[2], file[3] end
+    if type(file) == "table" and lib.getmetatable(file) == nil and line == nil and text == nil then file, line, text = file[1], file[2], file[3] end
     if nothing(line) then line = nil end
     if line ~= nil then
       local number = tointeger(type(line) == "string" and tonumber(line) or line)

@@ -36,7 +36,7 @@ impl Renderer<'_> {
             Arg::Const(value) => Ok(value.clone()),
             Arg::Dynamic(template) => {
                 let json = self.value(template).await.map_err(|e| RenderError(format!("{what}: {e}")))?;
-                T::from_value(&Value::from_json(&json)).map_err(|wrong| RenderError(format!("{what} {wrong}")))
+                T::from_value(&Value::from_json(&json)).map_err(|wrong| RenderError(format!("{what} {wrong}{}", of_function(template))))
             }
         }
     }
@@ -79,7 +79,7 @@ impl Renderer<'_> {
                 Template::Transform { function, args, named } => {
                     let values = self.values(args, named, depth).await?;
                     let value = self.generation.transform(function, values).await.map_err(|e| RenderError(e.to_string()))?;
-                    self.walk(&given(function, &value)?, depth + 1).await?
+                    self.walk(&given("Transform", function, &value)?, depth + 1).await?
                 }
                 Template::Flatten(list) => {
                     let mut flat = Vec::new();
@@ -88,15 +88,29 @@ impl Renderer<'_> {
                 }
                 Template::Call(function) => {
                     let value = self.generation.render(function, &self.input()).await.map_err(|e| RenderError(e.to_string()))?;
-                    self.walk(&given(function, &value)?, depth + 1).await?
+                    self.walk(&given("renderer", function, &value)?, depth + 1).await?
                 }
                 Template::CallWith { function, args, named } => {
                     let values = self.values(args, named, depth).await?;
                     let value = self.generation.render_with(function, &self.input(), values).await;
-                    self.walk(&given(function, &value.map_err(|e| RenderError(e.to_string()))?)?, depth + 1).await?
+                    self.walk(&given("renderer", function, &value.map_err(|e| RenderError(e.to_string()))?)?, depth + 1).await?
                 }
             })
         })
+    }
+
+    /// What a function gives, as it is: it may hold objects that are no values. None if the template is no function.
+    pub async fn called(&self, template: &Template) -> Result<Option<Value>, RenderError> {
+        let answer = match template {
+            Template::Call(function) => self.generation.render(function, &self.input()).await,
+            Template::CallWith { function, args, named } => {
+                let values = self.values(args, named, 0).await?;
+                self.generation.render_with(function, &self.input(), values).await
+            }
+            Template::Transform { function, args, named } => self.generation.transform(function, self.values(args, named, 0).await?).await,
+            _ => return Ok(None),
+        };
+        answer.map(Some).map_err(|e| RenderError(e.to_string()))
     }
 
     fn input(&self) -> RenderInput {
@@ -191,10 +205,15 @@ fn worker_attribute(info: &WorkerInfo, attribute: &str) -> Option<Json> {
     })
 }
 
+/// ` (renderer at master.lua:5)`, for what a function gave and nobody can use; nothing without a function.
+pub fn of_function(template: &Template) -> String {
+    template.function().map(|(kind, function)| format!(" ({kind} at {})", function.place)).unwrap_or_default()
+}
+
 /// What a function gave, which may have to be rendered itself.
-fn given(function: &FnRef, value: &Value) -> Result<Template, RenderError> {
+fn given(kind: &str, function: &FnRef, value: &Value) -> Result<Template, RenderError> {
     Template::from_value(value)
-        .map_err(|wrong| RenderError(format!("the function at {} returned what can't be rendered: {wrong}", function.place)))
+        .map_err(|wrong| RenderError(format!("{}: {kind}: returned what can't be rendered: {wrong}", function.place)))
 }
 
 fn flatten(value: Json, flat: &mut Vec<Json>) {

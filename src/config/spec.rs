@@ -234,9 +234,7 @@ pub struct SequenceSpec {
 #[derive(Clone, PartialEq, Debug)]
 pub enum SequenceCommands {
     List(Vec<ShellArgSpec>),
-    /// A function that may make `ShellArg`s.
-    Call(FnRef),
-    /// Plain command lines.
+    /// Command lines; a function may make `ShellArg`s, too.
     Render(Template),
 }
 

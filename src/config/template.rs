@@ -132,6 +132,18 @@ fn inner(value: &Value, depth: usize) -> Result<Template, Wrong> {
 }
 
 impl Template {
+    /// The first function in it, and what it is called: a wrong value is most likely its fault.
+    pub fn function(&self) -> Option<(&'static str, &FnRef)> {
+        match self {
+            Template::Call(function) | Template::CallWith { function, .. } => Some(("renderer", function)),
+            Template::Transform { function, .. } => Some(("Transform", function)),
+            Template::List(items) => items.iter().find_map(Template::function),
+            Template::Map(entries) => entries.iter().find_map(|(_, item)| item.function()),
+            Template::Property { default: Some(inner), .. } | Template::Flatten(inner) => inner.function(),
+            _ => None,
+        }
+    }
+
     /// Constant all through? Then the constant.
     pub(super) fn folded(self) -> Template {
         match self {

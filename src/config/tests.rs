@@ -381,7 +381,7 @@ fn a_sequence_holds_its_commands() {
     assert_eq!(commands.len(), 4);
     assert_eq!((&commands[0].logname, &commands[3].command), (&Arg::Const(Some("first".into())), &Arg::default()));
     assert!(
-        matches!(&step_of("ShellSequence", table![; commands = function()]).kind, StepKind::Sequence(s) if matches!(s.commands, SequenceCommands::Call(_)))
+        matches!(&step_of("ShellSequence", table![; commands = function()]).kind, StepKind::Sequence(s) if matches!(s.commands, SequenceCommands::Render(Template::Call(_))))
     );
     for (wrong, told) in [
         ("make".into(), "must be a list of util.ShellArg or command lines, got \"make\""),
