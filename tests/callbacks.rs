@@ -169,6 +169,27 @@ fn always_run_steps_run_after_a_stop() {
     assert!(!master.steps(&build).iter().any(|s| s["name"] == "never"));
 }
 
+/// Each request that `nextBuild` chooses in vain costs another look at all of them, so it is left alone after some.
+#[test]
+fn next_build_is_not_asked_without_end() {
+    let master = start(
+        r#"local asked = 0
+        c.builders = { builder("b", {
+            nextBuild = function(b, requests)
+                asked = asked + 1
+                assert(asked <= 1000, "asked too often")
+                return requests[1]
+            end,
+            canStartBuild = function() return false end,
+        }) }"#,
+        "{ 'b' }",
+    );
+    let requests: Vec<i64> = (0..25).map(|_| master.force("b", json!({}))).collect();
+    reason(&master, requests[0], "canStartBuild of b said no");
+    reason(&master, requests[24], "the 20 requests that nextBuild of b chose first can't start now");
+    assert!(!master.log().contains("asked too often"));
+}
+
 /// Builders whose workers a function chooses are put in order, too; what it is told of them is true.
 #[test]
 fn prioritized_builders_are_asked_in_turn_and_are_told_as_they_are() {
@@ -273,7 +294,7 @@ fn renderers_nest_take_values_and_ask_the_master() {
         ("nested", "stdio", "ask in a deep 5 f g"),
         ("values", "stdio", "ask nothing <Y> ask"),
         ("sequence", "first", "ask"),
-        ("sequence", "stdio", "second"),
+        ("sequence", "stdio_1", "second"),
     ] {
         let text = master.log_contents(&build, step, log);
         assert!(text.lines().any(|l| l == format!("o{line}")), "{step}: {text}");
