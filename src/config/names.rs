@@ -73,7 +73,7 @@ const NOT_YET: &str = "
     CaptureBuildDuration CaptureData CaptureDataAllBuilders
     JanitorConfigurator OldBuildCanceller FailingBuildsetCanceller TelnetManhole PasswordManhole AuthorizedKeysManhole
     ArbitraryCheckerManhole CommandlineUserManager UsersFromChanges
-    GitHubEventHandler Properties giturlparse
+    GitHubEventHandler
 ";
 
 /// What to say of a name that is not there: the place of a class that is elsewhere, that it is not supported yet, or the

@@ -66,6 +66,8 @@ pub(super) struct Reader<'a> {
     records: LuaTable,
     /// What stands for which function of the file.
     origins: LuaTable,
+    /// The values of objects that hold nothing else.
+    plain: LuaTable,
     poison: *const c_void,
     objects: HashMap<u64, Arc<Object>>,
     tables: HashMap<*const c_void, (Arc<Table>, usize)>,
@@ -83,6 +85,7 @@ impl<'a> Reader<'a> {
             vm,
             records: vm.prelude.raw_get("records")?,
             origins: vm.prelude.raw_get("origins")?,
+            plain: vm.prelude.raw_get("plain")?,
             poison: vm.prelude.raw_get::<LuaTable>("poison")?.to_pointer(),
             objects: HashMap::new(),
             tables: HashMap::new(),
@@ -130,7 +133,10 @@ impl<'a> Reader<'a> {
         match self.records.raw_get::<Option<LuaTable>>(table)? {
             Some(record) => Ok(self.object(&record)?.map_or(Value::Other("object that is not complete"), Value::Object)),
             None if is_class(table)? => Ok(Value::Other("class (call it)")),
-            None => Ok(Value::Other("table with a metatable")),
+            None => match self.plain.raw_get::<Option<LuaTable>>(table)? {
+                Some(plain) => Ok(Value::Table(self.table(&plain)?)),
+                None => Ok(Value::Other("table with a metatable")),
+            },
         }
     }
 

@@ -11,6 +11,8 @@ pub(in super::super) const LIBRARY: &[(&str, &str)] = &[
     ("sleep(seconds)", "Waits; only this call does."),
     ("require(name)", "A file of the configuration's folder, or a module `buildmoon.…`; evaluated once for each load."),
     ("util.timedelta{ weeks=, days=, hours=, minutes=, seconds=, milliseconds= }", "A number of seconds."),
+    ("util.Properties{ name = value, … }", "A bag of properties: `getProperty`, `setProperty`, `hasProperty`, `update`, `asDict`."),
+    ("util.giturlparse(url)", "`proto`, `user`, `domain`, `port`, `owner`, `repo` of a git repository's address; nil for anything else."),
     ("util.hostname()", "The name of this machine."),
     ("util.fqdn()", "The same with its domain, if `/etc/hosts` knows it; no name server is asked."),
     ("util.cpu_count()", "How many processors the master may use."),
