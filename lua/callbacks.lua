@@ -385,6 +385,7 @@ function invoke.choices(f)
     if type(item) ~= "string" then error(("must return a list of texts, got %s at [%d]"):format(describe(item), i), 0) end
     list[i] = item
   end
+  if #list > 10000 then error(("must return 10000 texts at most, got %d"):format(#list), 0) end
   if #list == 0 and next(answer) ~= nil then error("must return a list of texts, got a table of names", 0) end
   return list
 end

@@ -165,3 +165,53 @@ async fn rule_15_the_same_file_in_any_order_gives_the_same_configuration() {
         }
     }
 }
+
+/// Every class that can be extended, in the namespaces where it lives, with what it needs.
+#[tokio::test]
+async fn rule_5_every_class_of_the_host_that_can_be_extended_is() {
+    use crate::config::class::{Kind, classes};
+    let mut tried = 0;
+    for class in classes().iter().filter(|c| c.extensible) {
+        let mut given = vec![];
+        for arg in class.args.iter().filter(|a| a.required) {
+            let value = match arg.name {
+                "factory" => "util.BuildFactory()",
+                "commands" | "fields" | "choices" | "builderNames" | "properties" => "{ }",
+                _ => "'x'",
+            };
+            given.push(format!("{} = {value}", arg.name));
+        }
+        match class.name {
+            "BuilderConfig" => given.push("workernames = { 'w' }".into()),
+            "SetPropertyFromCommand" => given.push("property = 'p'".into()),
+            _ => {}
+        }
+        let given = given.join(", ");
+        let (attribute, value) = match class.kind {
+            Kind::Step => ("haltOnFailure", "true"),
+            Kind::Worker => ("max_builds", "4"),
+            Kind::Builder => ("tags", "{ 't' }"),
+            Kind::Factory => ("workdir", "'w'"),
+            Kind::Scheduler => ("buttonName", "'b'"),
+            _ => ("tooltip", "'t'"),
+        };
+        for space in class.namespaces {
+            let name = class.name;
+            let source = format!(
+                "local c = BuildmasterConfig
+                c.workers = {{ LocalWorker{{ 'w' }} }}
+                local One = {space}.{name}:extend('One', {{ {attribute} = {value}, own = 1 }})
+                function One:init(args) self.seen = args One.super.init(self, args) end
+                local Two = One:extend('Two', {{ args = {{ more = 'integer?' }} }})
+                function Two:init(args) Two.super.init(self, args) end
+                local made = Two{{ {given} }}
+                assert(isinstance(made, {space}.{name}) and isinstance(made, One) and made.own == 1 and made.seen and Two.super == One)
+                assert(made.{attribute} ~= nil and Two.{attribute} == One.{attribute} and Two{{ more = 3, {given} }}.more == 3)"
+            );
+            let folder = Folder::new(&[("master.lua", &source)]);
+            load(folder.options()).await.unwrap_or_else(|told| panic!("{told:#?}\n{source}"));
+            tried += 1;
+        }
+    }
+    assert!(tried > 20, "{tried}");
+}
