@@ -58,7 +58,9 @@ function props_methods:setProperty() error("properties can't be set here: use a 
 function props_methods:getBuild() return builds[self] end
 function props_methods:asDict()
   local all = {}
-  for name, value in next, values[self] do all[name] = value end
+  for name, value in next, values[self] do
+    if value ~= NULL then all[name] = value end
+  end
   return all
 end
 

@@ -23,30 +23,38 @@ const MOST_VALUES: usize = 1000;
 
 type Answer = Result<Vec<String>, String>;
 
-/// Answers by the function's number, of the newest configuration that was asked.
+/// The newest answers, of the newest configuration that was asked.
 #[derive(Default)]
-pub(super) struct Kept(Mutex<(u64, HashMap<u32, (Instant, Answer)>)>);
+pub(super) struct Kept(Mutex<Answers>);
+
+#[derive(Default)]
+struct Answers {
+    generation: u64,
+    /// By the function's number: the answer, and until when it counts.
+    by_function: HashMap<u32, (Instant, Answer)>,
+}
 
 impl Kept {
-    fn lock(&self) -> MutexGuard<'_, (u64, HashMap<u32, (Instant, Answer)>)> {
+    fn lock(&self) -> MutexGuard<'_, Answers> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn get(&self, generation: u64, f: &FnRef) -> Option<Answer> {
         let kept = self.lock();
-        kept.1.get(&f.id).filter(|(until, _)| kept.0 == generation && *until > Instant::now()).map(|(_, answer)| answer.clone())
+        let (until, answer) = kept.by_function.get(&f.id).filter(|_| kept.generation == generation)?;
+        (*until > Instant::now()).then(|| answer.clone())
     }
 
     fn put(&self, generation: u64, f: &FnRef, answer: &Answer) {
         let mut kept = self.lock();
-        if kept.0 > generation {
+        if kept.generation > generation {
             return;
         }
-        if kept.0 < generation {
-            *kept = (generation, HashMap::new());
+        if kept.generation < generation {
+            *kept = Answers { generation, by_function: HashMap::new() };
         }
         let lasts = if answer.is_ok() { KEPT } else { FAILURE_KEPT };
-        kept.1.insert(f.id, (Instant::now() + lasts, answer.clone()));
+        kept.by_function.insert(f.id, (Instant::now() + lasts, answer.clone()));
     }
 }
 
