@@ -164,7 +164,7 @@ fn a_form_says_what_its_functions_do_not() {
     text.push_str(
         "local counted = 0\n\
         local Colour = util.ChoiceStringParameter:extend('Colour')\n\
-        function Colour:choices() counted = counted + 1 return { 'red', tostring(counted) } end\n\
+        function Colour:choices() sleep(0.01) counted = counted + 1 return { 'red', tostring(counted) } end\n\
         c.schedulers = { schedulers.ForceScheduler{ name = 'good', builderNames = names, properties = {\n\
           Colour{ 'colour', default = 'red' }, util.IntParameter{ 'n', default = 1, parse_from_arg = function(self, text) if text == '0' then error('not 0', 0) end return text .. '!' end } } } }\n\
         for mode, f in dict.sorted_pairs(modes({ 1 })) do list.extend(c.schedulers, { schedulers.ForceScheduler{ name = 'choices_' .. mode, builderNames = names,\n\

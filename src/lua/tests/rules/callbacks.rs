@@ -300,3 +300,28 @@ async fn properties_of_the_files_own_and_addresses_of_repositories() {
     let Value::Table(all) = seen.loaded.generation.render(seen.function("f"), &render_input()).await.unwrap() else { panic!() };
     assert_eq!((all.named.len(), &all.named["branch"]), (3, &text("main")));
 }
+
+/// As large as what was ported: the budget is for the function, not for what it is told.
+#[tokio::test]
+async fn a_thousand_builders_and_requests_are_told_within_the_budget() {
+    let seen = see(r#"return {
+        order = function(master, builders)
+          table.sort(builders, function(a, b) return a.name > b.name end)
+          return builders
+        end,
+        last = function(builder, requests) return requests[#requests] end,
+    }"#)
+    .await;
+    let g = &seen.loaded.generation;
+    let names: Vec<String> = (0..57).map(|i| format!("w{i}")).collect();
+    let workers: Vec<WorkerInput> = names.iter().map(|name| worker(name)).collect();
+    let builders: Vec<BuilderInput> =
+        (0..1036).map(|i| BuilderInput { name: format!("b{i:04}"), workers: names[i % 40..i % 40 + 10].to_vec(), ..builder() }).collect();
+    let began = std::time::Instant::now();
+    let order = g.prioritize_builders(seen.function("order"), &builders, &workers).await.unwrap().answer;
+    assert_eq!((order.len(), order[0].as_str()), (1036, "b1035"));
+    let requests: Vec<RequestInput> = (0..1000).map(request).collect();
+    let chosen = g.next_build(seen.function("last"), &builders[0], &workers, &requests).await.unwrap().answer;
+    assert_eq!(chosen, Some(crate::base::RequestId(999)));
+    println!("{:?}", began.elapsed());
+}
