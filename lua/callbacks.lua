@@ -102,40 +102,6 @@ local function properties(table_of_values)
   return self
 end
 
--- `util.Properties{ … }`: a bag of the file's own, with the same members, that can be changed.
-local sources = setmetatable({}, { __mode = "k" })
-local bag = {
-  getProperty = props_methods.getProperty, hasProperty = props_methods.hasProperty, has_key = props_methods.hasProperty,
-  asDict = props_methods.asDict,
-}
-function bag:setProperty(name, value, source)
-  if type(name) ~= "string" then error("setProperty needs the name of the property, got " .. describe(name), 0) end
-  if value == nil then value = NULL end
-  values[self][name], sources[self][name] = value, source or "Unknown"
-end
-function bag:getPropertySource(name) return sources[self][name] end
-function bag:update(more, source)
-  for name, value in pairs(values[more] or more) do bag.setProperty(self, name, value, source) end
-end
-local bag_mt = {
-  __index = function(self, name)
-    if bag[name] then return bag[name] end
-    local value = values[self][name]
-    if value == NULL then return nil end
-    return value
-  end,
-  __newindex = function(self, name, value) bag.setProperty(self, name, value) end,
-  __pairs = props_mt.__pairs, __name = "Properties", __metatable = "Properties",
-}
-lib.rawset(P.globals.util, "Properties", function(given)
-  if given ~= nil and (type(given) ~= "table" or (lib.getmetatable(given) ~= nil and not values[given])) then
-    error("util.Properties needs a table of names and values, got " .. describe(given), 0)
-  end
-  local self = setmetatable({}, bag_mt)
-  values[self], sources[self] = {}, {}
-  if given then bag.update(self, given) end
-  return self
-end)
 -- What the host reads of an object that is no more than a table of values.
 P.plain = values
 

@@ -1,7 +1,7 @@
--- `util.giturlparse`, and `util.timedelta`: a number of seconds from Python's names for parts of time.
+-- `util.timedelta`: a number of seconds from Python's names for parts of time.
 local P = ...
 local host, lib = P.host, P.lib
-local tonumber, tointeger = tonumber, math.tointeger
+local tointeger = math.tointeger
 local type, pairs, ipairs, error, rawset, tostring = lib.type, lib.pairs, ipairs, lib.error, lib.rawset, lib.tostring
 
 local seconds_of = { weeks = 604800, days = 86400, hours = 3600, minutes = 60, seconds = 1, milliseconds = 1e-3, microseconds = 1e-6 }
@@ -34,26 +34,4 @@ rawset(P.globals.util, "timedelta", function(first, ...)
   end
   -- A whole number stays one, for what takes no other.
   return tointeger(total) or total
-end)
-
--- The parts of the address of a git repository; nil for anything else.
-rawset(P.globals.util, "giturlparse", function(url)
-  if type(url) ~= "string" then error("giturlparse needs an address as text, got " .. P.describe(url), 0) end
-  local proto, rest = url:match("^(%a[%w+.-]*)://(.+)$")
-  local place, path
-  if proto then
-    place, path = rest:match("^([^/]+)/+(.-)/*$")
-  else
-    proto = "ssh"
-    place, path = url:match("^([^/:]+):/*(.-)/*$")
-  end
-  if not place then return nil end
-  local user, host = place:match("^(.*)@(.*)$")
-  local domain, port = (host or place):match("^(.-):(%d+)$")
-  domain, path = domain or host or place, path:gsub("%.git$", "")
-  if domain == "" or domain:find("[%s:]") or path == "" or path:find("%s") then return nil end
-  local owner, repo = path:match("^(.*)/([^/]+)$")
-  -- A password before the @ is nobody's business.
-  user = user and user:match("^[^:]*")
-  return { proto = proto, user = user, domain = domain, port = tointeger(tonumber(port)), owner = owner, repo = repo or path }
 end)

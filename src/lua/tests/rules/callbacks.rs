@@ -270,35 +270,13 @@ async fn parameters_of_ones_own_read_what_is_entered() {
 }
 
 #[tokio::test]
-async fn properties_of_the_files_own_and_addresses_of_repositories() {
-    let seen = see(r#"
-        local p = util.Properties{ a = 1, ["b c"] = "x" }
-        p:setProperty("d", None, "here")
-        p.e = { 1, 2 }
-        local q = util.Properties(p)
-        q:update({ a = 2 }, "there")
-        assert(p.a == 1 and q.a == 2 and q["b c"] == "x" and q:getPropertySource("a") == "there" and p:hasProperty("d") and p.d == nil)
-        assert(p:getProperty("none", 5) == 5 and #p:asDict().e == 2)
-        local names = {}
-        for name in pairs(p) do names[#names + 1] = name end
-        assert(table.concat(names, ",") == "a,b c,d,e")
-        assert(not pcall(util.Properties, 5) and not pcall(util.giturlparse, nil))
-        local function parsed(url)
-          local u = util.giturlparse(url)
-          return u and ("%s %s %s %s %s %s"):format(u.proto, u.user, u.domain, u.port, u.owner, u.repo)
-        end
-        assert(parsed"git@github.com:buildbot/buildbot.git" == "ssh git github.com nil buildbot buildbot")
-        assert(parsed"https://user:secret@example.org/group/sub/x.y" == "https user example.org nil group/sub x.y")
-        assert(parsed"ssh://git@gerrit:29418/one/two/" == "ssh git gerrit 29418 one two")
-        assert(parsed"https://example.org/alone" == "https nil example.org nil nil alone")
-        assert(parsed"no address" == nil and parsed"" == nil and parsed"/a/b" == nil and parsed"https://" == nil)
-        return { p = p, f = function(props) return props end }
-    "#)
-    .await;
-    let Value::Table(p) = seen.get("p") else { panic!() };
-    assert_eq!((&p.named["a"], &p.named["d"]), (&Value::Int(1), &Value::None));
-    let Value::Table(all) = seen.loaded.generation.render(seen.function("f"), &render_input()).await.unwrap() else { panic!() };
+async fn properties_as_a_whole_are_a_table_of_values() {
+    let seen = see("return { f = function(props) return { all = props, plain = props:asDict() } end }").await;
+    let Value::Table(answer) = seen.loaded.generation.render(seen.function("f"), &render_input()).await.unwrap() else { panic!() };
+    let (Value::Table(all), Value::Table(plain)) = (&answer.named["all"], &answer.named["plain"]) else { panic!("{answer:?}") };
     assert_eq!((all.named.len(), &all.named["branch"]), (3, &text("main")));
+    // What is nothing is not there.
+    assert_eq!(plain.named.keys().collect::<Vec<_>>(), ["branch", "deep"]);
 }
 
 /// As large as what was ported: the budget is for the function, not for what it is told.

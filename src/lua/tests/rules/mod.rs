@@ -1,4 +1,7 @@
-//! The numbered rules of the language, a file per topic.
+//! One file per topic of the language's rules.
+
+use super::*;
 
 mod callbacks;
 mod classes;
+mod library;
