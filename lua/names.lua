@@ -28,7 +28,7 @@ local function undefined(shown, name, table_of_names)
   end
   told = told + 1
   -- A loop that waits for such a name would never end.
-  if not P.loading or told > 1000 then error(text, 0) end
+  if not P.loading or P.script or told > 1000 then error(text, 0) end
   host.mistake(text)
   return P.poison
 end

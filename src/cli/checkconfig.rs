@@ -31,7 +31,11 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let options = lua::LoadOptions { path: args.path.clone(), timeout: Duration::from_secs(args.config_timeout), checking: true };
-    let (mistakes, warnings, summary) = match super::runtime()?.block_on(lua::load(options)) {
+    let loaded = match super::runtime()?.block_on(super::unless_interrupted(lua::load(options)))? {
+        Ok(loaded) => loaded,
+        Err(code) => return Ok(code),
+    };
+    let (mistakes, warnings, summary) = match loaded {
         Ok(loaded) => {
             let c = &loaded.config;
             let summary = format!("{} workers, {} builders, {} schedulers", c.workers.len(), c.builders.len(), c.schedulers.len());

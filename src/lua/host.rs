@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
 use mlua::Lua;
+use tokio::runtime::Handle;
 
 use super::data::DataPort;
 use super::hints::Lines;
+use super::tasks::Scope;
 use super::watch::Watch;
 use crate::config::{Mistake, Place};
 
@@ -51,6 +53,8 @@ pub(super) struct Host {
     pub checking: bool,
     pub watch: Arc<Watch>,
     pub data: DataPort,
+    /// Where host functions do what they wait for.
+    pub main: Handle,
     loading: Cell<bool>,
     places: RefCell<Places>,
     mistakes: RefCell<Vec<Mistake>>,
@@ -60,6 +64,12 @@ pub(super) struct Host {
     slice: Cell<Instant>,
     hooks: Cell<u32>,
     overrun: Cell<bool>,
+    /// A file that is run for what it does: it prints to the standard output, and its first mistake ends it.
+    pub script: Cell<bool>,
+    /// How many tasks run.
+    pub tasks: Cell<usize>,
+    /// Of the call that has the thread.
+    scope: RefCell<Option<Rc<Scope>>>,
 }
 
 #[derive(Default)]
@@ -72,12 +82,13 @@ struct Places {
 }
 
 impl Host {
-    pub fn new(folder: PathBuf, checking: bool, watch: Arc<Watch>) -> Rc<Host> {
+    pub fn new(folder: PathBuf, checking: bool, watch: Arc<Watch>, main: Handle) -> Rc<Host> {
         Rc::new(Host {
             folder,
             checking,
             watch,
             data: DataPort::default(),
+            main,
             loading: Cell::new(true),
             places: RefCell::default(),
             mistakes: RefCell::default(),
@@ -87,6 +98,9 @@ impl Host {
             slice: Cell::new(Instant::now()),
             hooks: Cell::new(0),
             overrun: Cell::new(false),
+            script: Cell::new(false),
+            tasks: Cell::new(0),
+            scope: RefCell::default(),
         })
     }
 
@@ -268,6 +282,16 @@ impl Host {
     pub fn end_slice(&self) -> bool {
         self.watch.idle();
         self.hooks.get() > 0
+    }
+
+    /// The tasks of the call that has the thread now.
+    pub fn scope(&self) -> Option<Rc<Scope>> {
+        self.scope.borrow().clone()
+    }
+
+    /// Another call has the thread; which one had it before?
+    pub fn enter(&self, scope: Option<Rc<Scope>>) -> Option<Rc<Scope>> {
+        self.scope.replace(scope)
     }
 
     /// Called every so many instructions: has this slice held the thread for too long?

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mlua::{Table as LuaTable, Value as LuaValue};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::convert::Reader;
@@ -69,9 +70,10 @@ pub(super) async fn load_with(options: LoadOptions, understand: Understand) -> R
     let (jobs, queue) = generation::channel();
     let (done, outcome) = oneshot::channel::<Outcome>();
     let thread_watch = watch.clone();
+    let main = Handle::current();
     std::thread::Builder::new()
         .name(format!("lua-gen-{number}"))
-        .spawn(move || thread(options, understand, thread_watch, done, queue))
+        .spawn(move || thread(options, understand, (thread_watch, main), done, queue))
         .map_err(|e| broken(format!("no thread could be started: {e}")))?;
     let (config, files, data) = tokio::select! {
         biased;
@@ -90,7 +92,7 @@ fn at_file(file: &str) -> Place {
 fn thread(
     options: LoadOptions,
     understand: Understand,
-    watch: Arc<Watch>,
+    outside: (Arc<Watch>, Handle),
     mut done: oneshot::Sender<Outcome>,
     queue: tokio::sync::mpsc::Receiver<generation::Job>,
 ) {
@@ -108,7 +110,7 @@ fn thread(
         let evaluated = tokio::select! {
             biased;
             () = done.closed() => return,
-            evaluated = evaluate(&options, understand, watch) => evaluated,
+            evaluated = evaluate(&options, understand, outside) => evaluated,
         };
         let (vm, outcome) = match evaluated {
             Ok(good) => good,
@@ -124,7 +126,7 @@ fn thread(
 }
 
 /// The configuration's file and folder.
-fn locate(path: &Path) -> Result<(PathBuf, PathBuf), String> {
+pub(super) fn locate(path: &Path) -> Result<(PathBuf, PathBuf), String> {
     let file = if path.is_dir() { path.join("master.lua") } else { path.to_owned() };
     let file = file.canonicalize().map_err(|e| format!("{}: {e}", file.display()))?;
     let folder = file.parent().map(Path::to_owned).ok_or("has no folder")?;
@@ -134,7 +136,7 @@ fn locate(path: &Path) -> Result<(PathBuf, PathBuf), String> {
 async fn evaluate(
     options: &LoadOptions,
     understand: Understand,
-    watch: Arc<Watch>,
+    (watch, main): (Arc<Watch>, Handle),
 ) -> Result<(Rc<Vm>, (MasterConfig, Vec<ReadFile>, DataPort)), Vec<Mistake>> {
     let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let alone = |place: Place, text: String| vec![Mistake { place, subject: String::new(), text }];
@@ -143,7 +145,7 @@ async fn evaluate(
     let name = if options.path.is_dir() { "master.lua".to_owned() } else { name(&options.path) };
     let source = modules::read(&file).map_err(|e| alone(at_file(&name), e))?;
 
-    let host = Host::new(folder, options.checking, watch);
+    let host = Host::new(folder, options.checking, watch, main);
     host.file_read(&file, &source);
     let vm = Vm::new(host.clone()).map_err(|e| alone(at_file(&name), format!("the host's own Lua failed: {e}")))?;
     let vm = Rc::new(vm);

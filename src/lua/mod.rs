@@ -14,6 +14,8 @@ mod host;
 mod load;
 mod members;
 mod modules;
+mod script;
+mod tasks;
 mod vm;
 mod watch;
 
@@ -26,6 +28,7 @@ pub use failure::LuaFailure;
 pub use generation::Generation;
 pub use host::ReadFile;
 pub use load::{LoadOptions, Loaded, load};
+pub use script::{Script, Source as ScriptSource, run_script};
 
 #[cfg(test)]
 mod tests;

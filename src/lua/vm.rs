@@ -14,7 +14,8 @@ use mlua::{Function, IntoLuaMulti, Lua, LuaOptions, StdLib, Table, Value, VmStat
 use super::convert::{Functions, to_lua};
 use super::failure::{Caught, error_text};
 use super::host::Host;
-use super::{api, data, modules};
+use super::tasks::Scope;
+use super::{api, data, modules, tasks};
 use crate::base::suggest;
 use crate::config::class::{ClassDecl, Holds, Kind, classes, known_names_hint};
 
@@ -24,7 +25,7 @@ pub(super) const LOADING_MEMORY: usize = 256 << 20;
 const HOOK_EVERY: u32 = 100_000;
 
 /// In this order: each part finds what the ones before it left in the table they share.
-const PRELUDE: [(&str, &str); 8] = [
+const PRELUDE: [(&str, &str); 9] = [
     ("sandbox", include_str!("../../lua/sandbox.lua")),
     ("class", include_str!("../../lua/class.lua")),
     ("methods", include_str!("../../lua/methods.lua")),
@@ -32,8 +33,12 @@ const PRELUDE: [(&str, &str); 8] = [
     ("util", include_str!("../../lua/util.lua")),
     ("properties", include_str!("../../lua/properties.lua")),
     ("require", include_str!("../../lua/require.lua")),
+    ("tasks", include_str!("../../lua/tasks.lua")),
     ("callbacks", include_str!("../../lua/callbacks.lua")),
 ];
+
+/// The registry's name of the function that calls another one protected.
+pub(super) const CALL: &str = "buildmoon call";
 
 pub(super) struct Vm {
     pub lua: Lua,
@@ -66,6 +71,7 @@ impl Vm {
         prelude.raw_set("null", Value::NULL)?;
         prelude.raw_set("loading", true)?;
         prelude.raw_set("checking", host.checking)?;
+        prelude.raw_set("script", host.script.get())?;
         prelude.raw_set("util", api::util(&lua)?)?;
         let offered = lua.create_table()?;
         api::register(&lua, &host, &offered)?;
@@ -86,6 +92,7 @@ impl Vm {
             .into_function()?;
         let lib: Table = prelude.raw_get("lib")?;
         let protected = protect.call((lib.raw_get::<Function>("xpcall")?, handler))?;
+        lua.set_named_registry_value(CALL, &protected)?;
         let functions = Functions::new(&lua)?;
         Ok(Vm { lua, host, prelude, functions, protected })
     }
@@ -97,30 +104,42 @@ impl Vm {
 
     /// Call a function so that its error is caught with its stack. Gives way to other calls; dropping the future ends the call.
     pub async fn call(&self, f: &Function, args: impl IntoLuaMulti) -> Result<Value, Caught> {
-        let fail = |e: mlua::Error| Caught::outside(&self.host, &e);
-        let mut all = args.into_lua_multi(&self.lua).map_err(fail)?;
-        all.push_front(Value::Function(f.clone()));
-        let call = self.protected.call_async::<(bool, Value)>(all);
-        let (ok, value) = Sliced { host: self.host.clone(), inner: Box::pin(call), pause: None }.await.map_err(fail)?;
-        if ok {
-            return Ok(value);
-        }
-        if let Value::UserData(data) = &value
-            && let Ok(caught) = data.borrow::<Caught>()
-        {
-            return Err(caught.clone());
-        }
-        // Only an error within the handler itself comes here, such as a stack that is used up.
-        Err(match &value {
-            Value::Error(error) => Caught::outside(&self.host, error),
-            other => Caught::new(&self.lua, &self.host, other),
-        })
+        call(&self.lua, &self.host, &self.protected, Rc::default(), f, args).await
     }
 
     /// A function of the prelude.
     pub fn internal(&self, name: &str) -> Result<Function, Caught> {
         self.prelude.raw_get(name).map_err(|e| Caught::outside(&self.host, &e))
     }
+}
+
+/// Call a function by way of the protecting one. The tasks that it starts are in the scope and end with it.
+pub(super) async fn call(
+    lua: &Lua,
+    host: &Rc<Host>,
+    protected: &Function,
+    scope: Rc<Scope>,
+    f: &Function,
+    args: impl IntoLuaMulti,
+) -> Result<Value, Caught> {
+    let fail = |e: mlua::Error| Caught::outside(host, &e);
+    let mut all = args.into_lua_multi(lua).map_err(fail)?;
+    all.push_front(Value::Function(f.clone()));
+    let call = protected.call_async::<(bool, Value)>(all);
+    let (ok, value) = Sliced { host: host.clone(), scope, inner: Box::pin(call), pause: None }.await.map_err(fail)?;
+    if ok {
+        return Ok(value);
+    }
+    if let Value::UserData(data) = &value
+        && let Ok(caught) = data.borrow::<Caught>()
+    {
+        return Err(caught.clone());
+    }
+    // Only an error within the handler itself comes here, such as a stack that is used up.
+    Err(match &value {
+        Value::Error(error) => Caught::outside(host, error),
+        other => Caught::new(lua, host, other),
+    })
 }
 
 /// Text only: a compiled chunk could break the state.
@@ -139,6 +158,7 @@ pub(super) fn compile(lua: &Lua, host: &Host, name: &str, source: &[u8]) -> mlua
 /// before it goes on: woken at once, it would be polled many times in a row.
 struct Sliced<F> {
     host: Rc<Host>,
+    scope: Rc<Scope>,
     inner: Pin<Box<F>>,
     pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
@@ -152,11 +172,19 @@ impl<F: Future> Future for Sliced<F> {
             self.pause = None;
         }
         self.host.begin_slice();
+        let before = self.host.enter(Some(self.scope.clone()));
         let poll = self.inner.as_mut().poll(cx);
+        self.host.enter(before);
         if self.host.end_slice() && poll.is_pending() {
             self.pause = Some(Box::pin(tokio::task::yield_now()));
         }
         poll
+    }
+}
+
+impl<F> Drop for Sliced<F> {
+    fn drop(&mut self) {
+        self.scope.end();
     }
 }
 
@@ -196,6 +224,13 @@ fn host_functions(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
             Ok(())
         })?,
     )?;
+    let h = host.clone();
+    table.raw_set(
+        "print",
+        lua.create_function(move |lua, text: mlua::LuaString| {
+            api::log::print(&h, lua, &text.as_bytes()).map_err(|e| mlua::Error::runtime(format!("print: {e}")))
+        })?,
+    )?;
     table.raw_set("error_text", lua.create_function(|_, error: Value| Ok(error_text(&error)))?)?;
     table.raw_set("known", lua.create_function(|_, name: String| Ok(known_names_hint(&name)))?)?;
     table.raw_set(
@@ -212,6 +247,7 @@ fn host_functions(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     table.raw_set("data_get", data_get)?;
     let h = host.clone();
     table.raw_set("module", lua.create_function(move |lua, name: String| modules::find(lua, &h, &name))?)?;
+    tasks::host_functions(lua, host, &table)?;
     Ok(table)
 }
 
