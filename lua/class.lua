@@ -201,6 +201,28 @@ function P.describe(value)
   return "a " .. type(value)
 end
 
+-- A class's attribute stands for the argument of its name, in any spelling, that is not given; the nearest class counts.
+local function attribute(info, arg)
+  while info.custom do
+    for _, name in ipairs(arg.spellings) do
+      local value = rawget(info.members, name)
+      if value ~= nil then return name, value end
+    end
+    info = info.parent
+  end
+end
+
+local function take_attributes(info, items, named)
+  for _, arg in ipairs(info.decl.arguments) do
+    local there = arg.position and items[arg.position] ~= nil
+    for _, name in ipairs(arg.spellings) do there = there or named[name] ~= nil end
+    if not there then
+      local name, value = attribute(info, arg)
+      if name and (type(value) ~= "function" or arg.callable) then named[name] = value end
+    end
+  end
+end
+
 -- Where a chain of classes reaches the class of the host.
 local function builtin_init(self, record, items, named)
   local info, decl = record.info, record.info.decl
@@ -208,21 +230,7 @@ local function builtin_init(self, record, items, named)
   for name in pairs(record.declared or {}) do
     if not (decl and decl.by_name[name]) then named[name] = nil end
   end
-  if decl and decl.attributes then
-    for name, arg in pairs(decl.by_name) do
-      if named[name] == nil and not (arg.position and items[arg.position] ~= nil) then
-        local at = info
-        while at.custom do
-          local value = rawget(at.members, name)
-          if value ~= nil then
-            if type(value) ~= "function" then named[name] = value end
-            break
-          end
-          at = at.parent
-        end
-      end
-    end
-  end
+  if decl and decl.attributes and info.custom then take_attributes(info, items, named) end
   record.items, record.named, record.ready = items, named, true
 end
 
@@ -484,11 +492,6 @@ end
 -- Methods of the host's classes.
 P.methods = { BuildFactory = {} }
 
--- Ready-made functions for 'warningExtractor'.
-local extractors = {}
-function extractors.warnExtractWholeLine(_, line) return nil, nil, line end
-function extractors.warnExtractFromRegexpGroups(_, _, match) return match:group(1), match:group(2), match:group(3) end
-for _, name in ipairs{ "WarningCountingShellCommand", "Compile", "Test" } do P.methods[name] = extractors end
 local Factory = P.methods.BuildFactory
 
 local function add(self, step)
@@ -526,6 +529,7 @@ function P.finish()
       local arg = record.info.decl.by_name[name]
       if record.named[name] == nil and changed(shown, arg.default) then record.named[name] = shown end
     end
+    if record.ready and record.info.decl and record.info.decl.is_parameter then P.bind(self, record) end
     if record.ready and record.added then
       local where, key = record.items, 1
       if record.named.steps ~= nil then where, key = record.named, "steps" end

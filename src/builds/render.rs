@@ -47,7 +47,7 @@ impl Renderer<'_> {
                             .err()
                             .unwrap_or_else(|| Wrong::says(format!("must be {}", T::expected()))),
                     };
-                    RenderError(format!("{what} {told}"))
+                    RenderError(format!("{what} {told}{}", of_function(template)))
                 })
             }
         }
@@ -89,19 +89,9 @@ impl Renderer<'_> {
                 },
                 Template::Interpolate(parts) => self.text(parts, depth + 1).await?.into(),
                 Template::Transform { function, args, named } => {
-                    let mut values = Vec::with_capacity(args.len() + 1);
-                    for arg in args {
-                        values.push(self.walk(arg, depth + 1).await?);
-                    }
-                    if !named.is_empty() {
-                        let mut table = Map::new();
-                        for (name, arg) in named {
-                            table.insert(name.clone(), self.walk(arg, depth + 1).await?);
-                        }
-                        values.push(table.into());
-                    }
+                    let values = self.values(args, named, depth).await?;
                     let value = self.generation.transform(function, values).await.map_err(|e| RenderError(e.to_string()))?;
-                    self.walk(&given(function, &value)?, depth + 1).await?
+                    self.walk(&given("Transform", function, &value)?, depth + 1).await?
                 }
                 Template::Secret(name) => match self.secret(name).await? {
                     Ok(value) => value,
@@ -113,12 +103,50 @@ impl Renderer<'_> {
                     flat.into()
                 }
                 Template::Call(function) => {
-                    let input = RenderInput { properties: self.properties.clone(), build: Some(self.build.clone()) };
-                    let value = self.generation.render(function, &input).await.map_err(|e| RenderError(e.to_string()))?;
-                    self.walk(&given(function, &value)?, depth + 1).await?
+                    let value = self.generation.render(function, &self.input()).await.map_err(|e| RenderError(e.to_string()))?;
+                    self.walk(&given("renderer", function, &value)?, depth + 1).await?
+                }
+                Template::CallWith { function, args, named } => {
+                    let values = self.values(args, named, depth).await?;
+                    let value = self.generation.render_with(function, &self.input(), values).await;
+                    self.walk(&given("renderer", function, &value.map_err(|e| RenderError(e.to_string()))?)?, depth + 1).await?
                 }
             })
         })
+    }
+
+    /// What a function gives, as it is: it may hold objects that are no values. None if the template is no function.
+    pub async fn called(&self, template: &Template) -> Result<Option<Value>, RenderError> {
+        let answer = match template {
+            Template::Call(function) => self.generation.render(function, &self.input()).await,
+            Template::CallWith { function, args, named } => {
+                let values = self.values(args, named, 0).await?;
+                self.generation.render_with(function, &self.input(), values).await
+            }
+            Template::Transform { function, args, named } => self.generation.transform(function, self.values(args, named, 0).await?).await,
+            _ => return Ok(None),
+        };
+        answer.map(Some).map_err(|e| RenderError(e.to_string()))
+    }
+
+    fn input(&self) -> RenderInput {
+        RenderInput { properties: self.properties.clone(), build: Some(self.build.clone()) }
+    }
+
+    /// Values for a function; the named ones come last, in a table.
+    async fn values(&self, args: &[Template], named: &[(String, Template)], depth: usize) -> Result<Vec<Json>, RenderError> {
+        let mut values = Vec::with_capacity(args.len() + 1);
+        for arg in args {
+            values.push(self.walk(arg, depth + 1).await?);
+        }
+        if !named.is_empty() {
+            let mut table = Map::new();
+            for (name, arg) in named {
+                table.insert(name.clone(), self.walk(arg, depth + 1).await?);
+            }
+            values.push(table.into());
+        }
+        Ok(values)
     }
 
     fn text<'a>(&'a self, parts: &'a [Part], depth: usize) -> Rendering<'a, String> {
@@ -205,10 +233,15 @@ fn worker_attribute(info: &WorkerInfo, attribute: &str) -> Option<Json> {
     })
 }
 
+/// ` (renderer at master.lua:5)`, for what a function gave and nobody can use; nothing without a function.
+pub fn of_function(template: &Template) -> String {
+    template.function().map(|(kind, function)| format!(" ({kind} at {})", function.place)).unwrap_or_default()
+}
+
 /// What a function gave, which may have to be rendered itself.
-fn given(function: &FnRef, value: &Value) -> Result<Template, RenderError> {
+fn given(kind: &str, function: &FnRef, value: &Value) -> Result<Template, RenderError> {
     Template::from_value(value)
-        .map_err(|wrong| RenderError(format!("the function at {} returned what can't be rendered: {wrong}", function.place)))
+        .map_err(|wrong| RenderError(format!("{}: {kind}: returned what can't be rendered: {wrong}", function.place)))
 }
 
 fn flatten(value: Json, flat: &mut Vec<Json>) {

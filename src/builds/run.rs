@@ -192,6 +192,8 @@ impl Run {
             builder: self.job.builder.name.clone(),
             workername: self.job.worker_name.clone(),
             results: None,
+            reason: self.job.request.buildset.reason.clone(),
+            sources: self.sourcestamps.clone(),
         }
     }
 

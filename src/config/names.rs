@@ -81,7 +81,6 @@ const NOT_YET: &[(&str, &str)] = &[
         "WarningCountingShellCommand with 'msbuild' does it",
     ),
     ("BuildbotTestCiTrigger BuildbotCiSetupSteps", "ShellSequence runs several commands"),
-    ("renderer", "a plain function of the properties does the same"),
     ("URLForBuild", "Interpolate can join buildbotURL with the build's properties"),
     (
         "BuildStatusGenerator BuildStartEndStatusGenerator BuildSetStatusGenerator BuildSetCombinedStatusGenerator

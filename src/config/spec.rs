@@ -279,9 +279,7 @@ pub struct SequenceSpec {
 #[derive(Clone, PartialEq, Debug)]
 pub enum SequenceCommands {
     List(Vec<ShellArgSpec>),
-    /// A function that may make `ShellArg`s.
-    Call(FnRef),
-    /// Plain command lines.
+    /// Command lines; a function may make `ShellArg`s, too.
     Render(Template),
 }
 
@@ -356,7 +354,26 @@ pub struct Parameter {
     pub size: Option<i64>,
     pub cols: Option<i64>,
     pub rows: Option<i64>,
+    /// What makes its value of what is entered; none: its kind does.
+    pub parse: Option<ParseWith>,
     pub kind: ParameterKind,
+}
+
+/// A function of the file that reads what was entered, and raises to refuse it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ParseWith {
+    /// `parse_from_arg`, for each text.
+    Each(FnRef),
+    /// `parse_from_args`, for all of them.
+    All(FnRef),
+}
+
+/// What can be chosen.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Choices {
+    List(Vec<String>),
+    /// A function that gives the list.
+    Call(FnRef),
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -369,7 +386,7 @@ pub enum ParameterKind {
         need_email: bool,
     },
     Choice {
-        choices: Vec<String>,
+        choices: Choices,
         strict: bool,
     },
     /// Which worker is to be used; its value becomes the property `workername` if it is not empty.

@@ -25,6 +25,12 @@ pub enum Template {
     Secret(String),
     /// A function of the properties.
     Call(FnRef),
+    /// `util.renderer(f):withArgs(…)`: a function of the properties and of values that are rendered first, as for `Transform`.
+    CallWith {
+        function: FnRef,
+        args: Vec<Template>,
+        named: Vec<(String, Template)>,
+    },
     /// A function of values that are rendered first; the named ones come last, in a table.
     Transform {
         function: FnRef,
@@ -130,6 +136,18 @@ fn inner(value: &Value, depth: usize) -> Result<Template, Wrong> {
 }
 
 impl Template {
+    /// The first function in it, and what it is called: a wrong value is most likely its fault.
+    pub fn function(&self) -> Option<(&'static str, &FnRef)> {
+        match self {
+            Template::Call(function) | Template::CallWith { function, .. } => Some(("renderer", function)),
+            Template::Transform { function, .. } => Some(("Transform", function)),
+            Template::List(items) => items.iter().find_map(Template::function),
+            Template::Map(entries) => entries.iter().find_map(|(_, item)| item.function()),
+            Template::Property { default: Some(inner), .. } | Template::Flatten(inner) => inner.function(),
+            _ => None,
+        }
+    }
+
     /// Constant all through? Then the constant.
     pub(super) fn folded(self) -> Template {
         match self {

@@ -389,7 +389,7 @@ fn a_sequence_holds_its_commands() {
     assert_eq!(commands.len(), 4);
     assert_eq!((&commands[0].logname, &commands[3].command), (&Arg::Const(Some("first".into())), &Arg::default()));
     assert!(
-        matches!(&step_of("ShellSequence", table![; commands = function()]).kind, StepKind::Sequence(s) if matches!(s.commands, SequenceCommands::Call(_)))
+        matches!(&step_of("ShellSequence", table![; commands = function()]).kind, StepKind::Sequence(s) if matches!(s.commands, SequenceCommands::Render(Template::Call(_))))
     );
     for (wrong, told) in [
         ("make".into(), "must be a list of util.ShellArg or command lines, got \"make\""),
@@ -409,7 +409,7 @@ fn old_and_missing_classes_are_told() {
     assert_eq!(hint("Wroker"), "did you mean 'Worker'?");
     assert_eq!(hint("BuildFactory"), "it is util.BuildFactory");
     assert_eq!(hint("GitPoller"), "Buildbot's GitPoller is not supported yet; a hook of the repository can call `buildmoon force`");
-    assert_eq!(hint("renderer"), "Buildbot's renderer is not supported yet; a plain function of the properties does the same");
+    assert_eq!(hint("renderer"), "it is util.renderer");
     assert_eq!(class::known_names_hint("zzzzzzzz"), None);
 }
 
@@ -522,7 +522,7 @@ fn a_force_scheduler_has_its_parameters() {
     let SchedulerKind::Force(force) = &config.schedulers[0].kind;
     let ParameterKind::Nested { fields, .. } = &force.properties[0].kind else { panic!() };
     assert_eq!((fields[0].label.as_str(), fields[0].size, fields[0].regex.as_deref()), ("URL", Some(80), Some("^h")));
-    assert_eq!(fields[1].kind, ParameterKind::Choice { choices: vec!["a".into(), "b".into()], strict: false });
+    assert_eq!(fields[1].kind, ParameterKind::Choice { choices: Choices::List(vec!["a".into(), "b".into()]), strict: false });
     let ParameterKind::Codebase { codebase, fields } = &force.codebases[0].kind else { panic!() };
     let classes: Vec<_> = fields.iter().map(|f| (f.name.as_str(), f.class.as_str())).collect();
     assert_eq!(codebase, "lib");

@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot};
 
 use super::convert::{Reader, to_lua};
+use super::data::{DataPort, DataSource};
 use super::failure::{Caught, LuaFailure};
 use super::vm::Vm;
 use super::watch::{STUCK_AFTER, Watch};
@@ -39,6 +40,7 @@ pub struct Generation {
     watch: Arc<Watch>,
     callback_timeout: Option<Duration>,
     folder: PathBuf,
+    data: DataPort,
 }
 
 impl std::fmt::Debug for Generation {
@@ -58,8 +60,14 @@ impl Generation {
         watch: Arc<Watch>,
         callback_timeout: Option<Duration>,
         folder: PathBuf,
+        data: DataPort,
     ) -> Generation {
-        Generation { number, jobs, watch, callback_timeout, folder }
+        Generation { number, jobs, watch, callback_timeout, folder, data }
+    }
+
+    /// From now on this answers `master.data:get`.
+    pub fn set_data(&self, source: Arc<dyn DataSource>) {
+        self.data.set(source);
     }
 
     /// Counts the configurations that this process has loaded; the thread is called `lua-gen-NUMBER`.

@@ -12,6 +12,7 @@ use md5::{Digest, Md5};
 use mlua::Lua;
 use tokio::runtime::Handle;
 
+use super::data::DataPort;
 use super::hints::Lines;
 use super::surroundings::{Call, Surroundings};
 use super::tasks::Scope;
@@ -52,6 +53,7 @@ pub(super) struct Host {
     pub folder: PathBuf,
     pub checking: bool,
     pub watch: Arc<Watch>,
+    pub data: DataPort,
     /// Where host functions do what they wait for.
     pub main: Handle,
     loading: Cell<bool>,
@@ -88,6 +90,7 @@ impl Host {
             folder,
             checking,
             watch,
+            data: DataPort::default(),
             main,
             loading: Cell::new(true),
             places: RefCell::default(),

@@ -6,12 +6,14 @@
 mod api;
 pub mod callbacks;
 mod convert;
+mod data;
 mod exposed;
 mod failure;
 mod generation;
 mod hints;
 mod host;
 mod load;
+mod members;
 mod modules;
 mod scan;
 mod script;
@@ -20,7 +22,11 @@ mod tasks;
 mod vm;
 mod watch;
 
-pub use callbacks::{BuildInput, BuilderInput, CanStart, RenderInput, RequestInput, StepInput, WarningFound, WarningTold, WorkerInput};
+pub use callbacks::{
+    BuildInput, BuilderInput, BuildingInput, CanStart, Decided, Quarantine, QuarantineOrder, RenderInput, RequestInput, StepInput,
+    WarningFound, WarningTold, WorkerInput,
+};
+pub use data::{Answer, DataSource};
 pub use failure::LuaFailure;
 pub use generation::Generation;
 pub use host::ReadFile;

@@ -15,9 +15,9 @@ use super::convert::{Functions, to_lua};
 use super::failure::{Caught, error_text};
 use super::host::Host;
 use super::tasks::Scope;
-use super::{api, modules, tasks};
+use super::{api, data, modules, tasks};
 use crate::base::suggest;
-use crate::config::class::{ClassDecl, Holds, classes, known_names_hint};
+use crate::config::class::{ClassDecl, Holds, Kind, classes, known_names_hint};
 
 /// While a file is evaluated; afterwards `c.lua` says.
 pub(super) const LOADING_MEMORY: usize = 256 << 20;
@@ -25,9 +25,10 @@ pub(super) const LOADING_MEMORY: usize = 256 << 20;
 const HOOK_EVERY: u32 = 100_000;
 
 /// In this order: each part finds what the ones before it left in the table they share.
-const PRELUDE: [(&str, &str); 8] = [
+const PRELUDE: [(&str, &str); 9] = [
     ("sandbox", include_str!("../../lua/sandbox.lua")),
     ("class", include_str!("../../lua/class.lua")),
+    ("methods", include_str!("../../lua/methods.lua")),
     ("names", include_str!("../../lua/names.lua")),
     ("util", include_str!("../../lua/util.lua")),
     ("properties", include_str!("../../lua/properties.lua")),
@@ -250,6 +251,12 @@ fn host_functions(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
         })?,
     )?;
     let h = host.clone();
+    let data_get = lua.create_async_function(move |lua, path: String| {
+        let h = h.clone();
+        async move { data::get(&lua, &h, &path).await }
+    })?;
+    table.raw_set("data_get", data_get)?;
+    let h = host.clone();
     table.raw_set("module", lua.create_function(move |lua, name: String| modules::find(lua, &h, &name))?)?;
     tasks::host_functions(lua, host, &table)?;
     Ok(table)
@@ -278,20 +285,26 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
     decl.raw_set("is_step", lives_in("steps"))?;
     decl.raw_set("is_worker", lives_in("worker"))?;
     // Class attributes are defaults of arguments.
-    decl.raw_set("attributes", lives_in("steps") || lives_in("schedulers") || lives_in("reporters"))?;
+    decl.raw_set("attributes", class.extensible)?;
+    decl.raw_set("is_parameter", class.kind == Kind::Parameter)?;
     // What declares something is for the file; plain values (`Interpolate`, `ShellArg`) may be made by callbacks, too.
     decl.raw_set("closed", class.extensible)?;
     // Factories carry whatever fields their users give them.
     decl.raw_set("open", class.name == "BuildFactory")?;
     let by_name = lua.create_table()?;
     let positions = lua.create_table()?;
-    let names = lua.create_table()?;
+    let (names, arguments) = (lua.create_table()?, lua.create_table()?);
     for arg in class.args.iter() {
         let entry = lua.create_table()?;
         entry.raw_set("name", arg.name)?;
         entry.raw_set("position", arg.position)?;
         entry.raw_set("secret", arg.is_secret())?;
         entry.raw_set("default", default_value(lua, arg.default.as_ref())?)?;
+        // A function in a class's body is a method, unless the argument of its name takes functions.
+        entry.raw_set("callable", arg.kind.contains("function") || arg.kind.contains("render"))?;
+        let spellings: Vec<&str> = arg.aliases.iter().copied().chain([arg.name]).collect();
+        entry.raw_set("spellings", spellings)?;
+        arguments.raw_push(&entry)?;
         for alias in arg.aliases.iter() {
             by_name.raw_set(*alias, &entry)?;
         }
@@ -304,6 +317,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
     decl.raw_set("by_name", by_name)?;
     decl.raw_set("positions", positions)?;
     decl.raw_set("names", names)?;
+    decl.raw_set("arguments", arguments)?;
     Ok(decl)
 }
 

@@ -110,6 +110,7 @@ impl Master {
         registry.fetch_passwords(SecretSource::new(config.clone(), loaded.generation.clone())).await;
         engine.configure(Active { config: config.clone(), generation: loaded.generation.clone(), builder_ids: builder_ids.clone() });
         engine.adopt(recovery.waiting, &recovery.last_numbers);
+        engine.remember_completions(&recovery.last_completions);
 
         let name = folder.master_name();
         let master = Arc::new(Master {
@@ -128,6 +129,8 @@ impl Master {
             tasks: tokio::sync::Mutex::new(JoinSet::new()),
             folder,
         });
+        let backend: Arc<dyn web::Backend> = master.clone();
+        master.loaded.generation.set_data(web::Data::new(Arc::downgrade(&backend)));
         // Before anybody can ask: a master that answers has its own workers.
         for spec in &config.workers {
             if let WorkerKind::Local { workdir } = &spec.kind {

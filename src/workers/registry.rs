@@ -113,6 +113,17 @@ pub struct Registry {
 /// A place on a worker: who it is, the line to it, what it said of itself.
 pub type Reserved = (WorkerId, Arc<dyn Link>, Arc<WorkerInfo>);
 
+/// A worker as it is now, for who decides by more than its availability.
+pub struct Snapshot {
+    pub spec: Arc<WorkerSpec>,
+    pub attached: bool,
+    pub availability: Availability,
+    pub running: u32,
+    pub info: Arc<WorkerInfo>,
+    /// How long it rests after the next failure.
+    pub quarantine_delay: Duration,
+}
+
 /// A configured worker, for [`Registry::configure`].
 pub struct Configured {
     pub spec: Arc<WorkerSpec>,
@@ -224,9 +235,7 @@ impl Registry {
             entry.running = entry.running.saturating_sub(1);
             match results {
                 Some(Results::Exception) => {
-                    let delay = entry.quarantine_delay;
-                    entry.quarantined_until = Some(now.plus(delay));
-                    entry.quarantine_delay = (delay * 2).min(entry.spec.quarantine_max_timeout);
+                    let delay = entry.rest(now);
                     tracing::warn!(worker = name, "gets no build for {}: the last one ended with an exception", human(delay));
                     self.poke_after(name, delay);
                 }
@@ -241,6 +250,51 @@ impl Registry {
             tokio::spawn(async move { link.shutdown().await });
         }
         self.tell(WorkerEvent::Changed(name.into()));
+    }
+
+    /// No new builds for a while, for as long as is its turn or is said. Does not end a pause, nor what runs.
+    pub fn quarantine(&self, name: &str, timeout: Option<Duration>) {
+        let now = self.clock.now();
+        let delay = {
+            let mut entries = self.entries();
+            let Some(entry) = entries.get_mut(name) else { return };
+            entry.quarantine_delay = timeout.unwrap_or(entry.quarantine_delay);
+            entry.rest(now)
+        };
+        tracing::info!(worker = name, "gets no build for {}: the configuration put it in quarantine", human(delay));
+        self.poke_after(name, delay);
+        self.tell(WorkerEvent::Changed(name.into()));
+    }
+
+    /// How long its next quarantine is; none: as long as the first.
+    pub fn set_quarantine_timeout(&self, name: &str, timeout: Option<Duration>) {
+        if let Some(entry) = self.entries().get_mut(name) {
+            entry.quarantine_delay = timeout.unwrap_or(entry.spec.quarantine_initial_timeout);
+        }
+    }
+
+    /// Those of these that are configured, each once, by name.
+    pub fn snapshots(&self, names: impl IntoIterator<Item = impl AsRef<str>>) -> BTreeMap<String, Snapshot> {
+        let now = self.clock.now();
+        let entries = self.entries();
+        let mut found = BTreeMap::new();
+        for name in names {
+            let name = name.as_ref();
+            if !found.contains_key(name)
+                && let Some(entry) = entries.get(name)
+            {
+                let snapshot = Snapshot {
+                    spec: entry.spec.clone(),
+                    attached: entry.attached.is_some(),
+                    availability: entry.availability(now),
+                    running: entry.running,
+                    info: entry.info.clone(),
+                    quarantine_delay: entry.quarantine_delay,
+                };
+                found.insert(name.to_owned(), snapshot);
+            }
+        }
+        found
     }
 
     fn poke_after(&self, name: &str, delay: Duration) {
@@ -336,6 +390,14 @@ impl Registry {
 }
 
 impl Entry {
+    /// Begin a quarantine; the next one is twice as long.
+    fn rest(&mut self, now: Timestamp) -> Duration {
+        let delay = self.quarantine_delay;
+        self.quarantined_until = Some(now.plus(delay));
+        self.quarantine_delay = delay.saturating_mul(2).min(self.spec.quarantine_max_timeout.max(delay));
+        delay
+    }
+
     fn row(&self, name: &str, master: i64, builder_ids: &HashMap<String, i64>, now: Timestamp) -> Row {
         let mut row = Row::new();
         let connected: Vec<Json> = self.attached.iter().map(|_| json!({ "masterid": master })).collect();

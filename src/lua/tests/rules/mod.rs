@@ -2,7 +2,9 @@
 
 use super::*;
 
+mod callbacks;
 mod calling;
+mod classes;
 mod files;
 mod http;
 mod library;

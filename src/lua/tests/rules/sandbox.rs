@@ -18,7 +18,7 @@ async fn rule_18_what_is_not_there_says_what_to_use() {
     assert_eq!(
         all,
         [
-            "master.lua:1: 'io' is not there: use fs.read, fs.exists and fs.list",
+            "master.lua:1: 'io' is not there: use fs.read and fs.write",
             "master.lua:2: 'load' is not there: put the code into a file and require it",
             "master.lua:3: 'coroutine' is not there: host calls wait by themselves",
             "master.lua:4: there is no os.execute: use process.run"
