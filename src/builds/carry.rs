@@ -128,6 +128,9 @@ impl Engine {
         if cancelled {
             given_back = again.take().map(|(request, _)| request);
         }
+        if let Some(builder) = state.builders.get_mut(&build.builder) {
+            builder.newest_complete = builder.newest_complete.max(build.complete_at);
+        }
         if let Some(builder) = state.builders.get_mut(&build.builder)
             && builder.building.get(worker) == Some(&build.number)
         {

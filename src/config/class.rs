@@ -22,6 +22,7 @@ pub enum Kind {
     Parameter,
     /// Gives a value for each build.
     Renderable,
+    SecretProvider,
 }
 
 /// What the list holds that a class takes first.
@@ -61,6 +62,13 @@ pub struct ArgDecl {
     pub aliases: &'static [&'static str],
 }
 
+impl ArgDecl {
+    /// Its value is shown to nobody.
+    pub fn is_secret(&self) -> bool {
+        matches!(self.name, "password" | "gpgPassphrase") || self.kind.contains("secret")
+    }
+}
+
 pub type Build = fn(&mut Reader, &Object, &mut Assembly) -> Option<Parsed>;
 
 /// A class as declared.
@@ -93,6 +101,7 @@ impl ClassDecl {
             Kind::Step => &["steps"],
             Kind::Scheduler => &["schedulers"],
             Kind::Parameter => &["util", "schedulers"],
+            Kind::SecretProvider => &["secrets"],
         };
         ClassDecl {
             name,
@@ -152,6 +161,7 @@ pub fn classes() -> &'static [ClassDecl] {
         super::schedulers::declare(&mut list);
         super::parameters::declare(&mut list);
         super::renderables::declare(&mut list);
+        super::secrets::declare(&mut list);
         list
     });
     &CLASSES

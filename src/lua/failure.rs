@@ -9,6 +9,7 @@ use super::host::Host;
 use crate::config::{Mistake, Place};
 
 const LONGEST_MESSAGE: usize = 4000;
+const OUT_OF_MEMORY: &str = "the memory limit is used up (c.lua: memory_limit)";
 
 /// A callback that raised, returned what it may not, or ran out of its budget.
 #[derive(Clone, PartialEq, Debug)]
@@ -62,6 +63,10 @@ impl Caught {
         Caught { message, place, traceback: Vec::new() }
     }
 
+    pub fn is_out_of_memory(&self) -> bool {
+        self.message.starts_with(OUT_OF_MEMORY)
+    }
+
     /// As a mistake of the file, for errors that have no place of their own.
     pub fn into_mistake_at(mut self, place: &Place) -> Mistake {
         if self.place.file.is_empty() {
@@ -98,6 +103,14 @@ fn text_of(error: &Value) -> String {
     }
 }
 
+/// What a protected call of the file is given: text, as for errors of Lua's own. Anything else that was raised is as it was.
+pub(super) fn error_text(error: &Value) -> Option<String> {
+    match error {
+        Value::Error(raised) => Some(text_of_error(raised)),
+        _ => None,
+    }
+}
+
 fn text_of_error(error: &mlua::Error) -> String {
     match error {
         mlua::Error::CallbackError { cause, .. } => text_of_error(cause),
@@ -130,7 +143,7 @@ fn locate(host: &Host, message: String, here: Place) -> (String, Place) {
     if message.contains("attempt to yield across a C-call boundary") {
         message = "a host call that waits can't be used here (inside table.sort or string.gsub)".to_owned();
     } else if message == "not enough memory" {
-        message = "the memory limit is used up (c.lua: memory_limit)".to_owned();
+        message = OUT_OF_MEMORY.to_owned();
     }
     let mut line = message.lines().next().unwrap_or_default().trim_end().to_owned();
     if line.len() > LONGEST_MESSAGE {

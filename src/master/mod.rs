@@ -20,6 +20,7 @@ use crate::builds::{Active, Engine};
 use crate::config::{Listen, MasterConfig, Mistake, WorkerKind, WorkerSpec};
 use crate::lua::{self, Loaded};
 use crate::model::query::Row;
+use crate::secrets::{self, SecretSource};
 use crate::store::{BuilderRow, Store, StoreOptions};
 use crate::web::{self, Bound};
 use crate::workers::local::{LocalLink, SHUT_DOWN};
@@ -77,6 +78,10 @@ impl Master {
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let config = loaded.config.clone();
+        let open = secrets::check(&config, loaded.generation.folder());
+        if !open.is_empty() {
+            return Err(StartError::Configuration(open));
+        }
         let store = open_store(&folder, &config).await?;
         let (registry, worker_events) = Registry::new(store.clone(), clock.clone());
         let engine = Engine::new(store.clone(), registry.clone(), clock.clone());
@@ -102,8 +107,10 @@ impl Master {
         }
         let builder_ids = Arc::new(ids.builders);
         registry.configure(configured(&config, ids.workers));
+        registry.fetch_passwords(SecretSource::new(config.clone(), loaded.generation.clone())).await;
         engine.configure(Active { config: config.clone(), generation: loaded.generation.clone(), builder_ids: builder_ids.clone() });
         engine.adopt(recovery.waiting, &recovery.last_numbers);
+        engine.remember_completions(&recovery.last_completions);
 
         let name = folder.master_name();
         let master = Arc::new(Master {
@@ -122,11 +129,13 @@ impl Master {
             tasks: tokio::sync::Mutex::new(JoinSet::new()),
             folder,
         });
+        let backend: Arc<dyn web::Backend> = master.clone();
+        master.loaded.generation.set_data(web::Data::new(Arc::downgrade(&backend)));
         // Before anybody can ask: a master that answers has its own workers.
         for spec in &config.workers {
             if let WorkerKind::Local { workdir } = &spec.kind {
                 let base = workdir.clone().unwrap_or_else(|| PathBuf::from("workers").join(&spec.name));
-                attach_local(&master.registry, spec, master.folder.path().join(base)).await?;
+                attach_local(&master.registry, spec, master.folder.path().join(base), secrets::private_variables(&config)).await?;
             }
         }
         let mut tasks = master.tasks.lock().await;
@@ -232,8 +241,8 @@ fn unknown_worker(spec: &WorkerSpec) -> crate::store::StoredWorker {
 }
 
 /// Attaches a local worker. It is back at once after its line was cut, but not after it was asked to stop.
-async fn attach_local(registry: &Arc<Registry>, spec: &WorkerSpec, base: PathBuf) -> Result<()> {
-    let link = attach_local_once(registry, &spec.name, base.clone()).await?;
+async fn attach_local(registry: &Arc<Registry>, spec: &WorkerSpec, base: PathBuf, private: Vec<String>) -> Result<()> {
+    let link = attach_local_once(registry, &spec.name, base.clone(), &private).await?;
     let (registry, name) = (Arc::downgrade(registry), spec.name.clone());
     tokio::spawn(async move {
         let mut link = link;
@@ -244,7 +253,7 @@ async fn attach_local(registry: &Arc<Registry>, spec: &WorkerSpec, base: PathBuf
             if why == SHUT_DOWN || registry.closing() {
                 return;
             }
-            link = match attach_local_once(&registry, &name, base.clone()).await {
+            link = match attach_local_once(&registry, &name, base.clone(), &private).await {
                 Ok(link) => link,
                 Err(e) => {
                     tracing::error!(worker = name, "the local worker can't be attached again: {e:#}");
@@ -256,8 +265,8 @@ async fn attach_local(registry: &Arc<Registry>, spec: &WorkerSpec, base: PathBuf
     Ok(())
 }
 
-async fn attach_local_once(registry: &Arc<Registry>, name: &str, base: PathBuf) -> Result<Arc<dyn Link>> {
-    let local = LocalLink::new(base);
+async fn attach_local_once(registry: &Arc<Registry>, name: &str, base: PathBuf, private: &[String]) -> Result<Arc<dyn Link>> {
+    let local = LocalLink::without(base, private);
     local.set_builders(registry.builders(name)).await.map_err(|e| anyhow!("local worker {name}: {e}"))?;
     let info = local.info();
     let link: Arc<dyn Link> = local;

@@ -3,6 +3,7 @@
 pub mod gate;
 pub mod link;
 pub mod local;
+mod passwords;
 pub mod pb;
 pub mod registry;
 
