@@ -262,7 +262,8 @@ impl Parts {
         let images = self.region.api.images(filters.owners.clone()).await.map_err(|e| failure("the images can't be listed", &e))?;
         let image = image::choose(&images, filters).map_err(|none| Failure::Configuration(none.to_string()))?;
         tracing::info!(image = image.id, location = image.location, "image chosen of {}", images.len());
-        *self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some((image.id.clone(), Instant::now() + self.region.pace.image_kept));
+        *self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
+            Some((image.id.clone(), Instant::now() + self.region.pace.image_kept));
         Ok(image.id.clone())
     }
 
