@@ -329,6 +329,7 @@ fn scenario_16_the_instance_dies_during_a_build() {
 fn scenario_17_the_spot_market_takes_it_back() {
     let mut site = Site::new(1);
     site.settings.subnet_ids = ["subnet-a", "subnet-b"].map(str::to_owned).to_vec();
+    site.cooling = ms(20_000);
     let notice = Act::DieAfter(ms(700), "Server.SpotInstanceTermination: taken back");
     site.ec2.fault("RunInstances", When::Nth(1), notice);
     site.start();

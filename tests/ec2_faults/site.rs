@@ -115,6 +115,8 @@ pub struct Site {
     pub settings: Settings,
     pub policy: Policy,
     pub patience: Patience,
+    /// How long a choice without room is left alone at first.
+    pub cooling: Duration,
     /// How much the wall clock is behind when the master starts.
     pub clock_behind: Duration,
     generation: i64,
@@ -167,6 +169,7 @@ impl Site {
             settings,
             policy,
             patience: Patience { attempts: 4, backoff: ms(20), answer_within: ms(3000) },
+            cooling: ms(500),
             clock_behind: Duration::ZERO,
             generation: 1,
             master: None,
@@ -232,7 +235,13 @@ impl Site {
         let keys = Keys { identifier: Secret::new("AKIAEXAMPLE"), secret: Secret::new("hunter2") };
         let to = Connect { region: "us-east-1".into(), endpoint_url: Some(self.ec2.url()), profile: None, keys: Some(keys) };
         let api = master.runtime.block_on(Ec2::connect_with(to, self.patience.clone()));
-        let pace = Pace { ask: ms(30), settling: ms(1500), image_kept: ms(60_000), first_cooling: ms(500), longest_cooling: ms(2000) };
+        let pace = Pace {
+            ask: ms(30),
+            settling: ms(1500),
+            image_kept: ms(60_000),
+            first_cooling: self.cooling,
+            longest_cooling: self.cooling * 4,
+        };
         let region = Region::at_pace("test us-east-1".into(), Arc::new(api), pace);
         let configured = self.workers[..workers].iter().map(|name| Configured {
             name: name.clone(),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::api::{ApiError, BlockDevice, Class, Ec2Api, InstanceState, LAUNCH_TAG, MASTER_TAG, RunInstance, Spot, WORKER_TAG};
 use super::describe::Describer;
-use super::image::{self, Filters};
+use super::image::{self, Filters, Image};
 use crate::base::{Clock, SystemClock, Timestamp};
 use crate::latent::backend::{Backend, Instance, Start, Started};
 use crate::latent::lifecycle::Failure;
@@ -105,9 +105,9 @@ impl Region {
         Arc::new(Region { describer: Describer::new(api.clone(), pace.ask), api, name, cooling: Mutex::default(), pace })
     }
 
-    fn cool(&self, choice: &Choice) {
+    fn cool(&self, choice: String) {
         let mut cooling = self.cooling.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let (until, times) = cooling.entry(choice.key()).or_insert((Instant::now(), 0));
+        let (until, times) = cooling.entry(choice).or_insert((Instant::now(), 0));
         let rest = self.pace.first_cooling.saturating_mul(1 << (*times).min(8)).min(self.pace.longest_cooling);
         *times += 1;
         *until = Instant::now() + rest;
@@ -148,7 +148,8 @@ struct Parts {
     master_id: String,
     settings: Settings,
     region: Arc<Region>,
-    image: Mutex<Option<(String, Instant)>>,
+    /// The one that was chosen, and until when.
+    image: Mutex<Option<(Image, Instant)>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -208,8 +209,16 @@ impl Backend for Ec2Backend {
     }
 }
 
-fn handle(instance: &InstanceState, launched_at: Option<Timestamp>) -> Json {
-    json!({ "instance": instance.id, "launched_at": launched_at })
+/// With time and choice, if it was started here and now.
+fn handle(instance: &InstanceState, launched: Option<(Timestamp, &Choice)>) -> Json {
+    json!({ "instance": instance.id, "launched_at": launched.map(|(at, _)| at), "choice": launched.map(|(_, choice)| choice.key()) })
+}
+
+/// Those of the configuration, and what it takes that no volume of the image stays when the instance goes.
+fn devices(image: &Image, configured: &[BlockDevice]) -> Vec<BlockDevice> {
+    let left = image.keeps.iter().filter(|name| configured.iter().all(|d| d.device_name != **name));
+    let ended = left.map(|name| BlockDevice { device_name: name.clone(), delete_on_termination: Some(true), ..BlockDevice::default() });
+    configured.iter().cloned().chain(ended).collect()
 }
 
 fn id_of(handle: &Json) -> Result<&str, String> {
@@ -248,27 +257,41 @@ impl Parts {
         s.instance_types.iter().flat_map(of).collect()
     }
 
-    async fn image(&self) -> Result<String, Failure> {
-        if let Some(ami) = &self.settings.ami {
-            return Ok(ami.clone());
-        }
+    async fn image(&self) -> Result<Image, Failure> {
         let kept = self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
-        if let Some((id, until)) = kept
+        if let Some((image, until)) = kept
             && until > Instant::now()
         {
-            return Ok(id);
+            return Ok(image);
+        }
+        if let Some(ami) = &self.settings.ami {
+            let image = match self.region.api.image(ami.clone()).await {
+                Ok(Some(image)) => image,
+                // The launch itself will tell.
+                Ok(None) => return Ok(Image { id: ami.clone(), ..Image::default() }),
+                Err(e) => {
+                    tracing::warn!(image = ami, "what volumes the image leaves behind can't be found out: {e}");
+                    return Ok(Image { id: ami.clone(), ..Image::default() });
+                }
+            };
+            self.keep(&image);
+            return Ok(image);
         }
         let filters = &self.settings.filters;
         let images = self.region.api.images(filters.owners.clone()).await.map_err(|e| failure("the images can't be listed", &e))?;
         let image = image::choose(&images, filters).map_err(|none| Failure::Configuration(none.to_string()))?;
         tracing::info!(image = image.id, location = image.location, "image chosen of {}", images.len());
-        *self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
-            Some((image.id.clone(), Instant::now() + self.region.pace.image_kept));
-        Ok(image.id.clone())
+        self.keep(image);
+        Ok(image.clone())
+    }
+
+    fn keep(&self, image: &Image) {
+        let until = Instant::now() + self.region.pace.image_kept;
+        *self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some((image.clone(), until));
     }
 
     async fn start(&self, start: Start) -> Result<Started, Failure> {
-        let image_id = self.image().await?;
+        let image = self.image().await?;
         let choices = self.choices();
         let mut told = Vec::new();
         for (number, choice) in choices.iter().enumerate() {
@@ -276,20 +299,20 @@ impl Parts {
                 told.push(format!("{}: there was no room a short while ago", choice.key()));
                 continue;
             }
-            let run = self.run_instance(&start, &image_id, choice, number).await?;
+            let run = self.run_instance(&start, &image, choice, number).await?;
             let launched_at = self.clock.now();
             match self.region.api.run_instance(run).await {
                 Ok(instance) => {
                     self.region.warm(choice);
                     self.furnish(&instance).await?;
-                    let status = vec![instance.id.clone(), choice.key(), image_id];
+                    let status = vec![instance.id.clone(), choice.key(), image.id];
                     let price_per_hour = instance.price_per_hour;
-                    return Ok(Started { handle: handle(&instance, Some(launched_at)), status, price_per_hour });
+                    return Ok(Started { handle: handle(&instance, Some((launched_at, choice))), status, price_per_hour });
                 }
                 Err(e) => match e.class() {
                     Class::Capacity => {
                         tracing::warn!(worker = %start.worker, "no room for {}: {e}", choice.key());
-                        self.region.cool(choice);
+                        self.region.cool(choice.key());
                         told.push(format!("{}: {e}", choice.key()));
                     }
                     Class::Ambiguous => return Err(Failure::Unknown(e.to_string())),
@@ -300,7 +323,7 @@ impl Parts {
         Err(Failure::Capacity(format!("no room: {}", told.join("; "))))
     }
 
-    async fn run_instance(&self, start: &Start, image_id: &str, choice: &Choice, number: usize) -> Result<RunInstance, Failure> {
+    async fn run_instance(&self, start: &Start, image: &Image, choice: &Choice, number: usize) -> Result<RunInstance, Failure> {
         let s = &self.settings;
         let spot = match &s.spot {
             Some(spot) => Some(Spot { max_price: self.spot_price(spot, choice).await? }),
@@ -321,7 +344,7 @@ impl Parts {
         Ok(RunInstance {
             // Another choice is another request; the same choice again is the same.
             client_token: format!("{}-{number}", start.launch),
-            image_id: image_id.to_owned(),
+            image_id: image.id.clone(),
             instance_type: choice.instance_type.clone(),
             key_name: s.key_name.clone(),
             security_groups: if s.security_group_ids.is_empty() && choice.subnet_id.is_none() {
@@ -335,7 +358,7 @@ impl Parts {
             availability_zone: choice.placement.as_ref().map(|letter| format!("{}{letter}", s.region)),
             instance_profile_name: s.instance_profile_name.clone(),
             user_data: s.user_data.clone(),
-            block_devices: s.block_devices.clone(),
+            block_devices: devices(image, &s.block_devices),
             tags,
             spot,
         })
@@ -427,6 +450,12 @@ impl Parts {
         match self.region.describer.ask(id).await {
             Ok(Some(instance)) if matches!(instance.state.as_str(), "pending" | "running") => Ok(Ok(())),
             Ok(Some(instance)) => {
+                let ended = ApiError { code: instance.reason.clone(), message: String::new() };
+                if ended.class() == Class::Capacity
+                    && let Some(choice) = handle["choice"].as_str()
+                {
+                    self.region.cool(choice.to_owned());
+                }
                 let reason = instance.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
                 Ok(Err(format!("instance {id} is {}{reason}", instance.state)))
             }

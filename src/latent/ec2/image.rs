@@ -13,6 +13,8 @@ pub struct Image {
     pub owner: String,
     /// Only one that is `available` can be started.
     pub state: String,
+    /// Devices whose volumes it leaves behind when the instance ends.
+    pub keeps: Vec<String>,
 }
 
 /// `valid_ami_owners` and `valid_ami_location_regex`; an empty list and no regex let everything through.
@@ -134,7 +136,7 @@ mod tests {
     use super::*;
 
     fn image(id: &str, location: &str) -> Image {
-        Image { id: id.into(), location: Some(location.into()), owner: "1".into(), state: "available".into() }
+        Image { id: id.into(), location: Some(location.into()), owner: "1".into(), state: "available".into(), keeps: Vec::new() }
     }
 
     /// The id of the chosen one among images at these locations, named `a`, `b`, `c` …

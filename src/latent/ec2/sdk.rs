@@ -155,6 +155,12 @@ fn image(i: &sdk::Image) -> Option<Image> {
         location: i.image_location().map(str::to_owned),
         owner: i.owner_id().unwrap_or_default().to_owned(),
         state: i.state().map(|s| s.as_str().to_owned()).unwrap_or_default(),
+        keeps: i
+            .block_device_mappings()
+            .iter()
+            .filter(|d| d.ebs().and_then(|e| e.delete_on_termination()) == Some(false))
+            .filter_map(|d| d.device_name().map(str::to_owned))
+            .collect(),
     })
 }
 

@@ -58,8 +58,13 @@ impl Ec2Api for Provider {
         done(Ok(()))
     }
     fn images(&self, _: Vec<String>) -> BoxFuture<'_, Result<Vec<Image>, ApiError>> {
-        let image =
-            |n: u32| Image { id: format!("ami-{n}"), location: Some(format!("ci-{n}/x")), owner: "1".into(), state: "available".into() };
+        let image = |n: u32| Image {
+            id: format!("ami-{n}"),
+            location: Some(format!("ci-{n}/x")),
+            owner: "1".into(),
+            state: "available".into(),
+            ..Image::default()
+        };
         done(Ok((1..=12).map(image).collect()))
     }
     fn image(&self, _: String) -> BoxFuture<'_, Result<Option<Image>, ApiError>> {
