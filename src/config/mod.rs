@@ -21,6 +21,7 @@ pub mod reference;
 mod renderables;
 mod root;
 mod schedulers;
+mod scripts;
 mod sequences;
 pub mod spec;
 mod steps;
@@ -33,8 +34,9 @@ pub mod value;
 pub mod warnings;
 mod workers;
 
-pub use assemble::{SaidAt, assemble};
+pub use assemble::{SaidAt, assemble, step as understood_step};
 pub use convert::{FromValue, Wrong};
+pub use scripts::{RemoteCommand, RemoteShell};
 pub use sequences::{MaybeCommand, sequence_commands};
 pub use spec::*;
 pub use template::{Arg, Template};

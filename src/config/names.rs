@@ -21,6 +21,7 @@ pub(super) fn is_identifier(name: &str, longest: usize) -> Result<(), Wrong> {
 
 /// What to write instead of a class of Buildbot that there is not.
 const INSTEAD: &[(&str, &str)] = &[
+    ("RemoteShellCommand", "self:makeRemoteShellCommand in run() of a step does it"),
     ("renderer", "a plain function of the properties does the same"),
     ("MasterShellCommand", "a ShellCommand on a LocalWorker runs beside the master"),
     ("SetPropertiesFromEnv", "SetPropertyFromCommand can read one variable"),
@@ -49,8 +50,7 @@ const NOT_YET: &str = "
     ChangeFilter GerritChangeFilter SourceStampFilter
     GNUAutoconf BasicBuildFactory QuickBuildFactory BasicSVN CPAN Distutils
     MasterLock WorkerLock Project Codebase
-    BuildStep ShellMixin CommandMixin RemoteCommand RemoteShellCommand LogObserver LogLineObserver LineConsumerLogObserver
-    OutputProgressObserver BufferLogObserver
+    RemoteShellCommand
     CMake SetPropertiesFromEnv Trigger FileUpload DirectoryUpload MultipleFileUpload FileDownload StringDownload JSONStringDownload
     JSONPropertiesDownload MasterShellCommand RemoveDirectory MakeDirectory CopyDirectory FileExists Assert LogRenderable HTTPStep POST
     GET PUT DELETE HEAD OPTIONS DownloadSecretsToWorker RemoveWorkerFileSecret GitDiffInfo TreeSize Trial HLint RemovePYCs PyFlakes

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mlua::{Function, MultiValue, Table, Value as LuaValue};
@@ -14,7 +15,8 @@ use super::failure::{Caught, LuaFailure};
 use super::vm::Vm;
 use super::watch::{STUCK_AFTER, Watch};
 use crate::base::duration::human;
-use crate::config::{FnRef, Value};
+use super::steps::StepJob;
+use crate::config::{FnRef, LuaLimits, Value};
 
 /// Calls that wait for the thread to look at them; more make their callers wait.
 const QUEUE: usize = 256;
@@ -36,7 +38,9 @@ pub struct Generation {
     number: u64,
     jobs: mpsc::Sender<Job>,
     watch: Arc<Watch>,
-    callback_timeout: Option<Duration>,
+    limits: LuaLimits,
+    steps: mpsc::UnboundedSender<StepJob>,
+    instances: AtomicU64,
 }
 
 impl std::fmt::Debug for Generation {
@@ -50,8 +54,37 @@ pub(super) fn channel() -> (mpsc::Sender<Job>, mpsc::Receiver<Job>) {
 }
 
 impl Generation {
-    pub(super) fn new(number: u64, jobs: mpsc::Sender<Job>, watch: Arc<Watch>, callback_timeout: Option<Duration>) -> Generation {
-        Generation { number, jobs, watch, callback_timeout }
+    pub(super) fn new(
+        number: u64,
+        jobs: mpsc::Sender<Job>,
+        steps: mpsc::UnboundedSender<StepJob>,
+        watch: Arc<Watch>,
+        limits: LuaLimits,
+    ) -> Generation {
+        Generation { number, jobs, watch, limits, steps, instances: AtomicU64::new(1) }
+    }
+
+    pub(super) fn steps(&self) -> &mpsc::UnboundedSender<StepJob> {
+        &self.steps
+    }
+
+    /// Numbers the instances of steps.
+    pub(super) fn next_instance(&self) -> u64 {
+        self.instances.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn step_stretch(&self) -> Duration {
+        self.limits.step_stretch
+    }
+
+    /// How long a call may take that takes so long by default.
+    pub(super) fn budget(&self, default: Duration) -> Duration {
+        self.limits.callback_timeout.unwrap_or(default)
+    }
+
+    /// Resolves when the thread is found stuck.
+    pub(super) async fn stuck(&self) {
+        self.watch.stuck().await;
     }
 
     /// Counts the configurations that this process has loaded; the thread is called `lua-gen-NUMBER`.
@@ -72,7 +105,7 @@ impl Generation {
             traceback: Vec::new(),
         };
         let (reply, answer) = oneshot::channel();
-        let budget = self.callback_timeout.unwrap_or(budget);
+        let budget = self.budget(budget);
         let job = Job { entry, callback, function: function.clone(), args, budget, reply };
         let answered = async {
             self.jobs.send(job).await.map_err(|_| failure("the Lua thread of this configuration has ended".into()))?;

@@ -58,6 +58,7 @@ pub(super) struct Host {
     slice: Cell<Instant>,
     hooks: Cell<u32>,
     overrun: Cell<bool>,
+    seen: RefCell<(String, u32)>,
 }
 
 #[derive(Default)]
@@ -84,6 +85,7 @@ impl Host {
             slice: Cell::new(Instant::now()),
             hooks: Cell::new(0),
             overrun: Cell::new(false),
+            seen: RefCell::default(),
         })
     }
 
@@ -252,6 +254,20 @@ impl Host {
             }
         }
         lines
+    }
+
+    /// Where the hook found a call at work.
+    pub fn seen_at(&self, file: &str, line: u32) {
+        let (known, at) = &mut *self.seen.borrow_mut();
+        if known != file {
+            known.replace_range(.., file);
+        }
+        *at = line;
+    }
+
+    pub fn last_seen(&self) -> Place {
+        let (file, line) = &*self.seen.borrow();
+        Place { file: self.file_name(file), line: *line, from: Vec::new() }
     }
 
     pub fn begin_slice(&self) {

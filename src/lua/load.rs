@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mlua::{Table as LuaTable, Value as LuaValue};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::convert::Reader;
 use super::failure::Caught;
 use super::generation::{self, Generation};
 use super::host::{Host, ReadFile};
 use super::modules;
+use super::steps::StepJob;
 use super::vm::Vm;
 use super::watch::Watch;
 use crate::base::duration::human;
@@ -66,18 +67,20 @@ pub(super) async fn load_with(options: LoadOptions, understand: Understand) -> R
     let watch = Watch::new();
     Watch::guard(&watch, format!("lua-watch-{number}")).map_err(|e| broken(format!("no thread could be started: {e}")))?;
     let (jobs, queue) = generation::channel();
+    let (steps, step_queue) = mpsc::unbounded_channel();
+    let thread_steps = steps.downgrade();
     let (done, outcome) = oneshot::channel::<Outcome>();
     let thread_watch = watch.clone();
     std::thread::Builder::new()
         .name(format!("lua-gen-{number}"))
-        .spawn(move || thread(options, understand, thread_watch, done, queue))
+        .spawn(move || thread(options, understand, thread_watch, done, (queue, thread_steps, step_queue)))
         .map_err(|e| broken(format!("no thread could be started: {e}")))?;
     let (config, files) = tokio::select! {
         biased;
         outcome = outcome => outcome.unwrap_or_else(|_| Err(broken("the Lua thread ended without an answer".into())))?,
         () = watch.stuck() => return Err(broken("the evaluation is held by a single library call and can't be stopped".into())),
     };
-    let generation = Arc::new(Generation::new(number, jobs, watch, config.limits.callback_timeout));
+    let generation = Arc::new(Generation::new(number, jobs, steps, watch, config.limits.clone()));
     Ok(Loaded { config: Arc::new(config), generation, files })
 }
 
@@ -85,13 +88,16 @@ fn at_file(file: &str) -> Place {
     Place { file: file.into(), line: 0, from: Vec::new() }
 }
 
+/// What is asked of the thread: calls of functions, and of steps with the way back for what they leave behind.
+type Queues = (mpsc::Receiver<generation::Job>, mpsc::WeakUnboundedSender<StepJob>, mpsc::UnboundedReceiver<StepJob>);
+
 /// The whole life of a generation's thread.
 fn thread(
     options: LoadOptions,
     understand: Understand,
     watch: Arc<Watch>,
     mut done: oneshot::Sender<Outcome>,
-    queue: tokio::sync::mpsc::Receiver<generation::Job>,
+    (queue, steps, step_queue): Queues,
 ) {
     let shown = options.path.display().to_string();
     let broken = |text: String| Err(vec![Mistake { place: at_file(&shown), subject: String::new(), text }]);
@@ -117,6 +123,8 @@ fn thread(
             }
         };
         if done.send(Ok(outcome)).is_ok() {
+            vm.set_step_jobs(steps);
+            tokio::task::spawn_local(super::steps::serve(vm.clone(), step_queue));
             generation::serve(vm, queue).await;
         }
     });

@@ -12,6 +12,7 @@ mod hints;
 mod host;
 mod load;
 mod modules;
+mod steps;
 mod vm;
 mod watch;
 
@@ -20,6 +21,7 @@ pub use failure::LuaFailure;
 pub use generation::Generation;
 pub use host::ReadFile;
 pub use load::{LoadOptions, Loaded, load};
+pub use steps::{Kept, Piece, Running, StepAnswer, StepHost, StepInstance, StepsPlace, Waiting, Work, WorkEnd, WorkEvent};
 
 #[cfg(test)]
 mod tests;
