@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use super::lines::Normaliser;
-use crate::base::StepId;
+use crate::base::{LogId, StepId};
 use crate::model::build::Stream;
 use crate::model::{Event, Log};
 use crate::store::{LogWriter, StoreError};
@@ -17,6 +17,7 @@ const VISIBLE_AFTER: Duration = Duration::from_secs(1);
 
 pub struct StepLog {
     writer: LogWriter,
+    id: LogId,
     step: StepId,
     name: Arc<str>,
     stdout: Normaliser,
@@ -28,12 +29,17 @@ impl StepLog {
     pub fn new(writer: LogWriter, log: &Log, events: broadcast::Sender<Event>) -> StepLog {
         StepLog {
             writer,
+            id: log.id,
             step: log.step,
             name: log.name.as_str().into(),
             stdout: Normaliser::default(),
             stderr: Normaliser::default(),
             events,
         }
+    }
+
+    pub fn id(&self) -> LogId {
+        self.id
     }
 
     /// The next piece of a stream; returns it with even line ends.

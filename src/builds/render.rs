@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
@@ -15,7 +16,7 @@ const DEEPEST: usize = 32;
 
 /// What a build offers to templates.
 pub struct Renderer<'a> {
-    pub properties: &'a Properties,
+    pub properties: Arc<Properties>,
     pub sourcestamps: &'a [SourceStamp],
     pub worker: &'a WorkerInfo,
     pub generation: &'a Generation,
@@ -97,7 +98,7 @@ impl Renderer<'_> {
                     flat.into()
                 }
                 Template::Call(function) => {
-                    let input = RenderInput { properties: self.properties.clone(), build: Some(self.build.clone()) };
+                    let input = RenderInput { properties: (*self.properties).clone(), build: Some(self.build.clone()) };
                     let value = self.generation.render(function, &input).await.map_err(|e| RenderError(e.to_string()))?;
                     self.walk(&given(function, &value)?, depth + 1).await?
                 }

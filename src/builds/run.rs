@@ -2,19 +2,21 @@
 //!
 //! It knows nothing of queues: the engine gives it a worker and takes its [`Outcome`].
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::{Map, Value as Json};
 use tokio::sync::{broadcast, watch};
 
 use super::engine::EVENTS;
 use super::render::{RenderError, Renderer};
 use super::rules::{Flags, Progress};
 use super::steps;
-use crate::base::Clock;
+use crate::base::{Clock, StepId};
 use crate::config::{BuilderSpec, Condition, MasterConfig, StepSpec, Words};
-use crate::lua::{BuildInput, Generation, StepInput};
-use crate::model::{Build, BuildRequest, Event, Properties, Property, Results, SourceStamp, Step, WorkerInfo};
+use crate::lua::{BuildInput, Generation, Kept, StepInput, StepsPlace};
+use crate::model::{Build, BuildRequest, Event, Log, Properties, Property, Results, SourceStamp, Step, WorkerInfo};
 use crate::store::Store;
 use crate::workers::Link;
 
@@ -72,14 +74,33 @@ pub struct StepEnd {
     pub results: Results,
     pub state: String,
     pub lost: Option<String>,
+    /// What the build says of it, if that is something else.
+    pub build: Option<String>,
 }
 
 /// A build under way.
 pub struct Run {
     pub job: Job,
-    pub properties: Properties,
+    properties: Mutex<Arc<Properties>>,
     pub sourcestamps: Vec<SourceStamp>,
+    /// Steps that have not begun; steps may add some.
+    queue: Mutex<Queue>,
+    /// The logs of the step that runs, by name, the newest last.
+    pub logs: Mutex<Vec<(StepId, Log)>>,
+    /// What steps said of themselves, by the number of the step.
+    pub statistics: Mutex<BTreeMap<i64, Map<String, Json>>>,
 }
+
+#[derive(Default)]
+struct Queue {
+    steps: VecDeque<Arc<StepSpec>>,
+    added: usize,
+    /// What the added ones need of their generation.
+    kept: Vec<Kept>,
+}
+
+/// Steps that steps may add to a build; more is taken for a loop.
+const MOST_ADDED: usize = 10_000;
 
 /// The properties a build begins with: each later source wins over the earlier ones.
 pub fn initial_properties(job: &Job, spec: &crate::config::WorkerSpec) -> Properties {
@@ -121,29 +142,66 @@ impl Job {
 impl Run {
     pub fn new(job: Job, properties: Properties) -> Run {
         let sourcestamps = job.request.buildset.sourcestamps.iter().map(|(_, s)| s.clone()).collect();
-        Run { job, properties, sourcestamps }
+        let steps = job.builder.factory.steps.iter().cloned().collect();
+        Run {
+            job,
+            properties: Mutex::new(Arc::new(properties)),
+            sourcestamps,
+            queue: Mutex::new(Queue { steps, ..Queue::default() }),
+            logs: Mutex::default(),
+            statistics: Mutex::default(),
+        }
     }
 
-    pub async fn build(mut self) -> Outcome {
+    /// The properties as they are now.
+    pub fn properties(&self) -> Arc<Properties> {
+        lock(&self.properties).clone()
+    }
+
+    /// Further steps, before all that wait or after them.
+    pub fn add_steps(&self, steps: Vec<Arc<StepSpec>>, place: StepsPlace, kept: Kept) -> Result<(), String> {
+        let mut queue = lock(&self.queue);
+        if queue.added + steps.len() > MOST_ADDED {
+            return Err(format!("the steps of a build may add {MOST_ADDED} steps at most"));
+        }
+        queue.added += steps.len();
+        queue.kept.push(kept);
+        match place {
+            StepsPlace::Next => steps.into_iter().rev().for_each(|step| queue.steps.push_front(step)),
+            StepsPlace::Last => queue.steps.extend(steps),
+        }
+        Ok(())
+    }
+
+    pub async fn build(self) -> Outcome {
+        let run = Arc::new(self);
+        let outcome = run.clone().steps().await;
+        // Whatever Lua still holds of the build: no step of it comes any more.
+        *lock(&run.queue) = Queue::default();
+        outcome
+    }
+
+    async fn steps(self: Arc<Self>) -> Outcome {
+        let mut orders = self.job.stop.clone();
         let mut progress = Progress::default();
         let mut problems: Vec<String> = Vec::new();
         let mut lost = None;
         let mut names: Vec<String> = Vec::new();
-        let factory = self.job.builder.factory.clone();
-        for spec in &factory.steps {
-            // A step that runs nevertheless is interrupted by the next order only.
-            if let Some(stop) = self.job.stop.borrow_and_update().clone() {
+        loop {
+            let next = lock(&self.queue).steps.pop_front();
+            let Some(spec) = next else { break };
+            if let Some(stop) = orders.borrow_and_update().clone() {
                 progress.results = progress.results.worst(stop.results);
                 progress.halted = true;
             }
             if !progress.runs(spec.as_ref().into()) {
                 continue;
             }
-            let ended = self.step(spec, &mut names).await;
+            let ended = self.step(&spec, &mut names).await;
             self.job.let_watchers_follow().await;
             progress = progress.after(Flags::from(spec.as_ref()), ended.results);
             if !matches!(ended.results, Results::Success | Results::Skipped) {
-                problems.push(ended.state);
+                problems.push(ended.build.unwrap_or(ended.state));
             }
             lost = lost.or(ended.lost);
         }
@@ -169,7 +227,7 @@ impl Run {
 
     pub fn renderer(&self) -> Renderer<'_> {
         Renderer {
-            properties: &self.properties,
+            properties: self.properties(),
             sourcestamps: &self.sourcestamps,
             worker: &self.job.worker,
             generation: &self.job.generation,
@@ -178,7 +236,7 @@ impl Run {
     }
 
     /// The build as callbacks see it.
-    fn input(&self) -> BuildInput {
+    pub fn input(&self) -> BuildInput {
         BuildInput {
             buildid: self.job.build.id.0,
             number: self.job.build.number,
@@ -189,14 +247,24 @@ impl Run {
     }
 
     /// A property that a step sets, kept at once.
-    pub fn set_property(&mut self, name: &str, value: serde_json::Value, source: &str) {
-        self.properties.set(name, value.clone(), source);
+    pub fn set_property(&self, name: &str, value: Json, source: &str) {
+        Arc::make_mut(&mut lock(&self.properties)).set(name, value.clone(), source);
         drop(
             self.job.store.set_build_properties(self.job.build.id, vec![(name.to_owned(), Property { value, source: source.to_owned() })]),
         );
     }
 
-    async fn step(&mut self, spec: &Arc<StepSpec>, names: &mut Vec<String>) -> StepEnd {
+    async fn step(self: &Arc<Self>, spec: &Arc<StepSpec>, names: &mut Vec<String>) -> StepEnd {
+        let instance = match &spec.script {
+            Some(script) => Some(self.job.generation.begin_step(spec, script).await),
+            None => None,
+        };
+        // What an `init` of the step's own made of it for this build.
+        let spec = match &instance {
+            Some(Ok(instance)) => instance.spec.clone().unwrap_or_else(|| spec.clone()),
+            _ => spec.clone(),
+        };
+        let spec = &spec;
         let name = self.renderer().arg("name", &spec.name).await;
         let mut step = Step {
             id: self.job.store.next_step_id(),
@@ -211,6 +279,7 @@ impl Run {
         };
         names.push(step.name.clone());
         let wanted = match name {
+            Ok(_) if matches!(instance, Some(Err(_))) => Ok(true),
             Ok(_) => self.condition(&spec.do_step_if, None, &step.name).await.map_err(|e| RenderError(format!("doStepIf: {e}"))),
             Err(e) => Err(e),
         };
@@ -219,16 +288,17 @@ impl Run {
                 results: Results::Skipped,
                 state: format!("{} (skipped)", self.describe(spec, false).await.unwrap_or_else(|| step.name.clone())),
                 lost: None,
+                build: None,
             },
             Ok(true) => {
                 step.state = self.describe(spec, true).await.unwrap_or_else(|| "running".into());
                 self.tell(&step, true);
-                steps::run(self, spec, &mut step).await
+                steps::run(self, spec, instance, &mut step).await
             }
             Err(e) => {
                 self.tell(&step, true);
                 steps::explain(self, &step, &e.0);
-                StepEnd { results: Results::Exception, state: format!("{} (exception)", step.name), lost: None }
+                StepEnd { results: Results::Exception, state: format!("{} (exception)", step.name), lost: None, build: None }
             }
         };
         step.hidden = match self.condition(&spec.hide_step_if, Some(ended.results), &step.name).await {
@@ -243,6 +313,7 @@ impl Run {
         step.state = ended.state.clone();
         step.complete_at = Some(self.job.clock.now());
         self.tell(&step, false);
+        lock(&self.logs).clear();
         ended
     }
 
@@ -269,7 +340,7 @@ impl Run {
             Condition::Always(answer) => Ok(*answer),
             Condition::Render(template) => Ok(super::render::truthy(&self.renderer().value(template).await?)),
             Condition::Call(function) => {
-                let step = StepInput { name: name.to_owned(), properties: self.properties.clone(), build: Some(self.input()) };
+                let step = StepInput { name: name.to_owned(), properties: (*self.properties()).clone(), build: Some(self.input()) };
                 self.job.generation.step_condition(function, results, &step).await.map_err(|e| RenderError(e.to_string()))
             }
         }
@@ -287,6 +358,10 @@ impl Run {
             None => text,
         })
     }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The name, with `_1`, `_2` … if there is such a step already.

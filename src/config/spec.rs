@@ -192,7 +192,10 @@ pub struct Words(pub String);
 pub enum StepKind {
     Shell(Box<ShellSpec>),
     Sequence(Box<SequenceSpec>),
-    SetProperty { property: Arg<String>, value: Template },
+    SetProperty {
+        property: Arg<String>,
+        value: Template,
+    },
     SetProperties(Template),
     SetPropertyFromCommand(Box<SetPropertyFromCommandSpec>),
     /// Only what its `run` does.

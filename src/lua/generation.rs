@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::convert::{Reader, to_lua};
 use super::failure::{Caught, LuaFailure};
+use super::steps::StepJob;
 use super::vm::Vm;
 use super::watch::{STUCK_AFTER, Watch};
 use crate::base::duration::human;
-use super::steps::StepJob;
 use crate::config::{FnRef, LuaLimits, Value};
 
 /// Calls that wait for the thread to look at them; more make their callers wait.

@@ -157,8 +157,19 @@ impl Drop for StepInstance {
 /// On its way to the thread.
 #[derive(Debug)]
 pub(super) enum StepJob {
-    Begin { id: u64, script: StepScript, reply: oneshot::Sender<Result<Option<Arc<Object>>, LuaFailure>> },
-    Call { id: u64, class: String, what: Call, budget: Option<Duration>, stretch: Duration, reply: oneshot::Sender<Result<Value, LuaFailure>> },
+    Begin {
+        id: u64,
+        script: StepScript,
+        reply: oneshot::Sender<Result<Option<Arc<Object>>, LuaFailure>>,
+    },
+    Call {
+        id: u64,
+        class: String,
+        what: Call,
+        budget: Option<Duration>,
+        stretch: Duration,
+        reply: oneshot::Sender<Result<Value, LuaFailure>>,
+    },
     Release(u64),
     Forget(Vec<u64>),
 }
@@ -310,9 +321,10 @@ pub(super) async fn serve(vm: Rc<Vm>, mut jobs: mpsc::UnboundedReceiver<StepJob>
                 }
             }
             StepJob::Forget(objects) => {
-                let forgotten = vm.prelude.raw_get::<LuaTable>("scripted").and_then(|scripted| {
-                    objects.into_iter().try_for_each(|object| scripted.raw_set(object, LuaValue::Nil))
-                });
+                let forgotten = vm
+                    .prelude
+                    .raw_get::<LuaTable>("scripted")
+                    .and_then(|scripted| objects.into_iter().try_for_each(|object| scripted.raw_set(object, LuaValue::Nil)));
                 if let Err(e) = forgotten {
                     tracing::warn!("steps of a build could not be forgotten: {e}");
                 }
@@ -373,7 +385,9 @@ async fn call(vm: &Vm, step: &LuaTable, class: &str, slot: Slot, what: Call, str
             answer.named.insert("results".into(), Value::Int(Results::Failure.into()));
             return Ok(Value::Table(Arc::new(answer)));
         }
-        if method == "run" && let Ok(Some(stage)) = record.raw_get::<Option<String>>("stage") {
+        if method == "run"
+            && let Ok(Some(stage)) = record.raw_get::<Option<String>>("stage")
+        {
             method = stage;
         }
     }
@@ -395,20 +409,28 @@ impl UserData for Request {}
 /// What `lua/steps.lua` needs of the host.
 pub(super) fn register(lua: &Lua, prelude: &LuaTable) -> mlua::Result<()> {
     prelude.raw_set("shell_options", RemoteShell::options())?;
-    prelude.raw_set("shell_request", lua.create_function(|lua, table: LuaTable| {
-        request(lua, Work::Shell(Box::new(shell(lua, &table, "makeRemoteShellCommand")?)))
-    })?)?;
-    prelude.raw_set("sequence_request", lua.create_function(|lua, (commands, table): (LuaTable, LuaTable)| {
-        let options = shell(lua, &table, "runShellSequence")?;
-        let list = with_reader(lua, |reader| reader.value(&LuaValue::Table(commands)))?;
-        let list = sequence_commands(&list).map_err(|wrong| mlua::Error::runtime(format!("runShellSequence: commands {wrong}")))?;
-        request(lua, Work::Sequence(list, Box::new(options)))
-    })?)?;
-    prelude.raw_set("remote_request", lua.create_function(|lua, (name, args, options): (String, LuaTable, LuaTable)| {
-        let (args, options) = with_reader(lua, |reader| Ok((reader.table(&args)?, reader.table(&options)?)))?;
-        let command = RemoteCommand::read(&name, &args, &options).map_err(|e| mlua::Error::runtime(format!("RemoteCommand {name}: {e}")))?;
-        request(lua, Work::Remote(command))
-    })?)
+    prelude.raw_set(
+        "shell_request",
+        lua.create_function(|lua, table: LuaTable| request(lua, Work::Shell(Box::new(shell(lua, &table, "makeRemoteShellCommand")?))))?,
+    )?;
+    prelude.raw_set(
+        "sequence_request",
+        lua.create_function(|lua, (commands, table): (LuaTable, LuaTable)| {
+            let options = shell(lua, &table, "runShellSequence")?;
+            let list = with_reader(lua, |reader| reader.value(&LuaValue::Table(commands)))?;
+            let list = sequence_commands(&list).map_err(|wrong| mlua::Error::runtime(format!("runShellSequence: commands {wrong}")))?;
+            request(lua, Work::Sequence(list, Box::new(options)))
+        })?,
+    )?;
+    prelude.raw_set(
+        "remote_request",
+        lua.create_function(|lua, (name, args, options): (String, LuaTable, LuaTable)| {
+            let (args, options) = with_reader(lua, |reader| Ok((reader.table(&args)?, reader.table(&options)?)))?;
+            let command =
+                RemoteCommand::read(&name, &args, &options).map_err(|e| mlua::Error::runtime(format!("RemoteCommand {name}: {e}")))?;
+            request(lua, Work::Remote(command))
+        })?,
+    )
 }
 
 fn request(lua: &Lua, work: Work) -> mlua::Result<AnyUserData> {
@@ -494,9 +516,8 @@ impl UserData for Live {
         methods.add_method("statistic", |lua, this, name: String| {
             this.host()?.statistic(&name).map_or(Ok(LuaValue::Nil), |value| to_lua(lua, &value, &LuaValue::Nil))
         });
-        methods.add_method("statistics", |lua, this, name: String| {
-            to_lua(lua, &Json::Array(this.host()?.statistics(&name)), &LuaValue::Nil)
-        });
+        methods
+            .add_method("statistics", |lua, this, name: String| to_lua(lua, &Json::Array(this.host()?.statistics(&name)), &LuaValue::Nil));
         methods.add_method("command_version", |_, this, name: String| Ok(this.host()?.command_version(&name)));
         methods.add_method("add_steps", |lua, this, (list, place): (LuaTable, String)| add_steps(lua, this, &list, &place));
         methods.add_method("start", |_, this, (request, observed): (Option<AnyUserData>, Vec<String>)| {
@@ -519,7 +540,11 @@ fn logs<M: UserDataMethods<Live>>(methods: &mut M) {
             "s" => LogKind::Stdio,
             "t" => LogKind::Text,
             "h" => LogKind::Html,
-            other => return Err(mlua::Error::runtime(format!("addLog: the type must be \"s\" (output), \"t\" (text) or \"h\" (HTML), got {other:?}"))),
+            other => {
+                return Err(mlua::Error::runtime(format!(
+                    "addLog: the type must be \"s\" (output), \"t\" (text) or \"h\" (HTML), got {other:?}"
+                )));
+            }
         };
         told(this.host()?.add_log(&name, kind))
     });
