@@ -408,6 +408,9 @@ impl UserData for Request {}
 
 /// What `lua/steps.lua` needs of the host.
 pub(super) fn register(lua: &Lua, prelude: &LuaTable) -> mlua::Result<()> {
+    // Methods that wait can only be made while there still is a library of coroutines: with the first value of a type.
+    lua.create_userdata(Live(Slot::default()))?;
+    lua.create_userdata(Handle(Rc::default()))?;
     prelude.raw_set("shell_options", RemoteShell::options())?;
     prelude.raw_set(
         "shell_request",
