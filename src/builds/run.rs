@@ -83,6 +83,8 @@ pub struct Run {
     pub job: Job,
     properties: Mutex<Arc<Properties>>,
     pub sourcestamps: Vec<SourceStamp>,
+    /// Has seen the orders from before the step that runs.
+    orders: Mutex<watch::Receiver<Option<Stop>>>,
     /// Steps that have not begun; steps may add some.
     queue: Mutex<Queue>,
     /// The logs of the step that runs, by name, the newest last.
@@ -144,6 +146,7 @@ impl Run {
         let sourcestamps = job.request.buildset.sourcestamps.iter().map(|(_, s)| s.clone()).collect();
         let steps = job.builder.factory.steps.iter().cloned().collect();
         Run {
+            orders: Mutex::new(job.stop.clone()),
             job,
             properties: Mutex::new(Arc::new(properties)),
             sourcestamps,
@@ -156,6 +159,11 @@ impl Run {
     /// The properties as they are now.
     pub fn properties(&self) -> Arc<Properties> {
         lock(&self.properties).clone()
+    }
+
+    /// Orders that come after the step has begun; one from before let it run, as `alwaysRun`.
+    pub fn orders(&self) -> watch::Receiver<Option<Stop>> {
+        lock(&self.orders).clone()
     }
 
     /// Further steps, before all that wait or after them.
@@ -182,7 +190,6 @@ impl Run {
     }
 
     async fn steps(self: Arc<Self>) -> Outcome {
-        let mut orders = self.job.stop.clone();
         let mut progress = Progress::default();
         let mut problems: Vec<String> = Vec::new();
         let mut lost = None;
@@ -190,16 +197,17 @@ impl Run {
         loop {
             let next = lock(&self.queue).steps.pop_front();
             let Some(spec) = next else { break };
-            if let Some(stop) = orders.borrow_and_update().clone() {
+            let stop = lock(&self.orders).borrow_and_update().clone();
+            if let Some(stop) = stop {
                 progress.results = progress.results.worst(stop.results);
                 progress.halted = true;
             }
             if !progress.runs(spec.as_ref().into()) {
                 continue;
             }
-            let ended = self.step(&spec, &mut names).await;
+            let (ended, flags) = self.step(&spec, &mut names).await;
             self.job.let_watchers_follow().await;
-            progress = progress.after(Flags::from(spec.as_ref()), ended.results);
+            progress = progress.after(flags, ended.results);
             if !matches!(ended.results, Results::Success | Results::Skipped) {
                 problems.push(ended.build.unwrap_or(ended.state));
             }
@@ -254,7 +262,7 @@ impl Run {
         );
     }
 
-    async fn step(self: &Arc<Self>, spec: &Arc<StepSpec>, names: &mut Vec<String>) -> StepEnd {
+    async fn step(self: &Arc<Self>, spec: &Arc<StepSpec>, names: &mut Vec<String>) -> (StepEnd, Flags) {
         let instance = match &spec.script {
             Some(script) => Some(self.job.generation.begin_step(spec, script).await),
             None => None,
@@ -314,7 +322,7 @@ impl Run {
         step.complete_at = Some(self.job.clock.now());
         self.tell(&step, false);
         lock(&self.logs).clear();
-        ended
+        (ended, Flags::from(spec.as_ref()))
     }
 
     /// Keep a step's row and tell who watches.

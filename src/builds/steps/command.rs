@@ -157,7 +157,7 @@ impl Logs {
 /// Run it. `observe` gets the output as it comes.
 pub(crate) async fn run(run: &Run, step: &Step, command: Command, logs: &mut Logs, observe: &mut dyn Observe) -> Result<Ended, StepError> {
     let mut ended = Ended::default();
-    let mut stop = run.job.stop.clone();
+    let mut stop = run.orders();
     // The engine still holds the other end.
     let mut open = true;
     let mut abandoned = observe.abandoned();
@@ -174,7 +174,6 @@ pub(crate) async fn run(run: &Run, step: &Step, command: Command, logs: &mut Log
     loop {
         let event = tokio::select! {
             biased;
-            // Orders since the step began: one from before let it run, as `alwaysRun`.
             order = stop.changed(), if open => {
                 let latest = stop.borrow_and_update().clone();
                 open = order.is_ok();

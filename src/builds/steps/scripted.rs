@@ -21,9 +21,7 @@ const TICK: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(run: &Arc<Run>, spec: &Arc<StepSpec>, instance: &StepInstance, step: &mut Step) -> Result<StepEnd, StepError> {
     let stage = Stage::new(run, spec, step).await;
-    let mut orders = run.job.stop.clone();
-    // Orders since the step began: one from before let it run, as `alwaysRun`.
-    orders.borrow_and_update();
+    let mut orders = run.orders();
     let interruptible = spec.script.as_ref().is_some_and(|s| s.methods.contains("interrupt"));
     let mut trouble = None;
     let mut order = None;

@@ -204,7 +204,7 @@ impl Stage {
         logs.finish()?;
         let ended = ended?;
         let results = shell::judge(&ended, &options.decode_rc);
-        Ok(work_end(ended, results))
+        Ok(work_end("shell", ended, results))
     }
 
     async fn remote(&self, command: RemoteCommand, watcher: &mut Watcher) -> Result<WorkEnd, StepError> {
@@ -224,18 +224,16 @@ impl Stage {
         logs.finish()?;
         let ended = ended?;
         let results = shell::judge(&ended, &command.decode_rc);
-        let mut end = work_end(ended, results);
-        end.failed = end.failed.map(|why| format!("the worker could not carry out '{}': {why}", command.name));
-        Ok(end)
+        Ok(work_end(&command.name, ended, results))
     }
 }
 
-fn work_end(ended: Ended, results: Results) -> WorkEnd {
+fn work_end(what: &str, ended: Ended, results: Results) -> WorkEnd {
     WorkEnd {
         results: Some(results),
         lost: ended.lost,
         stopped: ended.stopped.map(|order| order.reason),
-        failed: ended.failed.map(|why| format!("the worker could not carry out the command: {why}")),
+        failed: ended.failed.map(|why| format!("the worker could not carry out '{what}': {why}")),
         ..WorkEnd::default()
     }
 }
