@@ -154,6 +154,7 @@ rawset(G.util, "RemoteCommand", function(first, args, options)
 end)
 
 local base = {}
+P.step_methods = base
 
 function base:makeRemoteShellCommand(options)
   local record = running(self, "makeRemoteShellCommand")

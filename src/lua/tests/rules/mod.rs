@@ -1,0 +1,3 @@
+//! Numbered rules of the language, one file per topic.
+
+mod steps;
