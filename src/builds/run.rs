@@ -2,7 +2,7 @@
 //!
 //! It knows nothing of queues: the engine gives it a worker and takes its [`Outcome`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -193,7 +193,7 @@ impl Run {
         let mut progress = Progress::default();
         let mut problems: Vec<String> = Vec::new();
         let mut lost = None;
-        let mut names: Vec<String> = Vec::new();
+        let mut names = Names::default();
         loop {
             let next = lock(&self.queue).steps.pop_front();
             let Some(spec) = next else { break };
@@ -262,7 +262,7 @@ impl Run {
         );
     }
 
-    async fn step(self: &Arc<Self>, spec: &Arc<StepSpec>, names: &mut Vec<String>) -> (StepEnd, Flags) {
+    async fn step(self: &Arc<Self>, spec: &Arc<StepSpec>, names: &mut Names) -> (StepEnd, Flags) {
         let instance = match &spec.script {
             Some(script) => Some(self.job.generation.begin_step(spec, script).await),
             None => None,
@@ -277,15 +277,14 @@ impl Run {
         let mut step = Step {
             id: self.job.store.next_step_id(),
             build: self.job.build.id,
-            number: names.len() as i64,
-            name: unique(name.as_deref().unwrap_or(&spec.class), names),
+            number: names.count(),
+            name: names.take(name.as_deref().unwrap_or(&spec.class)),
             state: "pending".into(),
             started_at: Some(self.job.clock.now()),
             complete_at: None,
             results: None,
             hidden: false,
         };
-        names.push(step.name.clone());
         let wanted = match name {
             Ok(_) if matches!(instance, Some(Err(_))) => Ok(true),
             Ok(_) => self.condition(&spec.do_step_if, None, &step.name).await.map_err(|e| RenderError(format!("doStepIf: {e}"))),
@@ -372,10 +371,27 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The name, with `_1`, `_2` … if there is such a step already.
-fn unique(name: &str, names: &[String]) -> String {
-    if !names.iter().any(|n| n == name) {
-        return name.to_owned();
+/// The names of a build's steps: each is there once.
+#[derive(Default)]
+struct Names {
+    taken: HashSet<String>,
+    /// Where to go on with `_1`, `_2` …
+    next: HashMap<String, usize>,
+}
+
+impl Names {
+    /// The name, with a number if there is such a step already.
+    fn take(&mut self, name: &str) -> String {
+        let mut unique = name.to_owned();
+        while !self.taken.insert(unique.clone()) {
+            let n = self.next.entry(name.to_owned()).or_insert(0);
+            *n += 1;
+            unique = format!("{name}_{n}");
+        }
+        unique
     }
-    (1..).map(|i| format!("{name}_{i}")).find(|candidate| !names.contains(candidate)).unwrap_or_else(|| name.to_owned())
+
+    fn count(&self) -> i64 {
+        self.taken.len() as i64
+    }
 }
