@@ -4,6 +4,7 @@ mod calls;
 mod language;
 mod rules;
 mod slips;
+mod steps;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
