@@ -15,7 +15,7 @@ use mlua::{Function, IntoLuaMulti, Lua, LuaOptions, StdLib, Table, Value, VmStat
 use tokio::sync::mpsc;
 
 use super::convert::{Functions, to_lua};
-use super::failure::Caught;
+use super::failure::{Caught, error_text};
 use super::host::Host;
 use super::steps::{self, StepJob};
 use super::{api, modules};
@@ -34,6 +34,7 @@ const PRELUDE: [(&str, &str); 7] = [
     ("class", include_str!("../../lua/class.lua")),
     ("names", include_str!("../../lua/names.lua")),
     ("util", include_str!("../../lua/util.lua")),
+    ("properties", include_str!("../../lua/properties.lua")),
     ("require", include_str!("../../lua/require.lua")),
     ("callbacks", include_str!("../../lua/callbacks.lua")),
     ("steps", include_str!("../../lua/steps.lua")),
@@ -237,6 +238,7 @@ fn host_functions(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
             Ok(())
         })?,
     )?;
+    table.raw_set("error_text", lua.create_function(|_, error: Value| Ok(error_text(&error)))?)?;
     table.raw_set("known", lua.create_function(|_, name: String| Ok(known_names_hint(&name)))?)?;
     table.raw_set(
         "nearest",

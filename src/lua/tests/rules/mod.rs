@@ -1,3 +1,6 @@
-//! Numbered rules of the language, one file per topic.
+//! One file per topic of the language's rules.
 
+use super::*;
+
+mod library;
 mod steps;
