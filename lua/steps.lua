@@ -207,11 +207,13 @@ function base:run()
   if own_member(record.info, "createSummary") then
     record.stage = "createSummary"
     self:createSummary()
+    record.stage = "run"
   end
   if own_member(record.info, "evaluateCommand") then
     record.stage = "evaluateCommand"
     local answer = self:evaluateCommand(cmd)
     P.check_result(answer)
+    record.stage = "run"
     return answer
   end
   return cmd:results()

@@ -160,6 +160,7 @@ pub(super) enum StepJob {
     Begin {
         id: u64,
         script: StepScript,
+        stretch: Duration,
         reply: oneshot::Sender<Result<Option<Arc<Object>>, LuaFailure>>,
     },
     Call {
@@ -213,7 +214,9 @@ impl Generation {
     pub async fn begin_step(self: &Arc<Self>, spec: &StepSpec, script: &StepScript) -> Result<StepInstance, LuaFailure> {
         let mut instance = StepInstance { generation: self.clone(), class: spec.class.clone(), id: self.next_instance(), spec: None };
         let (reply, answer) = oneshot::channel();
-        let object = instance.ask(StepJob::Begin { id: instance.id, script: script.clone(), reply }, answer, "init").await?;
+        let object = instance
+            .ask(StepJob::Begin { id: instance.id, script: script.clone(), stretch: self.step_stretch(), reply }, answer, "init")
+            .await?;
         if let Some(object) = object {
             let wrong = |text: String| failure(&spec.class, "init", text, Some(spec.place.clone()));
             instance.spec = Some(understood_step(&object).map_err(wrong)?);
@@ -284,10 +287,10 @@ pub(super) async fn serve(vm: Rc<Vm>, mut jobs: mpsc::UnboundedReceiver<StepJob>
     let instances: Rc<RefCell<HashMap<u64, Instance>>> = Rc::default();
     while let Some(job) = jobs.recv().await {
         match job {
-            StepJob::Begin { id, script, reply } => {
+            StepJob::Begin { id, script, stretch, reply } => {
                 let (vm, instances) = (vm.clone(), instances.clone());
                 tokio::task::spawn_local(async move {
-                    let began = begin(&vm, &script).await.map(|(table, object)| {
+                    let began = begin(&vm, &script, stretch).await.map(|(table, object)| {
                         // If nobody waits any more, the release has been served already.
                         if !reply.is_closed() {
                             instances.borrow_mut().insert(id, Instance { table, slot: Slot::default() });
@@ -333,7 +336,7 @@ pub(super) async fn serve(vm: Rc<Vm>, mut jobs: mpsc::UnboundedReceiver<StepJob>
     }
 }
 
-async fn begin(vm: &Vm, script: &StepScript) -> Result<(LuaTable, Option<Arc<Object>>), LuaFailure> {
+async fn begin(vm: &Vm, script: &StepScript, stretch: Duration) -> Result<(LuaTable, Option<Arc<Object>>), LuaFailure> {
     let fail = |caught: Caught| LuaFailure {
         message: caught.message,
         at: Some(caught.place).filter(|p| !p.file.is_empty()),
@@ -342,7 +345,7 @@ async fn begin(vm: &Vm, script: &StepScript) -> Result<(LuaTable, Option<Arc<Obj
     };
     let outside = |e: mlua::Error| fail(Caught::outside(&vm.host, &e));
     let make = vm.internal("made_anew").map_err(fail)?;
-    let made = vm.call(&make, script.object).await.map_err(fail)?;
+    let made = vm.call_within(&make, script.object, stretch).await.map_err(fail)?;
     let LuaValue::Table(table) = made else { return Err(outside(mlua::Error::runtime("the step is not there any more"))) };
     if !script.init {
         return Ok((table, None));

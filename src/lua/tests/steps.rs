@@ -157,15 +157,18 @@ async fn an_init_that_fails_in_a_build_fails_the_step() {
         function S:init(args)
           n = n + 1
           if n == 2 then error('not the second time') end
+          if n == 5 then while true do end end
           S.super.init(self, { timeout = n == 3 and 'long' or 5 })
         end
         function S:run() return SUCCESS end
         local s = S{ x = 'x' }";
-    let (loaded, specs) = loaded(source, LuaLimits::default()).await;
+    let (loaded, specs) = loaded(source, LuaLimits { step_stretch: Duration::from_millis(300), ..LuaLimits::default() }).await;
     let host = Arc::new(Fake::default());
     let second = run(&loaded.generation, &specs[0], &host).await.unwrap_err();
     assert_eq!(second.to_string(), "master.lua:6: init: not the second time");
     let third = run(&loaded.generation, &specs[0], &host).await.unwrap_err();
     assert!(third.to_string().contains("S:init") && third.message.contains("'timeout' must be"), "{third}");
     assert!(run(&loaded.generation, &specs[0], &host).await.is_ok());
+    let fifth = run(&loaded.generation, &specs[0], &host).await.unwrap_err();
+    assert!(fifth.to_string().starts_with("master.lua:7: init: computed for 300 ms"), "{fifth}");
 }
