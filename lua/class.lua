@@ -373,6 +373,14 @@ local function argument(info, key)
   return decl and (decl.by_name[key] or (key == "workername" and decl.is_worker and decl.by_name.name)) or nil
 end
 
+-- An instance with its name, as the host tells of it.
+local function subject_of(record)
+  local decl = record.info.decl
+  local name = decl and decl.by_name.name and given(record, decl.by_name.name)
+  if type(name) ~= "string" then return subject(record.info) end
+  return ('%s "%s"'):format(subject(record.info), name)
+end
+
 -- A list is shown as a table of the instance's own: what is put into it counts as given.
 local function default_of(record, arg)
   if not is_plain(arg.default) then return arg.default end
@@ -427,9 +435,9 @@ local function set_on_step(record, arg, key, value)
   elseif record.live or record.constructing then
     record.fields[key] = value
   elseif arg then
-    error(("a step is made anew for every build: give '%s' to the constructor of %s"):format(key, info.name), 0)
+    mistake(("a step is made anew for every build: give '%s' to the constructor of %s"):format(key, info.name), subject_of(record))
   else
-    error(("a step is made anew for every build: set '%s' in an init of %s"):format(tostring(key), info.name), 0)
+    mistake(("a step is made anew for every build: set '%s' in the init of %s"):format(tostring(key), info.name), subject_of(record))
   end
 end
 
@@ -441,7 +449,8 @@ local function instance_newindex(info)
     if arg then
       if not P.loading then error(("%s: '%s' can't be changed any more: the configuration is loaded"):format(info.name, key), 0) end
       if decl.is_step and record.ready then
-        error(("a step is made anew for every build: give '%s' to the constructor of %s"):format(key, info.name), 0)
+        host.mistake(("a step is made anew for every build: give '%s' to the constructor of %s"):format(key, info.name), subject_of(record))
+        return
       end
       if not record.ready then
         rawset(self, key, value)
@@ -456,7 +465,7 @@ local function instance_newindex(info)
       rawset(self, key, value)
     elseif P.loading then
       local near = host.nearest(tostring(key), decl.names)
-      host.mistake(("unknown argument '%s'%s"):format(tostring(key), near and (" (did you mean '" .. near .. "'?)") or ""), subject(info))
+      host.mistake(("unknown argument '%s'%s"):format(tostring(key), near and (" (did you mean '" .. near .. "'?)") or ""), subject_of(record))
     else
       error(("%s has no '%s'"):format(info.name, tostring(key)), 0)
     end
@@ -516,6 +525,13 @@ function mixin(class, from)
   return class
 end
 
+-- A method that is nearly one that the host would call.
+local function warn_of_slip(info, key)
+  if type(key) ~= "string" or lookup(info, key) ~= nil or argument(info, key) or info.declared[key] then return end
+  local near = host.one_edit(key, info.decl and info.decl.methods or { "init" })
+  if near then host.warn(("%s: the method '%s' overrides nothing (did you mean '%s'?)"):format(info.name, key, near)) end
+end
+
 function new_class(info)
   info.members = info.members or {}
   info.declared = {}
@@ -544,6 +560,7 @@ function new_class(info)
       if key == "super" or key == "classname" or key == "extend" then error(("'%s' of a class can't be set"):format(key), 0) end
       if key == "args" then return declare_args(info, value) end
       if key == "init" and type(value) ~= "function" then error("init must be a function", 0) end
+      if type(value) == "function" then warn_of_slip(info, key) end
       info.members[key] = value
     end,
     __tostring = function() return "class " .. info.name end,

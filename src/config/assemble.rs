@@ -168,7 +168,8 @@ impl Assembly {
         }
         for warning in reader.warnings {
             if warning.about.is_none_or(|about| self.warned.insert(about)) {
-                self.warnings.push((order, said(place, subject, warning.text)));
+                let own = warning.name.and_then(|name| self.said_at.find(order, &name).cloned());
+                self.warnings.push((order, said(own.as_ref().unwrap_or(place), subject, warning.text)));
             }
         }
     }

@@ -61,6 +61,13 @@ pub struct ArgDecl {
     pub aliases: &'static [&'static str],
 }
 
+impl ArgDecl {
+    /// Its value is shown to nobody.
+    pub fn is_secret(&self) -> bool {
+        self.name == "password" || self.kind.contains("secret")
+    }
+}
+
 pub type Build = fn(&mut Reader, &Object, &mut Assembly) -> Option<Parsed>;
 
 /// A class as declared.

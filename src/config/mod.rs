@@ -13,6 +13,7 @@ pub mod convert;
 mod instance;
 mod interpolate;
 mod listen;
+mod methods;
 mod names;
 mod parameters;
 #[cfg(test)]

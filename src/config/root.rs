@@ -144,7 +144,7 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
     if let Some(args) = &args
         && args.slave_port.is_some()
     {
-        reader.warn("'slavePortnum' is the old spelling of protocols = { pb = { port = … } }");
+        reader.warn_of("slavePortnum", "'slavePortnum' is the old spelling of protocols = { pb = { port = … } }");
     }
     told("", reader);
     let args = args?;

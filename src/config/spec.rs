@@ -130,9 +130,12 @@ pub enum EnvValue {
 
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct FactorySpec {
+    /// `BuildFactory`, or the name that `extend` gave.
+    pub class: String,
     pub steps: Vec<Arc<StepSpec>>,
     /// Below the builder's folder; `build`.
     pub workdir: String,
+    pub place: Place,
 }
 
 #[derive(Clone, PartialEq, Debug)]

@@ -282,8 +282,16 @@ fn steps_say_what_is_wrong_with_them() {
     for (class, args, told) in [
         ("ShellCommand", Table::default(), "missing argument 'command'"),
         ("ShellCommand", table!["make"; command = "make"], "takes no positional arguments, got 1"),
-        ("ShellCommand", table![; command = table!["make", 1800.0]], "command[2] must be text or a whole number, got 1800.0"),
-        ("ShellCommand", table![; command = table!["make", &property, 1800.0]], "command[3] must be text or a whole number, got 1800.0"),
+        (
+            "ShellCommand",
+            table![; command = table!["make", 1800.0]],
+            "command[2] must be text or a whole number, got 1800.0 (a float: write math.tointeger(x))",
+        ),
+        (
+            "ShellCommand",
+            table![; command = table!["make", &property, 1800.0]],
+            "command[3] must be text or a whole number, got 1800.0 (a float: write math.tointeger(x))",
+        ),
         ("ShellCommand", table![; command = Table::default()], "'command' must hold at least one word, got an empty list"),
         (
             "ShellCommand",
@@ -404,7 +412,7 @@ fn old_and_missing_classes_are_told() {
     assert_eq!(hint("ShellComand"), "did you mean 'steps.ShellCommand'?");
     assert_eq!(hint("Wroker"), "did you mean 'Worker'?");
     assert_eq!(hint("BuildFactory"), "it is util.BuildFactory");
-    assert_eq!(hint("GitPoller"), "Buildbot's GitPoller is not supported yet");
+    assert_eq!(hint("GitPoller"), "Buildbot's GitPoller is not supported yet; a hook of the repository can call `buildmoon force`");
     assert_eq!(hint("renderer"), "Buildbot's renderer is not supported yet; a plain function of the properties does the same");
     assert_eq!(class::known_names_hint("zzzzzzzz"), None);
 }

@@ -4,19 +4,23 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mlua::{Table as LuaTable, Value as LuaValue};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::convert::Reader;
+use super::exposed::exposed;
 use super::failure::Caught;
 use super::generation::{self, Generation};
 use super::host::{Host, ReadFile};
 use super::modules;
+use super::scan;
 use super::steps::StepJob;
+use super::surroundings::Surroundings;
 use super::vm::Vm;
 use super::watch::Watch;
 use crate::base::duration::human;
@@ -47,6 +51,18 @@ pub struct Loaded {
     pub files: Vec<ReadFile>,
 }
 
+/// A configuration that was evaluated for a person to read about.
+#[derive(Debug)]
+pub struct Checked {
+    pub outcome: Result<Loaded, Vec<Mistake>>,
+    /// Told by a file that has mistakes, too; those of a good one are in its configuration.
+    pub warnings: Vec<Mistake>,
+    pub surroundings: Surroundings,
+}
+
+/// What the evaluation leaves for [`Checked`], however it ends.
+type Beside = Arc<OnceLock<(Vec<Mistake>, Surroundings)>>;
+
 type Outcome = Result<(MasterConfig, Vec<ReadFile>), Vec<Mistake>>;
 
 /// Makes sense of the values: `config`'s part, or a test's.
@@ -57,7 +73,19 @@ pub async fn load(options: LoadOptions) -> Result<Loaded, Vec<Mistake>> {
     load_with(options, Box::new(assemble)).await
 }
 
+/// The same, with what is shown beside mistakes.
+pub async fn check(options: LoadOptions) -> Checked {
+    let beside = Beside::default();
+    let outcome = load_beside(options, Box::new(assemble), beside.clone()).await;
+    let (warnings, surroundings) = beside.get().cloned().unwrap_or_default();
+    Checked { outcome, warnings, surroundings }
+}
+
 pub(super) async fn load_with(options: LoadOptions, understand: Understand) -> Result<Loaded, Vec<Mistake>> {
+    load_beside(options, understand, Beside::default()).await
+}
+
+async fn load_beside(options: LoadOptions, understand: Understand, beside: Beside) -> Result<Loaded, Vec<Mistake>> {
     // Only names threads and generations apart in logs.
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -71,9 +99,10 @@ pub(super) async fn load_with(options: LoadOptions, understand: Understand) -> R
     let thread_steps = steps.downgrade();
     let (done, outcome) = oneshot::channel::<Outcome>();
     let thread_watch = watch.clone();
+    let main = Handle::current();
     std::thread::Builder::new()
         .name(format!("lua-gen-{number}"))
-        .spawn(move || thread(options, understand, thread_watch, done, (queue, thread_steps, step_queue)))
+        .spawn(move || thread(options, understand, beside, (thread_watch, main), done, (queue, thread_steps, step_queue)))
         .map_err(|e| broken(format!("no thread could be started: {e}")))?;
     let (config, files) = tokio::select! {
         biased;
@@ -95,7 +124,8 @@ type Queues = (mpsc::Receiver<generation::Job>, mpsc::WeakUnboundedSender<StepJo
 fn thread(
     options: LoadOptions,
     understand: Understand,
-    watch: Arc<Watch>,
+    beside: Beside,
+    outside: (Arc<Watch>, Handle),
     mut done: oneshot::Sender<Outcome>,
     (queue, steps, step_queue): Queues,
 ) {
@@ -113,7 +143,7 @@ fn thread(
         let evaluated = tokio::select! {
             biased;
             () = done.closed() => return,
-            evaluated = evaluate(&options, understand, watch) => evaluated,
+            evaluated = evaluate(&options, understand, beside, outside) => evaluated,
         };
         let (vm, outcome) = match evaluated {
             Ok(good) => good,
@@ -122,6 +152,7 @@ fn thread(
                 return;
             }
         };
+        vm.host.stretch.set(outcome.0.limits.step_stretch);
         if done.send(Ok(outcome)).is_ok() {
             vm.set_step_jobs(steps);
             tokio::task::spawn_local(super::steps::serve(vm.clone(), step_queue));
@@ -131,7 +162,7 @@ fn thread(
 }
 
 /// The configuration's file and folder.
-fn locate(path: &Path) -> Result<(PathBuf, PathBuf), String> {
+pub(super) fn locate(path: &Path) -> Result<(PathBuf, PathBuf), String> {
     let file = if path.is_dir() { path.join("master.lua") } else { path.to_owned() };
     let file = file.canonicalize().map_err(|e| format!("{}: {e}", file.display()))?;
     let folder = file.parent().map(Path::to_owned).ok_or("has no folder")?;
@@ -141,7 +172,8 @@ fn locate(path: &Path) -> Result<(PathBuf, PathBuf), String> {
 async fn evaluate(
     options: &LoadOptions,
     understand: Understand,
-    watch: Arc<Watch>,
+    beside: Beside,
+    (watch, main): (Arc<Watch>, Handle),
 ) -> Result<(Rc<Vm>, (MasterConfig, Vec<ReadFile>)), Vec<Mistake>> {
     let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let alone = |place: Place, text: String| vec![Mistake { place, subject: String::new(), text }];
@@ -150,7 +182,7 @@ async fn evaluate(
     let name = if options.path.is_dir() { "master.lua".to_owned() } else { name(&options.path) };
     let source = modules::read(&file).map_err(|e| alone(at_file(&name), e))?;
 
-    let host = Host::new(folder, options.checking, watch);
+    let host = Host::new(folder, options.checking, watch, main);
     host.file_read(&file, &source);
     let vm = Vm::new(host.clone()).map_err(|e| alone(at_file(&name), format!("the host's own Lua failed: {e}")))?;
     let vm = Rc::new(vm);
@@ -168,8 +200,13 @@ async fn evaluate(
         }),
     };
     let root_place = at_file(&name);
-    let mut config = read(&vm, ended, &root_place, understand).await?;
-    config.warnings.splice(0..0, host.take_warnings());
+    let mut config = read(&vm, ended, &root_place, understand).await;
+    let warnings = host.take_warnings();
+    if let Ok(config) = &mut config {
+        config.warnings.splice(0..0, warnings.iter().cloned());
+    }
+    let _ = beside.set((warnings, host.take_surroundings()));
+    let config = config?;
     check_memory(&vm, &config).map_err(|text| alone(root_place, text))?;
     tell_master(&vm, &config).map_err(|e| alone(at_file(&name), e.to_string()))?;
     host.loaded();
@@ -200,10 +237,13 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
         }
         let root = match &ended {
             Ok(LuaValue::Table(root)) => Some(root.clone()),
-            Ok(_) => vm.lua.globals().raw_get::<Option<LuaTable>>("BuildmasterConfig")?,
-            Err(_) => None,
+            _ => vm.lua.globals().raw_get::<Option<LuaTable>>("BuildmasterConfig")?,
         };
-        let root = root.map(|root| reader.table(&root)).transpose()?.map(Arc::unwrap_or_clone).unwrap_or_default();
+        let mut root = root.map(|root| reader.table(&root)).transpose()?.map(Arc::unwrap_or_clone).unwrap_or_default();
+        if ended.is_err() {
+            // What objects say of each other can't be judged by a part of them.
+            root.named.retain(|_, value| value.to_json().is_ok());
+        }
         tainted = std::mem::take(&mut reader.tainted);
         said_at.keys = kept_places(vm, &vm.prelude.raw_get("key_places")?)?;
         for key in root.named.keys() {
@@ -224,20 +264,30 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
     vm.functions.close();
 
     let mut mistakes = vm.host.take_mistakes();
+    let findings = scan::findings(vm).unwrap_or_else(|e| {
+        tracing::debug!("names are not looked at: {e}");
+        Vec::new()
+    });
     match &ended {
         Ok(LuaValue::Table(_) | LuaValue::Nil) => {}
         Ok(other) => mistakes.push(Mistake {
             place: root_place.clone(),
             subject: String::new(),
-            text: format!("the file may return a table or nothing, got a {}", other.type_name()),
+            text: format!("the file may return a table or nothing, got {}", described(other)),
         }),
         Err(mistake) => mistakes.push(mistake.clone()),
+    }
+    for warning in scan::merge(findings, &mut mistakes) {
+        vm.host.warn_once(&warning);
     }
     mistakes.append(&mut broken);
     if let Err(e) = cleared {
         mistakes.push(Caught::outside(&vm.host, &e).into_mistake_at(root_place));
     }
-    let assigned: Vec<Place> = said_at.arguments.values().flat_map(HashMap::values).cloned().collect();
+    for warning in exposed(&vm.host, &objects) {
+        vm.host.warn(warning.place, warning.text);
+    }
+    let assigned: Vec<Place> = said_at.arguments.values().flat_map(HashMap::values).chain(said_at.keys.values()).cloned().collect();
     match understand(&root, root_place, &objects, said_at) {
         Ok(config) if mistakes.is_empty() => Ok(config),
         Ok(_) => Err(mistakes),
@@ -262,6 +312,13 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
             }
             Err(mistakes)
         }
+    }
+}
+
+fn described(value: &LuaValue) -> String {
+    match value {
+        LuaValue::Integer(_) | LuaValue::Number(_) => "a number".to_owned(),
+        other => format!("a {}", other.type_name()),
     }
 }
 

@@ -6,13 +6,18 @@
 mod api;
 pub mod callbacks;
 mod convert;
+mod exposed;
 mod failure;
 mod generation;
 mod hints;
 mod host;
 mod load;
 mod modules;
+mod scan;
+mod script;
 mod steps;
+mod surroundings;
+mod tasks;
 mod vm;
 mod watch;
 
@@ -20,8 +25,10 @@ pub use callbacks::{BuildInput, BuilderInput, CanStart, RenderInput, RequestInpu
 pub use failure::LuaFailure;
 pub use generation::Generation;
 pub use host::ReadFile;
-pub use load::{LoadOptions, Loaded, load};
+pub use load::{Checked, LoadOptions, Loaded, check, load};
+pub use script::{Script, Source as ScriptSource, run_script};
 pub use steps::{Kept, Piece, Running, StepAnswer, StepHost, StepInstance, StepsPlace, Waiting, Work, WorkEnd, WorkEvent};
+pub use surroundings::{Call, Surroundings};
 
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,8 @@ use super::convert::{Functions, to_lua};
 use super::failure::{Caught, error_text};
 use super::host::Host;
 use super::steps::{self, StepJob};
-use super::{api, modules};
+use super::tasks::Scope;
+use super::{api, modules, tasks};
 use crate::base::duration::human;
 use crate::base::suggest;
 use crate::config::class::{ClassDecl, Holds, Kind, classes, known_names_hint};
@@ -29,16 +30,20 @@ pub(super) const LOADING_MEMORY: usize = 256 << 20;
 const HOOK_EVERY: u32 = 100_000;
 
 /// In this order: each part finds what the ones before it left in the table they share.
-const PRELUDE: [(&str, &str); 8] = [
+const PRELUDE: [(&str, &str); 9] = [
     ("sandbox", include_str!("../../lua/sandbox.lua")),
     ("class", include_str!("../../lua/class.lua")),
     ("names", include_str!("../../lua/names.lua")),
     ("util", include_str!("../../lua/util.lua")),
     ("properties", include_str!("../../lua/properties.lua")),
     ("require", include_str!("../../lua/require.lua")),
+    ("tasks", include_str!("../../lua/tasks.lua")),
     ("callbacks", include_str!("../../lua/callbacks.lua")),
     ("steps", include_str!("../../lua/steps.lua")),
 ];
+
+/// The registry's name of the function that calls another one protected.
+pub(super) const CALL: &str = "buildmoon call";
 
 pub(super) struct Vm {
     pub lua: Lua,
@@ -76,6 +81,7 @@ impl Vm {
         prelude.raw_set("null", Value::NULL)?;
         prelude.raw_set("loading", true)?;
         prelude.raw_set("checking", host.checking)?;
+        prelude.raw_set("script", host.script.get())?;
         prelude.raw_set("util", api::util(&lua)?)?;
         let offered = lua.create_table()?;
         api::register(&lua, &host, &offered)?;
@@ -97,6 +103,7 @@ impl Vm {
             .into_function()?;
         let lib: Table = prelude.raw_get("lib")?;
         let protected = protect.call((lib.raw_get::<Function>("xpcall")?, handler))?;
+        lua.set_named_registry_value(CALL, &protected)?;
         let functions = Functions::new(&lua)?;
         Ok(Vm { lua, host, prelude, functions, protected, step_jobs: OnceCell::new() })
     }
@@ -113,29 +120,12 @@ impl Vm {
 
     /// The same for one that may wait for ever, but compute only so long without waiting.
     pub async fn call_within(&self, f: &Function, args: impl IntoLuaMulti, stretch: Duration) -> Result<Value, Caught> {
-        let fail = |e: mlua::Error| Caught::outside(&self.host, &e);
-        let mut all = args.into_lua_multi(&self.lua).map_err(fail)?;
-        all.push_front(Value::Function(f.clone()));
-        let call = self.protected.call_async::<(bool, Value)>(all);
-        let sliced = Sliced { host: self.host.clone(), inner: Box::pin(call), pause: None, stretch, computed: Duration::ZERO };
-        let Some(ended) = sliced.await else {
-            let message = format!("computed for {} without waiting for anything (c.lua: step_stretch)", human(stretch));
-            return Err(Caught { message, place: self.host.last_seen(), traceback: Vec::new() });
-        };
-        let (ok, value) = ended.map_err(fail)?;
-        if ok {
-            return Ok(value);
+        let answer = call((&self.lua, &self.protected), &self.host, Rc::default(), stretch, f, args).await;
+        // What filled the memory is garbage now; the next call must not stumble over it.
+        if answer.as_ref().is_err_and(Caught::is_out_of_memory) {
+            let _ = self.lua.gc_collect();
         }
-        if let Value::UserData(data) = &value
-            && let Ok(caught) = data.borrow::<Caught>()
-        {
-            return Err(caught.clone());
-        }
-        // Only an error within the handler itself comes here, such as a stack that is used up.
-        Err(match &value {
-            Value::Error(error) => Caught::outside(&self.host, error),
-            other => Caught::new(&self.lua, &self.host, other),
-        })
+        answer
     }
 
     pub fn set_step_jobs(&self, jobs: mpsc::WeakUnboundedSender<StepJob>) {
@@ -151,6 +141,40 @@ impl Vm {
     pub fn internal(&self, name: &str) -> Result<Function, Caught> {
         self.prelude.raw_get(name).map_err(|e| Caught::outside(&self.host, &e))
     }
+}
+
+/// Call a function by way of the protecting one. The tasks that it starts are in the scope and end with it.
+pub(super) async fn call(
+    (lua, protected): (&Lua, &Function),
+    host: &Rc<Host>,
+    scope: Rc<Scope>,
+    stretch: Duration,
+    f: &Function,
+    args: impl IntoLuaMulti,
+) -> Result<Value, Caught> {
+    let fail = |e: mlua::Error| Caught::outside(host, &e);
+    let mut all = args.into_lua_multi(lua).map_err(fail)?;
+    all.push_front(Value::Function(f.clone()));
+    let call = protected.call_async::<(bool, Value)>(all);
+    let sliced = Sliced { host: host.clone(), scope, inner: Box::pin(call), pause: None, stretch, computed: Duration::ZERO };
+    let Some(ended) = sliced.await else {
+        let message = format!("computed for {} without waiting for anything (c.lua: step_stretch)", human(stretch));
+        return Err(Caught { message, place: host.last_seen(), traceback: Vec::new() });
+    };
+    let (ok, value) = ended.map_err(fail)?;
+    if ok {
+        return Ok(value);
+    }
+    if let Value::UserData(data) = &value
+        && let Ok(caught) = data.borrow::<Caught>()
+    {
+        return Err(caught.clone());
+    }
+    // Only an error within the handler itself comes here, such as a stack that is used up.
+    Err(match &value {
+        Value::Error(error) => Caught::outside(host, error),
+        other => Caught::new(lua, host, other),
+    })
 }
 
 /// Text only: a compiled chunk could break the state.
@@ -169,6 +193,7 @@ pub(super) fn compile(lua: &Lua, host: &Host, name: &str, source: &[u8]) -> mlua
 /// before it goes on: woken at once, it would be polled many times in a row.
 struct Sliced<F> {
     host: Rc<Host>,
+    scope: Rc<Scope>,
     inner: Pin<Box<F>>,
     pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
     /// The longest that it may compute without waiting.
@@ -186,8 +211,10 @@ impl<F: Future> Future for Sliced<F> {
             self.pause = None;
         }
         self.host.begin_slice();
+        let before = self.host.enter(Some(self.scope.clone()));
         let began = Instant::now();
         let poll = self.inner.as_mut().poll(cx);
+        self.host.enter(before);
         let preempted = self.host.end_slice();
         if preempted && poll.is_pending() {
             self.computed += began.elapsed();
@@ -199,6 +226,12 @@ impl<F: Future> Future for Sliced<F> {
             self.computed = Duration::ZERO;
         }
         poll.map(Some)
+    }
+}
+
+impl<F> Drop for Sliced<F> {
+    fn drop(&mut self) {
+        self.scope.end();
     }
 }
 
@@ -238,6 +271,13 @@ fn host_functions(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
             Ok(())
         })?,
     )?;
+    let h = host.clone();
+    table.raw_set(
+        "print",
+        lua.create_function(move |lua, text: mlua::LuaString| {
+            api::log::print(&h, lua, &text.as_bytes()).map_err(|e| mlua::Error::runtime(format!("print: {e}")))
+        })?,
+    )?;
     table.raw_set("error_text", lua.create_function(|_, error: Value| Ok(error_text(&error)))?)?;
     table.raw_set("known", lua.create_function(|_, name: String| Ok(known_names_hint(&name)))?)?;
     table.raw_set(
@@ -246,8 +286,15 @@ fn host_functions(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
             Ok(suggest::nearest(&name, known.iter().map(String::as_str)).map(str::to_owned))
         })?,
     )?;
+    table.raw_set(
+        "one_edit",
+        lua.create_function(|_, (name, known): (String, Vec<String>)| {
+            Ok(suggest::one_edit(&name, known.iter().map(String::as_str)).map(str::to_owned))
+        })?,
+    )?;
     let h = host.clone();
     table.raw_set("module", lua.create_function(move |lua, name: String| modules::find(lua, &h, &name))?)?;
+    tasks::host_functions(lua, host, &table)?;
     Ok(table)
 }
 
@@ -268,6 +315,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
     decl.raw_set("top_level", class.top_level)?;
     decl.raw_set("old_names", class.old_names.to_vec())?;
     decl.raw_set("extensible", class.extensible)?;
+    decl.raw_set("methods", class.kind.overridable().to_vec())?;
     let holds = class.holds.map(|holds| if holds == Holds::Names { "dict" } else { "list" });
     decl.raw_set("holds", holds)?;
     decl.raw_set("is_step", lives_in("steps"))?;
@@ -287,7 +335,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
         entry.raw_set("name", arg.name)?;
         entry.raw_set("position", arg.position)?;
         entry.raw_set("renderable", arg.kind.ends_with(", or something to render"))?;
-        entry.raw_set("secret", arg.name == "password" || arg.kind.contains("secret"))?;
+        entry.raw_set("secret", arg.is_secret())?;
         entry.raw_set("default", default_value(lua, arg.default.as_ref())?)?;
         for alias in arg.aliases.iter() {
             by_name.raw_set(*alias, &entry)?;

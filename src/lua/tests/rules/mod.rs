@@ -1,6 +1,16 @@
-//! One file per topic of the language's rules.
+//! The numbered rules of the language, one file per topic; a test is named by its rule.
 
 use super::*;
 
+mod calling;
+mod files;
+mod http;
 mod library;
+mod mistakes;
+mod objects;
+mod processes;
+mod sandbox;
 mod steps;
+mod tasks;
+mod template;
+mod values;

@@ -11,8 +11,8 @@ const HEAD: &str = "local S = steps.BuildStep:extend('S', { args = { target = 's
 #[tokio::test]
 async fn rule_10_a_field_set_from_outside_is_refused_with_a_hint() {
     for (line, expected) in [
-        ("local s = S{ target = 'x' } s.colour = 1", "a step is made anew for every build: set 'colour' in an init of S"),
-        ("local s = S{ target = 'x' } s.target = 'y'", "set 'target' in an init of S"),
+        ("local s = S{ target = 'x' } s.colour = 1", "a step is made anew for every build: set 'colour' in the init of S"),
+        ("local s = S{ target = 'x' } s.target = 'y'", "set 'target' in the init of S"),
         ("local s = S{ target = 'x' } s.timeout = 1", "give 'timeout' to the constructor of S"),
         ("local s = steps.ShellCommand{ command = 'x' } s.timeout = 1", "give 'timeout' to the constructor of ShellCommand"),
     ] {
@@ -94,9 +94,9 @@ async fn a_step_without_run_is_a_mistake() {
     assert!(old.contains("master.lua:3: S: has no run(); start() is Buildbot's old form"), "{old}");
 }
 
-#[test]
-fn the_page_of_steps_has_every_method() {
-    let host = Host::new(std::env::temp_dir(), true, Watch::new());
+#[tokio::test]
+async fn the_page_of_steps_has_every_method() {
+    let host = Host::new(std::env::temp_dir(), true, Watch::new(), tokio::runtime::Handle::current());
     let vm = Vm::new(host).unwrap();
     let methods: mlua::Table = vm.prelude.raw_get("step_methods").unwrap();
     let mut there: Vec<String> = methods.pairs::<String, mlua::Value>().map(|pair| pair.unwrap().0).filter(|n| n != "isinstance").collect();
