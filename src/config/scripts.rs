@@ -6,20 +6,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::arguments::{Arguments, Reader, arguments};
+use super::class::Kind;
 use super::spec::*;
 use super::steps::{RunArgs, run_options};
 use super::template::{Arg, Template};
 use super::value::{Object, Table, Value};
 use crate::model::Results;
 
-/// Methods that take part in a step's run.
-const HOOKS: [&str; 6] = ["run", "evaluateCommand", "createSummary", "getCurrentSummary", "getResultSummary", "interrupt"];
-
 pub(super) fn script_of(object: &Object) -> Option<StepScript> {
     let methods = object.methods.as_ref()?;
-    let init = methods.contains("init");
-    let asked = init || HOOKS.iter().any(|hook| methods.contains(*hook));
-    asked.then(|| StepScript { object: object.id, init, methods: methods.clone() })
+    let asked = Kind::Step.overridable().iter().any(|method| methods.contains(*method));
+    asked.then(|| StepScript { object: object.id, init: methods.contains("init"), methods: methods.clone() })
 }
 
 arguments! {
