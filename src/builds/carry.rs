@@ -128,10 +128,12 @@ impl Engine {
         if cancelled {
             given_back = again.take().map(|(request, _)| request);
         }
-        if let Some(builder) = state.builders.get_mut(&build.builder)
-            && builder.building.get(worker) == Some(&build.number)
-        {
-            builder.building.remove(worker);
+        let mut name = String::new();
+        if let Some(builder) = state.builders.get_mut(&build.builder) {
+            name.clone_from(&builder.name);
+            if builder.building.get(worker) == Some(&build.number) {
+                builder.building.remove(worker);
+            }
         }
         if let Some((request, verdict)) = again {
             state.enqueue(request, Some(verdict).filter(|v| !v.is_empty()));
@@ -139,7 +141,7 @@ impl Engine {
         state.dirty.insert(build.builder);
         drop(state);
         if was_running {
-            self.registry.release(worker, results);
+            self.registry.release(worker, &name, results);
         }
         self.poke();
         self.ended.notify_waiters();

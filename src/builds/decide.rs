@@ -29,9 +29,14 @@ struct Question {
 }
 
 impl Engine {
-    pub(super) async fn decide(self: Arc<Self>, id: BuilderId, active: Active) {
-        while let Some(question) = self.question(id) {
-            match self.choose(id, &question, &active).await {
+    pub(super) async fn decide(self: Arc<Self>, id: BuilderId) {
+        while let Some((question, active)) = self.question(id) {
+            let chosen = tokio::select! {
+                chosen = self.choose(id, &question, &active) => chosen,
+                // The new one's callbacks are asked instead.
+                () = self.replaced(&active) => continue,
+            };
+            match chosen {
                 Ok(Some(start)) => {
                     if !self.start(start, &active) {
                         // The request or the worker went away meanwhile; there may be others.
@@ -66,12 +71,16 @@ impl Engine {
         }
     }
 
-    fn question(&self, id: BuilderId) -> Option<Question> {
+    /// What there is to ask, and the configuration whose callbacks are asked.
+    fn question(&self, id: BuilderId) -> Option<(Question, Active)> {
+        let unsettled = self.registry.unsettled();
         let state = self.state();
+        let active = state.active.clone()?;
         let builder = state.builders.get(&id).filter(|b| !b.waiting.is_empty() && !state.stopping)?;
         let spec = builder.spec.clone()?;
         let rooms = self.rooms(builder.candidates().map(String::as_str));
-        let candidates: Vec<String> = builder.candidates().filter(|w| rooms.get(*w).is_some_and(|r| r.more != Some(0))).cloned().collect();
+        let free = |w: &&String| rooms.get(*w).is_some_and(|r| r.more != Some(0)) && builder.known_to(w, &unsettled);
+        let candidates: Vec<String> = builder.candidates().filter(free).cloned().collect();
         if candidates.is_empty() {
             return None;
         }
@@ -85,7 +94,7 @@ impl Engine {
             ..BuilderInput::default()
         };
         let requests = builder.waiting.values().map(|q| q.request.clone()).collect();
-        Some(Question { spec, builder: input, requests, candidates })
+        Some((Question { spec, builder: input, requests, candidates }, active))
     }
 
     async fn choose(self: &Arc<Self>, id: BuilderId, q: &Question, active: &Active) -> Result<Option<Start>, LuaFailure> {

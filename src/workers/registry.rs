@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -48,21 +48,34 @@ pub enum Availability {
     },
     /// It was asked to stop and finishes what it runs.
     Stopping,
+    /// Its connection ends when its builds have ended, since the configuration changed.
+    Leaving {
+        why: &'static str,
+    },
+    /// It does not know the builder yet; or it refused to, and why.
+    Untold {
+        refused: Option<String>,
+    },
     /// After failures it gets nothing until then.
     Quarantined {
         until: Timestamp,
     },
 }
 
+/// Builder name and folder on the worker, by name.
+pub type Builders = Vec<(String, String)>;
+
 struct Entry {
     spec: Arc<WorkerSpec>,
     id: WorkerId,
-    /// Builder name, folder on the worker.
-    builders: Vec<(String, String)>,
+    builders: Builders,
+    /// Not in the configuration any more; it is kept while it runs builds.
+    removed: bool,
     attached: Option<Attached>,
     info: Arc<WorkerInfo>,
     last_seen: Option<Timestamp>,
-    running: u32,
+    /// Builders that it runs builds of, each in the folder that it began in.
+    busy: Builders,
     paused: bool,
     pause_reason: Option<String>,
     stopping: bool,
@@ -74,10 +87,71 @@ struct Attached {
     link: Arc<dyn Link>,
     peer: String,
     since: Timestamp,
+    /// What it was when it attached.
+    spec: Arc<WorkerSpec>,
+    /// The builders that its process knows.
+    knows: Builders,
+    /// It is being told of others.
+    telling: bool,
+    /// Why it did not take them.
+    refused: Option<String>,
+}
+
+impl Attached {
+    /// Does it know exactly the builders that it is to know?
+    fn settled(&self) -> bool {
+        !self.telling && self.refused.is_none()
+    }
+
+    fn knows(&self, builder: &str, folder: &str) -> bool {
+        self.settled() || self.knows.iter().any(|(name, known)| name == builder && known == folder)
+    }
 }
 
 impl Entry {
+    fn running(&self) -> u32 {
+        self.busy.len() as u32
+    }
+
+    /// Why the connection may not go on for ever.
+    fn leaves(&self) -> Option<&'static str> {
+        let attached = self.attached.as_ref()?;
+        if self.removed {
+            Some("it is not in the configuration any more")
+        } else if attached.spec.password != self.spec.password {
+            Some("its password changed")
+        } else if std::mem::discriminant(&attached.spec.kind) != std::mem::discriminant(&self.spec.kind) {
+            Some("its class changed")
+        } else if attached.spec.kind != self.spec.kind {
+            Some("its folder changed")
+        } else {
+            None
+        }
+    }
+
+    /// What its process is to know: a worker kills what runs in a builder that is taken from it, and a build stays in its folder.
+    fn wanted(&self) -> Builders {
+        let mut list = self.builders.clone();
+        for (builder, folder) in &self.busy {
+            match list.iter_mut().find(|(name, _)| name == builder) {
+                Some((_, configured)) => configured.clone_from(folder),
+                None => list.push((builder.clone(), folder.clone())),
+            }
+        }
+        list.sort();
+        list
+    }
+
+    /// The line that is to be cut, if nothing holds it any more.
+    fn done_with(&self) -> Option<(Arc<dyn Link>, &'static str)> {
+        let why = self.leaves().filter(|_| self.busy.is_empty())?;
+        Some((self.attached.as_ref()?.link.clone(), why))
+    }
+
     fn availability(&self, now: Timestamp) -> Availability {
+        if self.removed {
+            return Availability::NotConfigured;
+        }
         if self.attached.is_none() {
             return Availability::NotAttached { last_seen: self.last_seen };
         }
@@ -87,24 +161,31 @@ impl Entry {
         if self.stopping {
             return Availability::Stopping;
         }
+        if let Some(why) = self.leaves() {
+            return Availability::Leaving { why };
+        }
         if let Some(until) = self.quarantined_until.filter(|until| *until > now) {
             return Availability::Quarantined { until };
         }
-        let more = self.spec.max_builds.map(|max| max.saturating_sub(self.running));
-        match more {
-            Some(0) => Availability::Full { running: self.running },
-            more => Availability::Free { more, running: self.running },
+        let running = self.running();
+        match self.spec.max_builds.map(|max| max.saturating_sub(running)) {
+            Some(0) => Availability::Full { running },
+            more => Availability::Free { more, running },
         }
     }
 }
 
 pub struct Registry {
+    /// For tasks that wait for a worker's answer.
+    me: Weak<Registry>,
     entries: Mutex<BTreeMap<Arc<str>, Entry>>,
     events: mpsc::UnboundedSender<WorkerEvent>,
     store: Store,
     clock: Arc<dyn Clock>,
     /// The master ends: nobody is to attach again.
     closing: AtomicBool,
+    /// The configuration was replaced: a worker that attaches may have been told of an older one.
+    replaced: AtomicBool,
 }
 
 /// A place on a worker: who it is, the line to it, what it said of itself.
@@ -114,13 +195,22 @@ pub type Reserved = (WorkerId, Arc<dyn Link>, Arc<WorkerInfo>);
 pub struct Configured {
     pub spec: Arc<WorkerSpec>,
     pub stored: StoredWorker,
-    pub builders: Vec<(String, String)>,
+    pub builders: Builders,
 }
 
 impl Registry {
     pub fn new(store: Store, clock: Arc<dyn Clock>) -> (Arc<Registry>, mpsc::UnboundedReceiver<WorkerEvent>) {
         let (events, receiver) = mpsc::unbounded_channel();
-        (Arc::new(Registry { entries: Mutex::default(), events, store, clock, closing: AtomicBool::new(false) }), receiver)
+        let registry = Arc::new_cyclic(|me| Registry {
+            me: me.clone(),
+            entries: Mutex::default(),
+            events,
+            store,
+            clock,
+            closing: AtomicBool::new(false),
+            replaced: AtomicBool::new(false),
+        });
+        (registry, receiver)
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
@@ -132,16 +222,22 @@ impl Registry {
         let _ = self.events.send(event);
     }
 
-    /// Take over a configuration's workers. Those that are not in it any more lose their connection.
+    /// Take over a configuration's workers. What is the same is not touched; who has to go finishes its builds first.
     pub fn configure(&self, workers: Vec<Configured>) {
         let mut entries = self.entries();
         let mut old = std::mem::take(&mut *entries);
-        for Configured { spec, stored, builders } in workers {
+        self.replaced.store(!old.is_empty(), Ordering::Relaxed);
+        for Configured { spec, stored, mut builders } in workers {
+            builders.sort();
             let name: Arc<str> = spec.name.as_str().into();
             let entry = match old.remove(&name) {
                 Some(mut entry) => {
+                    if entry.quarantine_delay == entry.spec.quarantine_initial_timeout {
+                        entry.quarantine_delay = spec.quarantine_initial_timeout;
+                    }
                     entry.spec = spec;
                     entry.builders = builders;
+                    entry.removed = false;
                     entry
                 }
                 None => Entry {
@@ -149,10 +245,11 @@ impl Registry {
                     spec,
                     id: stored.id,
                     builders,
+                    removed: false,
                     attached: None,
                     info: Arc::new(stored.info),
                     last_seen: stored.last_seen,
-                    running: 0,
+                    busy: Vec::new(),
                     paused: stored.paused,
                     pause_reason: stored.pause_reason,
                     stopping: false,
@@ -161,12 +258,78 @@ impl Registry {
             };
             entries.insert(name, entry);
         }
-        for (name, entry) in old {
-            if let Some(attached) = entry.attached {
-                tracing::info!(worker = %name, "worker is no longer configured; its connection is closed");
-                attached.link.disconnect("not configured any more");
+        for (name, mut entry) in old {
+            entry.removed = true;
+            entry.builders.clear();
+            match (entry.done_with(), entry.running()) {
+                (Some((link, why)), _) => {
+                    tracing::info!(worker = %name, "worker is no longer configured; its connection is closed");
+                    link.disconnect(why);
+                }
+                (None, 0) => {}
+                (None, running) => {
+                    tracing::info!(worker = %name, running, "worker is no longer configured; it finishes its builds");
+                    entries.insert(name, entry);
+                }
             }
         }
+        for (name, entry) in entries.iter_mut() {
+            if let Some((link, why)) = entry.done_with() {
+                tracing::info!(worker = %name, "the worker's connection is closed: {why}");
+                link.disconnect(why);
+            } else {
+                self.tell_builders(name, entry);
+            }
+        }
+    }
+
+    /// Tell an attached worker which builders it has, if it knows others.
+    fn tell_builders(&self, name: &Arc<str>, entry: &mut Entry) {
+        let mut list = entry.wanted();
+        let Some(attached) = entry.attached.as_mut().filter(|a| !a.telling && a.knows != list) else { return };
+        attached.telling = true;
+        let (registry, name, link) = (self.me.clone(), name.clone(), attached.link.clone());
+        tokio::spawn(async move {
+            loop {
+                let answer = link.set_builders(list.clone()).await;
+                let Some(registry) = registry.upgrade() else { return };
+                match registry.told(&name, &link, list, answer) {
+                    Some(next) => list = next,
+                    None => return,
+                }
+            }
+        });
+    }
+
+    /// What came of telling it; the next list, if it has changed meanwhile.
+    fn told(&self, name: &Arc<str>, link: &Arc<dyn Link>, list: Builders, answer: Result<(), String>) -> Option<Builders> {
+        {
+            let mut entries = self.entries();
+            let entry = entries.get_mut(name)?;
+            let wanted = entry.wanted();
+            let attached = entry.attached.as_mut().filter(|a| Arc::ptr_eq(&a.link, link))?;
+            attached.refused = answer.err();
+            if wanted != list {
+                if attached.refused.is_none() {
+                    attached.knows = list;
+                }
+                return Some(wanted);
+            }
+            attached.telling = false;
+            match &attached.refused {
+                Some(why) => tracing::error!(worker = %name, "the worker does not take its builders: {why}"),
+                None => attached.knows = list,
+            }
+        }
+        self.tell(WorkerEvent::Changed(name.clone()));
+        None
+    }
+
+    /// Attached workers that do not know all of their builders yet, with those that they know; and why, if they refused.
+    pub fn unsettled(&self) -> HashMap<String, (Builders, Option<String>)> {
+        let entries = self.entries();
+        let unsettled = entries.iter().filter_map(|(name, e)| Some((name, e.attached.as_ref().filter(|a| !a.settled())?)));
+        unsettled.map(|(name, a)| (name.to_string(), (a.knows.clone(), a.refused.clone()))).collect()
     }
 
     pub fn availability(&self, name: &str) -> Availability {
@@ -181,14 +344,17 @@ impl Registry {
         names.map(|name| (name.to_owned(), entries.get(name).map_or(Availability::NotConfigured, |e| e.availability(now)))).collect()
     }
 
-    /// Take a place on a worker for a build, and the line to it.
-    pub fn reserve(&self, name: &str) -> Result<Reserved, Availability> {
+    /// Take a place on a worker for a build of a builder in its folder there, and the line to it.
+    pub fn reserve(&self, name: &str, builder: &str, folder: &str) -> Result<Reserved, Availability> {
         let now = self.clock.now();
         let mut entries = self.entries();
         let entry = entries.get_mut(name).ok_or(Availability::NotConfigured)?;
         match (entry.availability(now), &entry.attached) {
             (Availability::Free { .. }, Some(attached)) => {
-                entry.running += 1;
+                if !attached.knows(builder, folder) {
+                    return Err(Availability::Untold { refused: attached.refused.clone() });
+                }
+                entry.busy.push((builder.to_owned(), folder.to_owned()));
                 Ok((entry.id, attached.link.clone(), entry.info.clone()))
             }
             (other, _) => Err(other),
@@ -196,13 +362,17 @@ impl Registry {
     }
 
     /// Give the place back. A result of exception keeps new builds away for a while, longer each time.
-    pub fn release(&self, name: &str, results: Option<Results>) {
+    pub fn release(&self, name: &str, builder: &str, results: Option<Results>) {
         let now = self.clock.now();
         let mut shut_down = None;
         {
             let mut entries = self.entries();
+            let Some((key, _)) = entries.get_key_value(name) else { return };
+            let key = key.clone();
             let Some(entry) = entries.get_mut(name) else { return };
-            entry.running = entry.running.saturating_sub(1);
+            if let Some(at) = entry.busy.iter().position(|(busy, _)| busy == builder) {
+                entry.busy.swap_remove(at);
+            }
             match results {
                 Some(Results::Exception) => {
                     let delay = entry.quarantine_delay;
@@ -214,8 +384,16 @@ impl Registry {
                 Some(Results::Retry) | None => {}
                 Some(_) => entry.quarantine_delay = entry.spec.quarantine_initial_timeout,
             }
-            if entry.stopping && entry.running == 0 {
+            if let Some((link, why)) = entry.done_with() {
+                tracing::info!(worker = name, "its builds have ended and its connection is closed: {why}");
+                link.disconnect(why);
+            } else if entry.stopping && entry.busy.is_empty() {
                 shut_down = entry.attached.as_ref().map(|a| a.link.clone());
+            } else {
+                self.tell_builders(&key, entry);
+            }
+            if entry.removed && entry.busy.is_empty() {
+                entries.remove(name);
             }
         }
         if let Some(link) = shut_down {
@@ -240,8 +418,9 @@ impl Registry {
         self.entries().get(name).and_then(|e| e.attached.as_ref().map(|a| a.link.clone()))
     }
 
+    /// None if it is not configured any more.
     pub fn spec(&self, name: &str) -> Option<Arc<WorkerSpec>> {
-        self.entries().get(name).map(|e| e.spec.clone())
+        self.entries().get(name).filter(|e| !e.removed).map(|e| e.spec.clone())
     }
 
     pub fn info(&self, name: &str) -> Option<Arc<WorkerInfo>> {
@@ -273,7 +452,7 @@ impl Registry {
             let Some(entry) = entries.get_mut(name) else { return false };
             let Some(attached) = &entry.attached else { return true };
             entry.stopping = true;
-            (entry.running == 0).then(|| attached.link.clone())
+            entry.busy.is_empty().then(|| attached.link.clone())
         };
         tracing::info!(worker = name, "asked to stop by {who}");
         if let Some(link) = shut_down {
@@ -338,7 +517,8 @@ impl Entry {
         row.insert("last_seen".into(), self.last_seen.map(Timestamp::seconds).into());
         row.insert("attached_at".into(), self.attached.as_ref().map(|a| a.since.seconds()).into());
         row.insert("peer".into(), self.attached.as_ref().map(|a| a.peer.clone()).into());
-        row.insert("running_builds".into(), self.running.into());
+        row.insert("running_builds".into(), self.running().into());
+        row.insert("leaving".into(), self.leaves().into());
         row
     }
 
@@ -360,7 +540,7 @@ impl Entry {
 
 impl Gate for Registry {
     fn password(&self, name: &str) -> Option<Secret> {
-        self.entries().get(name).and_then(|e| e.spec.password.clone())
+        self.entries().get(name).filter(|e| !e.removed).and_then(|e| e.spec.password.clone())
     }
 
     fn keepalive_interval(&self, name: &str) -> Option<Duration> {
@@ -371,8 +551,8 @@ impl Gate for Registry {
         self.link(name)
     }
 
-    fn builders(&self, name: &str) -> Vec<(String, String)> {
-        self.entries().get(name).map(|e| e.builders.clone()).unwrap_or_default()
+    fn builders(&self, name: &str) -> Builders {
+        self.entries().get(name).map(Entry::wanted).unwrap_or_default()
     }
 
     fn attach(&self, name: &str, peer: &str, info: WorkerInfo, link: Arc<dyn Link>) -> Result<(), String> {
@@ -383,7 +563,7 @@ impl Gate for Registry {
                 Some((key, _)) => (key.clone(), entries.get_mut(name)),
                 None => return Err(format!("worker {name} is not configured any more")),
             };
-            let Some(entry) = entry else { return Err(format!("worker {name} is not configured any more")) };
+            let Some(entry) = entry.filter(|e| !e.removed) else { return Err(format!("worker {name} is not configured any more")) };
             if entry.attached.is_some() {
                 return Err(format!("worker {name} is attached already"));
             }
@@ -391,8 +571,19 @@ impl Gate for Registry {
             entry.info = Arc::new(info);
             entry.last_seen = Some(now);
             entry.stopping = false;
-            entry.attached = Some(Attached { link, peer: peer.to_owned(), since: now });
-            (key, entry.id, changed.then(|| entry.info.clone()))
+            let replaced = self.replaced.load(Ordering::Relaxed);
+            entry.attached = Some(Attached {
+                link,
+                peer: peer.to_owned(),
+                since: now,
+                spec: entry.spec.clone(),
+                knows: if replaced { Vec::new() } else { entry.wanted() },
+                telling: false,
+                refused: None,
+            });
+            let told = (key, entry.id, changed.then(|| entry.info.clone()));
+            self.tell_builders(&told.0, entry);
+            told
         };
         match info {
             Some(info) => drop(self.store.worker_attached(id, &info, now)),

@@ -1,0 +1,261 @@
+//! Exchanges the configuration of a running master, whole or not at all.
+//!
+//! One task does it. The new file is evaluated in a state of its own while the old configuration works on; what may fail (ports,
+//! folders, the database) is done next; what then follows can't fail. Requests that come while a reload is under way
+//! make one more after it, so whoever asks is answered by a reload that began after they asked.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{AtWork, Ids, Master, configured, locals};
+use crate::base::Timestamp;
+use crate::config::diff::{Change, Changes, diff};
+use crate::config::{MasterConfig, Mistake};
+use crate::lua::{self, Generation, Loaded};
+
+/// After a reload, signals wait that long, so that a burst of them costs two reloads at most. Who waits for an answer does not.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Changes that are told one by one in the log.
+const LOGGED: usize = 50;
+
+/// What came of one try.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Record {
+    /// Counts every try; the start is the first.
+    pub number: u64,
+    pub at: Timestamp,
+    pub mistakes: Vec<String>,
+    pub changes: Changes,
+}
+
+impl Record {
+    pub fn ok(&self) -> bool {
+        self.mistakes.is_empty()
+    }
+
+    pub fn to_json(&self) -> Json {
+        json!({
+            "number": self.number, "at": self.at.seconds().floor() as i64, "ok": self.ok(), "mistakes": self.mistakes,
+            "changes": self.changes.list.iter().map(Change::to_json).collect::<Vec<_>>(), "more_changes": self.changes.more,
+        })
+    }
+}
+
+/// Who wants a reload, and what came of the last one.
+pub struct Reloads {
+    queue: Mutex<Queue>,
+    wake: Notify,
+    closing: CancellationToken,
+    /// Held while a configuration is put to work.
+    applying: tokio::sync::Mutex<()>,
+    last: Mutex<Arc<Record>>,
+    /// Those that were put to work and may still run builds.
+    generations: Mutex<Vec<Weak<Generation>>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    signal: bool,
+    waiting: Vec<oneshot::Sender<Arc<Record>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Reloads {
+    pub fn new(now: Timestamp, loaded: &Loaded) -> Reloads {
+        Reloads {
+            queue: Mutex::default(),
+            wake: Notify::new(),
+            closing: CancellationToken::new(),
+            applying: tokio::sync::Mutex::default(),
+            last: Mutex::new(Arc::new(Record { number: 1, at: now, mistakes: Vec::new(), changes: Changes::default() })),
+            generations: Mutex::new(vec![Arc::downgrade(&loaded.generation)]),
+        }
+    }
+
+    /// A reload is to happen; nobody waits for it.
+    pub fn signal(&self) {
+        lock(&self.queue).signal = true;
+        self.wake.notify_one();
+    }
+
+    /// Reload, and say what came of it. None: the master has ended.
+    pub async fn ask(&self) -> Option<Arc<Record>> {
+        let (answer, answered) = oneshot::channel();
+        lock(&self.queue).waiting.push(answer);
+        self.wake.notify_one();
+        answered.await.ok()
+    }
+
+    pub fn last(&self) -> Arc<Record> {
+        lock(&self.last).clone()
+    }
+
+    /// Configurations that are at work or still have running builds.
+    pub fn generations_alive(&self) -> usize {
+        let mut all = lock(&self.generations);
+        all.retain(|g| g.strong_count() > 0);
+        all.len()
+    }
+
+    /// From now on every reload is refused; one that is being put to work is complete.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        drop(self.applying.lock().await);
+    }
+
+    /// Those who wait for the next reload, when it is due.
+    async fn next(&self, rest: Option<Instant>) -> Vec<oneshot::Sender<Arc<Record>>> {
+        loop {
+            let woken = self.wake.notified();
+            {
+                let mut queue = lock(&self.queue);
+                let rested = rest.is_none_or(|until| until <= Instant::now());
+                if !queue.waiting.is_empty() || (queue.signal && rested) {
+                    queue.signal = false;
+                    return std::mem::take(&mut queue.waiting);
+                }
+            }
+            match rest.filter(|until| *until > Instant::now()) {
+                Some(until) => drop(tokio::time::timeout_at(until, woken).await),
+                None => woken.await,
+            }
+        }
+    }
+}
+
+fn stopping() -> Vec<String> {
+    vec!["the master is stopping and loads no configuration".into()]
+}
+
+impl Master {
+    /// A reload is to happen soon.
+    pub fn reload_soon(&self) {
+        self.reloads.signal();
+    }
+
+    pub(super) async fn serve_reloads(self: Arc<Self>) {
+        let mut rest = None;
+        loop {
+            let waiting = self.reloads.next(rest).await;
+            let record = Arc::new(self.reload_once().await);
+            *lock(&self.reloads.last) = record.clone();
+            for answer in waiting {
+                // Who asked may have gone.
+                let _ = answer.send(record.clone());
+            }
+            rest = Some(Instant::now() + PAUSE);
+        }
+    }
+
+    async fn reload_once(self: &Arc<Self>) -> Record {
+        let number = self.reloads.last().number + 1;
+        let at = self.clock.now();
+        tracing::info!(number, "reloading the configuration");
+        let outcome = self.try_to_reload().await;
+        let generation = self.at_work().generation;
+        let (mistakes, changes) = match outcome {
+            Ok(changes) => {
+                tracing::info!(number, generation, "configuration reloaded: {}", changes.summary());
+                for change in changes.list.iter().take(LOGGED) {
+                    tracing::info!(number, "{change}");
+                }
+                if changes.list.len() > LOGGED {
+                    tracing::info!(number, "and {} more changes", changes.list.len() - LOGGED + changes.more);
+                }
+                (Vec::new(), changes)
+            }
+            Err(mistakes) => {
+                for mistake in &mistakes {
+                    tracing::error!(number, "{mistake}");
+                }
+                tracing::error!(number, generation, "the configuration is not loaded; the one before stays at work");
+                (mistakes, Changes::default())
+            }
+        };
+        Record { number, at, mistakes, changes }
+    }
+
+    async fn try_to_reload(self: &Arc<Self>) -> Result<Changes, Vec<String>> {
+        let load = lua::LoadOptions { path: self.folder.path().to_owned(), timeout: self.config_timeout, checking: false };
+        let loaded = tokio::select! {
+            biased;
+            () = self.reloads.closing.cancelled() => return Err(stopping()),
+            loaded = lua::load(load) => loaded.map_err(|mistakes| mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>())?,
+        };
+        let _applying = self.reloads.applying.lock().await;
+        if self.reloads.closing.is_cancelled() {
+            return Err(stopping());
+        }
+        self.put_to_work(loaded).await
+    }
+
+    async fn put_to_work(self: &Arc<Self>, loaded: Loaded) -> Result<Changes, Vec<String>> {
+        let old = self.at_work();
+        let (before, config) = (old.loaded.config.clone(), loaded.config.clone());
+        let refused = unchangeable(&before, &config);
+        if !refused.is_empty() {
+            return Err(refused);
+        }
+        let changes = diff(&before, &config);
+
+        // What may fail.
+        let new_folders = config.workers.iter().filter(|w| !before.workers.contains(w)).filter_map(|w| locals::base(self.folder.path(), w));
+        for base in new_folders {
+            let made = tokio::fs::create_dir_all(&base).await;
+            made.map_err(|e| vec![format!("the local worker's folder {} can't be made: {e}", base.display())])?;
+        }
+        let servers = self.servers();
+        let mut listeners = self.listeners.lock().await;
+        let ports = listeners.prepare(&config, Some(&servers)).await.map_err(|e| vec![format!("{e:#}")])?;
+        let mut ids = match Ids::sync(&self.store, &config).await {
+            Ok(ids) => ids,
+            Err(e) => {
+                listeners.give_up(ports, &servers).await;
+                return Err(vec![format!("the names of the configuration could not be stored: {e}")]);
+            }
+        };
+
+        // What can't.
+        for warning in new_warnings(&before, &config) {
+            tracing::warn!("{warning}");
+        }
+        let workers = configured(&config, std::mem::take(&mut ids.workers));
+        lock(&self.reloads.generations).push(Arc::downgrade(&loaded.generation));
+        let at_work = AtWork::new(loaded, old.generation + 1, self.clock.now(), &ids);
+        self.engine.configure(at_work.active(), workers);
+        *self.at_work.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(at_work);
+        listeners.commit(ports, &config, &servers);
+        let was_local = |name: &str| before.workers.iter().any(|w| w.name == name && locals::base(self.folder.path(), w).is_some());
+        for spec in config.workers.iter().filter(|w| !was_local(&w.name)) {
+            if let Err(e) = self.locals.attach(&self.registry, spec).await {
+                tracing::error!(worker = spec.name, "the local worker can't be attached: {e:#}");
+            }
+        }
+        Ok(changes)
+    }
+}
+
+/// What would need another start.
+fn unchangeable(old: &MasterConfig, new: &MasterConfig) -> Vec<String> {
+    if old.sqlite == new.sqlite {
+        return Vec::new();
+    }
+    vec![format!(
+        "BuildmasterConfig: the database can't change from {} to {} while the master runs; stop it and start it again",
+        old.sqlite.display(),
+        new.sqlite.display()
+    )]
+}
+
+/// Those that were not told of the configuration before.
+fn new_warnings<'a>(old: &'a MasterConfig, new: &'a MasterConfig) -> impl Iterator<Item = &'a Mistake> {
+    new.warnings.iter().filter(|w| !old.warnings.iter().any(|o| o.subject == w.subject && o.text == w.text))
+}
