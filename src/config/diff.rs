@@ -295,7 +295,8 @@ impl Comparison<'_> {
             (Some(old), Some(new)) => self.value(&path, Some(old), Some(new), manner, fields),
             _ if manner.secret => fields.push(&path, hidden(old), hidden(new), manner.reload),
             _ => {
-                let shown = |value: Option<&Value>| value.map_or_else(|| arg.default.clone(), show);
+                let shown =
+                    |value: Option<&Value>| value.map_or_else(|| if arg.required { "nothing".into() } else { arg.default.clone() }, show);
                 fields.push(&path, shown(old), shown(new), manner.reload);
             }
         }
@@ -345,7 +346,11 @@ impl Comparison<'_> {
                     None => "nothing".to_owned(),
                     Some(value) => show(value),
                 };
-                fields.push(path, shown(old), shown(new), manner.reload);
+                let after = match (old, new) {
+                    (Some(Value::Function(_)), Some(Value::Function(f))) => format!("another function ({})", f.place),
+                    _ => shown(new),
+                };
+                fields.push(path, shown(old), after, manner.reload);
             }
         }
     }
@@ -423,3 +428,6 @@ fn write(value: &Value, out: &mut String) {
         other => out.push_str(&other.describe()),
     }
 }
+
+#[cfg(test)]
+mod tests;
