@@ -178,7 +178,7 @@ struct Process {
 
 impl Link for Process {
     fn set_builders(&self, builders: Vec<(String, String)>) -> BoxFuture<'_, Result<(), String>> {
-        let delay = Duration::from_micros(self.world.random.lock().unwrap().u64(0..3000));
+        let delay = Duration::from_micros(self.world.random.lock().unwrap().u64(0..20_000));
         Box::pin(async move {
             tokio::time::sleep(delay).await;
             let builders: BTreeMap<String, String> = builders.into_iter().collect();
@@ -345,6 +345,8 @@ async fn sequence(seed: u64) {
         let answer = master.reload(Caller::Socket).await.expect("an answer");
         assert_eq!(answer["ok"], true, "SEED={seed}: {answer}");
         good += 1;
+        // At once, while workers are still told of new builders.
+        force(&master, &said, &mut random).await;
         if random.bool() {
             attach_all(&master, &said, &world).await;
         }
