@@ -199,6 +199,7 @@ fn a_wrong_file_changes_nothing() {
         ("while true do end", "did not end within"),
         ("local t = {} while true do t[#t + 1] = ('x'):rep(1e6) .. #t end", "the memory limit is used up"),
         ("require 'nowhere'", "there is no nowhere.lua"),
+        ("c.workers[1] = LocalWorker{ 'l', workdir = 'master.lua/x' }", "the local worker's folder"),
         ("c.db_url = 'sqlite:///other.sqlite'", "the database can't change from state.sqlite to other.sqlite"),
     ] {
         let answer = reconfig(&master, &local(more));
@@ -260,6 +261,22 @@ fn who_asks_is_answered_by_a_reload_that_began_later() {
     assert!(answers.iter().all(|a| a["ok"] == true), "{answers:?}");
     let number = served(&master)["reload"]["number"].as_u64().expect("a number");
     assert!((3..=4).contains(&number), "the start, one, and one for all who asked meanwhile: {number}");
+}
+
+#[test]
+fn a_mended_file_does_not_wait_for_a_loop() {
+    let master = Master::start(&local(""));
+    master.configure(&local("while true do end"));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| master.command("reconfig", &[], &["--json"]));
+        master.wait_log("reloading the configuration number=2");
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(served(&master)["generation"], 1, "the old one works on meanwhile");
+        change(&master, &local("c.title = 'mended'"));
+        assert_eq!(served(&master)["title"], "mended");
+        let first = first.join().expect("an answer");
+        assert!(first.out.contains("mended") && first.code == Some(0), "{first:?}");
+    });
 }
 
 #[test]

@@ -233,6 +233,8 @@ impl Engine {
             }
         }
         state.dirty = state.builders.keys().copied().collect();
+        // What failed before may be mended.
+        state.unordered_until = None;
         state.active = Some(active);
         drop(state);
         self.replaced.notify_waiters();

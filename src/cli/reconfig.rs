@@ -57,6 +57,7 @@ async fn reconfig(args: Args) -> Result<ExitCode> {
     } else if good {
         if !args.quiet {
             print_changes(&reload);
+            texts(&reload["warnings"]).for_each(|warning| eprintln!("warning: {warning}"));
         }
     } else {
         for mistake in texts(&reload["mistakes"]) {

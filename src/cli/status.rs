@@ -46,7 +46,7 @@ async fn show(args: Args) -> Result<ExitCode> {
     };
     let reload = &config["reload"];
     let outcome = if reload["ok"] == true { "good" } else { "failed; the configuration before it is at work" };
-    println!("configuration: generation {}, last load {outcome}", config["generation"]);
+    println!("configuration: generation {}, last load (number {}) {outcome}", config["generation"], reload["number"]);
     for mistake in reload["mistakes"].as_array().into_iter().flatten().filter_map(Json::as_str) {
         println!("  {mistake}");
     }

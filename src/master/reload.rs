@@ -2,7 +2,8 @@
 //!
 //! One task does it. The new file is evaluated in a state of its own while the old configuration works on; what may fail (ports,
 //! folders, the database) is done next; what then follows can't fail. Requests that come while a reload is under way
-//! make one more after it, so whoever asks is answered by a reload that began after they asked.
+//! make one more after it, so whoever asks is answered by a reload that began after they asked. An evaluation whose file has
+//! changed meanwhile begins anew then: a file that loops and was mended is not waited for.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -24,12 +25,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LOGGED: usize = 50;
 
 /// What came of one try.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Record {
     /// Counts every try; the start is the first.
     pub number: u64,
     pub at: Timestamp,
+    /// Seconds that it took.
+    pub took: f64,
     pub mistakes: Vec<String>,
+    /// Those that the configuration before did not have.
+    pub warnings: Vec<String>,
     pub changes: Changes,
 }
 
@@ -40,7 +45,8 @@ impl Record {
 
     pub fn to_json(&self) -> Json {
         json!({
-            "number": self.number, "at": self.at.seconds().floor() as i64, "ok": self.ok(), "mistakes": self.mistakes,
+            "number": self.number, "at": self.at.seconds().floor() as i64, "took": self.took, "ok": self.ok(),
+            "mistakes": self.mistakes, "warnings": self.warnings,
             "changes": self.changes.list.iter().map(Change::to_json).collect::<Vec<_>>(), "more_changes": self.changes.more,
         })
     }
@@ -50,6 +56,8 @@ impl Record {
 pub struct Reloads {
     queue: Mutex<Queue>,
     wake: Notify,
+    /// Somebody asks while a reload may be under way.
+    again: Notify,
     closing: CancellationToken,
     /// Held while a configuration is put to work.
     applying: tokio::sync::Mutex<()>,
@@ -73,9 +81,10 @@ impl Reloads {
         Reloads {
             queue: Mutex::default(),
             wake: Notify::new(),
+            again: Notify::new(),
             closing: CancellationToken::new(),
             applying: tokio::sync::Mutex::default(),
-            last: Mutex::new(Arc::new(Record { number: 1, at: now, mistakes: Vec::new(), changes: Changes::default() })),
+            last: Mutex::new(Arc::new(Record { number: 1, at: now, ..Record::default() })),
             generations: Mutex::new(vec![Arc::downgrade(&loaded.generation)]),
         }
     }
@@ -84,6 +93,7 @@ impl Reloads {
     pub fn signal(&self) {
         lock(&self.queue).signal = true;
         self.wake.notify_one();
+        self.again.notify_waiters();
     }
 
     /// Reload, and say what came of it. None: the master has ended.
@@ -91,6 +101,7 @@ impl Reloads {
         let (answer, answered) = oneshot::channel();
         lock(&self.queue).waiting.push(answer);
         self.wake.notify_one();
+        self.again.notify_waiters();
         answered.await.ok()
     }
 
@@ -145,7 +156,18 @@ impl Master {
         let mut rest = None;
         loop {
             let waiting = self.reloads.next(rest).await;
-            let record = Arc::new(self.reload_once().await);
+            let master = self.clone();
+            let record = match tokio::spawn(async move { master.reload_once().await }).await {
+                Ok(record) => record,
+                // A bug of ours must not be the end of all reloads.
+                Err(e) => Record {
+                    number: self.reloads.last().number + 1,
+                    at: self.clock.now(),
+                    mistakes: vec![format!("the master failed while it reloaded; see its log: {e}")],
+                    ..Record::default()
+                },
+            };
+            let record = Arc::new(record);
             *lock(&self.reloads.last) = record.clone();
             for answer in waiting {
                 // Who asked may have gone.
@@ -157,38 +179,60 @@ impl Master {
 
     async fn reload_once(self: &Arc<Self>) -> Record {
         let number = self.reloads.last().number + 1;
-        let at = self.clock.now();
+        let (at, begun) = (self.clock.now(), Instant::now());
         tracing::info!(number, "reloading the configuration");
         let outcome = self.try_to_reload().await;
         let generation = self.at_work().generation;
-        let (mistakes, changes) = match outcome {
-            Ok(changes) => {
-                tracing::info!(number, generation, "configuration reloaded: {}", changes.summary());
+        let took = (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        let record = Record { number, at, took, ..Record::default() };
+        match outcome {
+            Ok((changes, warnings)) => {
+                for warning in &warnings {
+                    tracing::warn!("{warning}");
+                }
+                tracing::info!(number, generation, took, "configuration reloaded: {}", changes.summary());
                 for change in changes.list.iter().take(LOGGED) {
                     tracing::info!(number, "{change}");
                 }
                 if changes.list.len() > LOGGED {
                     tracing::info!(number, "and {} more changes", changes.list.len() - LOGGED + changes.more);
                 }
-                (Vec::new(), changes)
+                Record { changes, warnings, ..record }
             }
             Err(mistakes) => {
                 for mistake in &mistakes {
                     tracing::error!(number, "{mistake}");
                 }
                 tracing::error!(number, generation, "the configuration is not loaded; the one before stays at work");
-                (mistakes, Changes::default())
+                Record { mistakes, ..record }
             }
-        };
-        Record { number, at, mistakes, changes }
+        }
     }
 
-    async fn try_to_reload(self: &Arc<Self>) -> Result<Changes, Vec<String>> {
-        let load = lua::LoadOptions { path: self.folder.path().to_owned(), timeout: self.config_timeout, checking: false };
-        let loaded = tokio::select! {
-            biased;
-            () = self.reloads.closing.cancelled() => return Err(stopping()),
-            loaded = lua::load(load) => loaded.map_err(|mistakes| mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>())?,
+    async fn file(&self) -> Option<Vec<u8>> {
+        tokio::fs::read(self.folder.path().join("master.lua")).await.ok()
+    }
+
+    /// Resolves when somebody asks for a reload and the file is another by then.
+    async fn outdated(&self, file: &Option<Vec<u8>>) {
+        loop {
+            self.reloads.again.notified().await;
+            if self.file().await != *file {
+                return;
+            }
+        }
+    }
+
+    async fn try_to_reload(self: &Arc<Self>) -> Result<(Changes, Vec<String>), Vec<String>> {
+        let loaded = loop {
+            let file = self.file().await;
+            let load = lua::LoadOptions { path: self.folder.path().to_owned(), timeout: self.config_timeout, checking: false };
+            tokio::select! {
+                biased;
+                () = self.reloads.closing.cancelled() => return Err(stopping()),
+                loaded = lua::load(load) => break loaded.map_err(|all| all.iter().map(Mistake::to_string).collect::<Vec<_>>())?,
+                () = self.outdated(&file) => tracing::info!("master.lua has changed; its evaluation begins anew"),
+            }
         };
         let _applying = self.reloads.applying.lock().await;
         if self.reloads.closing.is_cancelled() {
@@ -197,7 +241,8 @@ impl Master {
         self.put_to_work(loaded).await
     }
 
-    async fn put_to_work(self: &Arc<Self>, loaded: Loaded) -> Result<Changes, Vec<String>> {
+    /// The changes, and the warnings that are new; or the mistakes.
+    async fn put_to_work(self: &Arc<Self>, loaded: Loaded) -> Result<(Changes, Vec<String>), Vec<String>> {
         let old = self.at_work();
         let (before, config) = (old.loaded.config.clone(), loaded.config.clone());
         let refused = unchangeable(&before, &config);
@@ -224,9 +269,6 @@ impl Master {
         };
 
         // What can't.
-        for warning in new_warnings(&before, &config) {
-            tracing::warn!("{warning}");
-        }
         let workers = configured(&config, std::mem::take(&mut ids.workers));
         lock(&self.reloads.generations).push(Arc::downgrade(&loaded.generation));
         let at_work = AtWork::new(loaded, old.generation + 1, self.clock.now(), &ids);
@@ -239,7 +281,7 @@ impl Master {
                 tracing::error!(worker = spec.name, "the local worker can't be attached: {e:#}");
             }
         }
-        Ok(changes)
+        Ok((changes, new_warnings(&before, &config).map(Mistake::to_string).collect()))
     }
 }
 

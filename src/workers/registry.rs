@@ -1,15 +1,16 @@
 //! Which workers there are, who is attached, who may take a build, and if not, why not.
 //!
-//! The registry holds state and answers questions; it starts no builds and speaks no protocol. Tests are below.
+//! The registry holds state and answers questions; it starts no builds and speaks no protocol. Tests: `tests/reload_random.rs`, `tests/engine_simulation.rs`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-use serde_json::{Value as Json, json};
 use tokio::sync::mpsc;
 
+pub use super::entry::Builders;
+use super::entry::{Attached, Entry};
 use super::gate::Gate;
 use super::link::Link;
 use crate::base::duration::human;
@@ -60,119 +61,6 @@ pub enum Availability {
     Quarantined {
         until: Timestamp,
     },
-}
-
-/// Builder name and folder on the worker, by name.
-pub type Builders = Vec<(String, String)>;
-
-struct Entry {
-    spec: Arc<WorkerSpec>,
-    id: WorkerId,
-    builders: Builders,
-    /// Not in the configuration any more; it is kept while it runs builds.
-    removed: bool,
-    attached: Option<Attached>,
-    info: Arc<WorkerInfo>,
-    last_seen: Option<Timestamp>,
-    /// Builders that it runs builds of, each in the folder that it began in.
-    busy: Builders,
-    paused: bool,
-    pause_reason: Option<String>,
-    stopping: bool,
-    quarantined_until: Option<Timestamp>,
-    quarantine_delay: Duration,
-}
-
-struct Attached {
-    link: Arc<dyn Link>,
-    peer: String,
-    since: Timestamp,
-    /// What it was when it attached.
-    spec: Arc<WorkerSpec>,
-    /// The builders that its process knows.
-    knows: Builders,
-    /// It is being told of others.
-    telling: bool,
-    /// Why it did not take them.
-    refused: Option<String>,
-}
-
-impl Attached {
-    /// Does it know exactly the builders that it is to know?
-    fn settled(&self) -> bool {
-        !self.telling && self.refused.is_none()
-    }
-
-    fn knows(&self, builder: &str, folder: &str) -> bool {
-        self.settled() || self.knows.iter().any(|(name, known)| name == builder && known == folder)
-    }
-}
-
-impl Entry {
-    fn running(&self) -> u32 {
-        self.busy.len() as u32
-    }
-
-    /// Why the connection may not go on for ever.
-    fn leaves(&self) -> Option<&'static str> {
-        let attached = self.attached.as_ref()?;
-        if self.removed {
-            Some("it is not in the configuration any more")
-        } else if attached.spec.password != self.spec.password {
-            Some("its password changed")
-        } else if std::mem::discriminant(&attached.spec.kind) != std::mem::discriminant(&self.spec.kind) {
-            Some("its class changed")
-        } else if attached.spec.kind != self.spec.kind {
-            Some("its folder changed")
-        } else {
-            None
-        }
-    }
-
-    /// What its process is to know: a worker kills what runs in a builder that is taken from it, and a build stays in its folder.
-    fn wanted(&self) -> Builders {
-        let mut list = self.builders.clone();
-        for (builder, folder) in &self.busy {
-            match list.iter_mut().find(|(name, _)| name == builder) {
-                Some((_, configured)) => configured.clone_from(folder),
-                None => list.push((builder.clone(), folder.clone())),
-            }
-        }
-        list.sort();
-        list
-    }
-
-    /// The line that is to be cut, if nothing holds it any more.
-    fn done_with(&self) -> Option<(Arc<dyn Link>, &'static str)> {
-        let why = self.leaves().filter(|_| self.busy.is_empty())?;
-        Some((self.attached.as_ref()?.link.clone(), why))
-    }
-
-    fn availability(&self, now: Timestamp) -> Availability {
-        if self.removed {
-            return Availability::NotConfigured;
-        }
-        if self.attached.is_none() {
-            return Availability::NotAttached { last_seen: self.last_seen };
-        }
-        if self.paused {
-            return Availability::Paused { reason: self.pause_reason.clone() };
-        }
-        if self.stopping {
-            return Availability::Stopping;
-        }
-        if let Some(why) = self.leaves() {
-            return Availability::Leaving { why };
-        }
-        if let Some(until) = self.quarantined_until.filter(|until| *until > now) {
-            return Availability::Quarantined { until };
-        }
-        let running = self.running();
-        match self.spec.max_builds.map(|max| max.saturating_sub(running)) {
-            Some(0) => Availability::Full { running },
-            more => Availability::Free { more, running },
-        }
-    }
 }
 
 pub struct Registry {
@@ -492,49 +380,6 @@ impl Registry {
     pub fn rows(&self, master: i64, builder_ids: &HashMap<String, i64>) -> Vec<Row> {
         let now = self.clock.now();
         self.entries().iter().map(|(name, entry)| entry.row(name, master, builder_ids, now)).collect()
-    }
-}
-
-impl Entry {
-    fn row(&self, name: &str, master: i64, builder_ids: &HashMap<String, i64>, now: Timestamp) -> Row {
-        let mut row = Row::new();
-        let connected: Vec<Json> = self.attached.iter().map(|_| json!({ "masterid": master })).collect();
-        let configured: Vec<Json> = self
-            .builders
-            .iter()
-            .filter_map(|(builder, _)| builder_ids.get(builder))
-            .map(|id| json!({ "builderid": id, "masterid": master }))
-            .collect();
-        row.insert("workerid".into(), self.id.0.into());
-        row.insert("name".into(), name.into());
-        row.insert("connected_to".into(), connected.into());
-        row.insert("configured_on".into(), configured.into());
-        row.insert("workerinfo".into(), self.info_row());
-        row.insert("paused".into(), self.paused.into());
-        row.insert("pause_reason".into(), self.pause_reason.clone().into());
-        row.insert("graceful".into(), self.stopping.into());
-        row.insert("quarantined_until".into(), self.quarantined_until.filter(|u| *u > now).map(Timestamp::seconds).into());
-        row.insert("last_seen".into(), self.last_seen.map(Timestamp::seconds).into());
-        row.insert("attached_at".into(), self.attached.as_ref().map(|a| a.since.seconds()).into());
-        row.insert("peer".into(), self.attached.as_ref().map(|a| a.peer.clone()).into());
-        row.insert("running_builds".into(), self.running().into());
-        row.insert("leaving".into(), self.leaves().into());
-        row
-    }
-
-    /// What the worker said of itself, without its environment, which may hold secrets.
-    fn info_row(&self) -> Json {
-        let mut row = Row::new();
-        for (file, text) in &self.info.files {
-            row.insert(file.clone(), text.trim_end_matches('\n').into());
-        }
-        if !self.info.version.is_empty() {
-            row.insert("version".into(), self.info.version.clone().into());
-            row.insert("system".into(), self.info.system.clone().into());
-            row.insert("basedir".into(), self.info.basedir.clone().into());
-            row.insert("numcpus".into(), self.info.numcpus.into());
-        }
-        row.into()
     }
 }
 
