@@ -428,6 +428,7 @@ fn modules_are_read_afresh_and_decisions_are_the_newest() {
     assert_eq!((changed("master.lua"), changed("lib/decide.lua")), (json!(false), json!(true)), "{files}");
     let changes = change(&master, &local(more));
     assert!(changes.len() == 1 && changes[0].contains("canStartBuild"), "{changes:?}");
+    assert_eq!(served(&master)["reload"]["changed_files"], json!(["lib/decide.lua"]));
     let begun = Instant::now();
     assert_eq!(master.wait_request(request), SUCCESS);
     assert!(begun.elapsed() < Duration::from_secs(20), "the question to the old one is given up");

@@ -81,7 +81,9 @@ async fn connect(folder: &Path, until: Instant) -> Result<Client> {
 fn print_changes(reload: &Json) {
     let changes = reload["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
     if changes.is_empty() {
-        println!("reloaded; nothing is different");
+        let files: Vec<&str> = texts(&reload["changed_files"]).collect();
+        let read = if files.is_empty() { String::new() } else { format!("; functions are those of the changed {}", files.join(", ")) };
+        println!("reloaded; no object is different{read}");
         return;
     }
     for change in changes {

@@ -57,7 +57,7 @@ impl Changes {
 
     pub fn summary(&self) -> String {
         match self.list.len() + self.more {
-            0 => "nothing is different".into(),
+            0 => "no object is different".into(),
             1 => "1 object is different".into(),
             n => format!("{n} objects are different"),
         }

@@ -1,7 +1,6 @@
 //! Answers the web's questions from the store, the engine and the registry.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -256,8 +255,7 @@ impl Backend for Master {
     fn config(&self) -> Json {
         let at_work = self.at_work();
         let Loaded { config, files, .. } = &at_work.loaded;
-        let shown = |path: &Path| path.strip_prefix(self.folder.path()).unwrap_or(path).to_owned();
-        let files: Vec<Json> = files.iter().map(|f| json!({ "path": shown(&f.path), "changed": !f.is_current() })).collect();
+        let files: Vec<Json> = files.iter().map(|f| json!({ "path": self.shown(&f.path), "changed": !f.is_current() })).collect();
         json!({
             "generation": at_work.generation, "loaded_at": at_work.since.seconds().floor() as i64, "files": files,
             "title": config.title, "titleURL": config.title_url, "buildbotURL": config.buildbot_url,

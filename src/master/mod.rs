@@ -10,7 +10,7 @@ pub mod oneshot;
 mod reload;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -169,6 +169,11 @@ impl Master {
 
     fn at_work(&self) -> Arc<AtWork> {
         self.at_work.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A file of the configuration as people know it: below the base folder, if it is there.
+    fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(self.folder.path()).unwrap_or(path).display().to_string()
     }
 
     /// One line that says where it listens and what it runs.

@@ -5,6 +5,8 @@
 //! make one more after it, so whoever asks is answered by a reload that began after they asked. An evaluation whose file has
 //! changed meanwhile begins anew then: a file that loops and was mended is not waited for.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -35,6 +37,8 @@ pub struct Record {
     pub mistakes: Vec<String>,
     /// Those that the configuration before did not have.
     pub warnings: Vec<String>,
+    /// Files that are new, gone or say something else: what functions refer to is in no difference of objects.
+    pub files: Vec<String>,
     pub changes: Changes,
 }
 
@@ -46,7 +50,7 @@ impl Record {
     pub fn to_json(&self) -> Json {
         json!({
             "number": self.number, "at": self.at.seconds().floor() as i64, "took": self.took, "ok": self.ok(),
-            "mistakes": self.mistakes, "warnings": self.warnings,
+            "mistakes": self.mistakes, "warnings": self.warnings, "changed_files": self.files,
             "changes": self.changes.list.iter().map(Change::to_json).collect::<Vec<_>>(), "more_changes": self.changes.more,
         })
     }
@@ -186,8 +190,9 @@ impl Master {
         let took = (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         let record = Record { number, at, took, ..Record::default() };
         match outcome {
-            Ok((changes, warnings)) => {
-                for warning in &warnings {
+            Ok(done) => {
+                let changes = &done.changes;
+                for warning in &done.warnings {
                     tracing::warn!("{warning}");
                 }
                 tracing::info!(number, generation, took, "configuration reloaded: {}", changes.summary());
@@ -197,7 +202,7 @@ impl Master {
                 if changes.list.len() > LOGGED {
                     tracing::info!(number, "and {} more changes", changes.list.len() - LOGGED + changes.more);
                 }
-                Record { changes, warnings, ..record }
+                Record { changes: done.changes, warnings: done.warnings, files: done.files, ..record }
             }
             Err(mistakes) => {
                 for mistake in &mistakes {
@@ -223,7 +228,7 @@ impl Master {
         }
     }
 
-    async fn try_to_reload(self: &Arc<Self>) -> Result<(Changes, Vec<String>), Vec<String>> {
+    async fn try_to_reload(self: &Arc<Self>) -> Result<Done, Vec<String>> {
         let loaded = loop {
             let file = self.file().await;
             let load = lua::LoadOptions { path: self.folder.path().to_owned(), timeout: self.config_timeout, checking: false };
@@ -241,15 +246,19 @@ impl Master {
         self.put_to_work(loaded).await
     }
 
-    /// The changes, and the warnings that are new; or the mistakes.
-    async fn put_to_work(self: &Arc<Self>, loaded: Loaded) -> Result<(Changes, Vec<String>), Vec<String>> {
+    /// What came of it, or the mistakes.
+    async fn put_to_work(self: &Arc<Self>, loaded: Loaded) -> Result<Done, Vec<String>> {
         let old = self.at_work();
         let (before, config) = (old.loaded.config.clone(), loaded.config.clone());
         let refused = unchangeable(&before, &config);
         if !refused.is_empty() {
             return Err(refused);
         }
-        let changes = diff(&before, &config);
+        let done = Done {
+            changes: diff(&before, &config),
+            warnings: new_warnings(&before, &config).map(Mistake::to_string).collect(),
+            files: changed_files(&old.loaded, &loaded).iter().map(|path| self.shown(path)).collect(),
+        };
 
         // What may fail.
         let new_folders = config.workers.iter().filter(|w| !before.workers.contains(w)).filter_map(|w| locals::base(self.folder.path(), w));
@@ -281,8 +290,20 @@ impl Master {
                 tracing::error!(worker = spec.name, "the local worker can't be attached: {e:#}");
             }
         }
-        Ok((changes, new_warnings(&before, &config).map(Mistake::to_string).collect()))
+        Ok(done)
     }
+}
+
+/// A reload that succeeded.
+struct Done {
+    changes: Changes,
+    warnings: Vec<String>,
+    files: Vec<String>,
+}
+
+fn changed_files(old: &Loaded, new: &Loaded) -> BTreeSet<PathBuf> {
+    let only_in = |a: &Loaded, b: &Loaded| a.files.iter().filter(|f| !b.files.contains(f)).map(|f| f.path.clone()).collect::<Vec<_>>();
+    only_in(old, new).into_iter().chain(only_in(new, old)).collect()
 }
 
 /// What would need another start.
