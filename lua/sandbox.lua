@@ -24,6 +24,7 @@ P.absent = {
   self = "write function Class:name(…), with a colon",
   super = "write Class.super.init(self, …)", undefined = "Lua writes nil", NULL = "write None",
   buildbot = "its plugins are globals: worker, steps, util, schedulers …", plugins = "they are globals: worker, steps, util, schedulers …",
+  re = "use regex", datetime = "use time.date, time.parse and time.format", hashlib = "use hash", urllib = "use url",
   f = "text is filled in by (\"…%s…\"):format(x)", r = "text without escapes is written [[…]]", u = "a text needs no letter before it",
 }
 
@@ -49,13 +50,27 @@ G.os = setmetatable({ time = os.time, date = os.date, clock = os.clock, getenv =
   __metatable = "host",
 })
 
+-- Errors of the host are objects on their way; a file gets their text.
+local function shown(err)
+  if type(err) ~= "userdata" then return err end
+  return host.error_text(err) or err
+end
 -- The end of a slice that could not be pre-empted passes through every protected call.
 local function pass(ok, ...)
+  if ok then return ok, ... end
+  if host.overrun() then error((...), 0) end
+  return ok, shown((...))
+end
+-- With a handler, what follows is what the handler gave.
+local function pass_handled(ok, ...)
   if not ok and host.overrun() then error((...), 0) end
   return ok, ...
 end
 function G.pcall(...) return pass(raw_pcall(...)) end
-function G.xpcall(...) return pass(raw_xpcall(...)) end
+function G.xpcall(f, handler, ...)
+  if type(handler) ~= "function" then error("xpcall needs a function and a handler", 2) end
+  return pass_handled(raw_xpcall(f, function(err) return handler(shown(err)) end, ...))
+end
 
 -- The count hook does not run inside finalizers, so a loop there could never be stopped.
 function G.setmetatable(t, mt)

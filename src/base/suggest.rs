@@ -9,8 +9,14 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .filter(|name| *name != wrong)
         .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name))
         .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, name)| (*distance, name.len().abs_diff(wrong.len()), *name))
+        .min_by_key(|(distance, name)| (*distance, !left_out(&lower, name), name.len().abs_diff(wrong.len()), *name))
         .map(|(_, name)| name)
+}
+
+/// Are letters of the name only missing? That is the commoner slip: `utl` is `util` rather than `url`.
+fn left_out(wrong: &str, name: &str) -> bool {
+    let mut letters = name.chars().flat_map(char::to_lowercase);
+    wrong.chars().all(|c| letters.any(|l| l == c))
 }
 
 /// ` (did you mean 'x'?)`, or nothing.
@@ -30,5 +36,6 @@ mod tests {
         assert_eq!(nearest("passwrod", known), Some("password"));
         assert_eq!(nearest("colour", known), None);
         assert_eq!(nearest("x", known), None);
+        assert_eq!(nearest("utl", ["url", "util"]), Some("util"));
     }
 }

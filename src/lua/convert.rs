@@ -8,6 +8,7 @@ use std::sync::Arc;
 use mlua::{Function, Lua, Table as LuaTable, Value as LuaValue};
 use serde_json::Value as Json;
 
+use super::api;
 use super::vm::Vm;
 use crate::config::{FnRef, Object, Place, Table, Value};
 
@@ -131,7 +132,7 @@ impl<'a> Reader<'a> {
         match self.records.raw_get::<Option<LuaTable>>(table)? {
             Some(record) => Ok(self.object(&record)?.map_or(Value::Other("object that is not complete"), Value::Object)),
             None if is_class(table)? => Ok(Value::Other("class (call it)")),
-            None => Ok(Value::Other("table with a metatable")),
+            None => Ok(api::regex::text_of(&self.vm.lua, table)?.map_or(Value::Other("table with a metatable"), Value::Text)),
         }
     }
 

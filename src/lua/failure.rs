@@ -98,6 +98,14 @@ fn text_of(error: &Value) -> String {
     }
 }
 
+/// What a protected call of the file is given: text, as for errors of Lua's own. Anything else that was raised is as it was.
+pub(super) fn error_text(error: &Value) -> Option<String> {
+    match error {
+        Value::Error(raised) => Some(text_of_error(raised)),
+        _ => None,
+    }
+}
+
 fn text_of_error(error: &mlua::Error) -> String {
     match error {
         mlua::Error::CallbackError { cause, .. } => text_of_error(cause),

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use mlua::{Function, Lua};
+use mlua::{Function, Lua, Table};
 
+use super::api::PRELUDE;
 use super::host::Host;
 use super::vm::compile;
 
@@ -34,8 +35,11 @@ pub(super) fn find(lua: &Lua, host: &Host, name: &str) -> mlua::Result<Function>
         host.file_read(&path.canonicalize().unwrap_or_else(|_| path.clone()), &source);
         return compile(lua, host, &relative, &source);
     }
-    if let Some((_, source)) = BUNDLED.iter().find(|(known, _)| *known == name) {
-        return lua.load(*source).set_name(format!("=[builtin {name}]")).into_function();
+    if let Some((name, _)) = BUNDLED.iter().find(|(known, _)| *known == name) {
+        let prelude: Table = lua.named_registry_value(PRELUDE)?;
+        let offered: Table = prelude.raw_get("api")?;
+        let module: Table = offered.raw_get(name.strip_prefix("buildmoon.").unwrap_or(name))?;
+        return lua.create_function(move |_, ()| Ok(module.clone()));
     }
     let hint =
         if name.starts_with("buildmoon.") { "and no module of that name ships with Buildmoon" } else { "in the configuration's folder" };

@@ -2,6 +2,7 @@
 
 mod calls;
 mod language;
+mod rules;
 mod slips;
 
 use std::sync::{Arc, Mutex};

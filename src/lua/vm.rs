@@ -12,7 +12,7 @@ use mlua::debug::HookTriggers;
 use mlua::{Function, IntoLuaMulti, Lua, LuaOptions, StdLib, Table, Value, VmState};
 
 use super::convert::{Functions, to_lua};
-use super::failure::Caught;
+use super::failure::{Caught, error_text};
 use super::host::Host;
 use super::{api, modules};
 use crate::base::suggest;
@@ -24,11 +24,12 @@ pub(super) const LOADING_MEMORY: usize = 256 << 20;
 const HOOK_EVERY: u32 = 100_000;
 
 /// In this order: each part finds what the ones before it left in the table they share.
-const PRELUDE: [(&str, &str); 6] = [
+const PRELUDE: [(&str, &str); 7] = [
     ("sandbox", include_str!("../../lua/sandbox.lua")),
     ("class", include_str!("../../lua/class.lua")),
     ("names", include_str!("../../lua/names.lua")),
     ("util", include_str!("../../lua/util.lua")),
+    ("properties", include_str!("../../lua/properties.lua")),
     ("require", include_str!("../../lua/require.lua")),
     ("callbacks", include_str!("../../lua/callbacks.lua")),
 ];
@@ -194,6 +195,7 @@ fn host_functions(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
             Ok(())
         })?,
     )?;
+    table.raw_set("error_text", lua.create_function(|_, error: Value| Ok(error_text(&error)))?)?;
     table.raw_set("known", lua.create_function(|_, name: String| Ok(known_names_hint(&name)))?)?;
     table.raw_set(
         "nearest",

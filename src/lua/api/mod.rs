@@ -1,11 +1,17 @@
 //! What the host offers to a file: one module per table of Lua, each with a `register`.
 
+mod args;
+mod codec;
 mod fs;
 mod json;
 pub(super) mod library;
 pub mod log;
 mod os;
+mod pattern;
+mod random;
+pub(super) mod regex;
 mod time;
+mod url;
 
 use std::rc::Rc;
 
@@ -21,19 +27,27 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result
     json::register(lua, host, into)?;
     log::register(lua, host, into)?;
     time::register(lua, host, into)?;
-    library(lua, into)
+    codec::register(lua, into)?;
+    random::register(lua, into)?;
+    url::register(lua, into)?;
+    let describe = lua.create_function(|_, value: Value| Ok(args::describe(&value)))?;
+    let check: Table = lua.load(include_str!("../../../lua/check.lua")).set_name("=[builtin check]").call(describe)?;
+    regex::register(lua, &check, into)?;
+    library(lua, &check, into)
 }
 
 /// What of `util` needs the machine.
 pub(super) fn util(lua: &Lua) -> mlua::Result<Table> {
-    os::util(lua)
+    let util = os::util(lua)?;
+    url::util(lua, &util)?;
+    Ok(util)
 }
 
 /// The shipped helpers that are global, too.
-fn library(lua: &Lua, into: &Table) -> mlua::Result<()> {
+fn library(lua: &Lua, check: &Table, into: &Table) -> mlua::Result<()> {
     for (name, source) in super::modules::BUNDLED {
         let short = name.strip_prefix("buildmoon.").unwrap_or(name);
-        let module: Value = lua.load(source).set_name(format!("=[builtin {name}]")).call(())?;
+        let module: Value = lua.load(source).set_name(format!("=[builtin {name}]")).call(check)?;
         into.raw_set(short, module)?;
     }
     Ok(())

@@ -191,7 +191,7 @@ async fn the_page_of_the_library_has_what_is_there() {
     let seen = see(r#"
         local found = {}
         for name, value in pairs(_G) do
-          local own = list.contains({ "fs", "json", "log", "time", "list", "dict", "text", "path" }, name)
+          local own = list.contains({ "fs", "json", "log", "time", "list", "dict", "text", "path", "regex", "random", "url", "hash", "base64" }, name)
           if own then for f in pairs(value) do found[#found + 1] = name .. "." .. f end end
         end
         for name, value in pairs(util) do

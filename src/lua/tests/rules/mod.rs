@@ -1,0 +1,5 @@
+//! One file per topic of the language's rules.
+
+use super::*;
+
+mod library;
