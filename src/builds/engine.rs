@@ -129,7 +129,7 @@ impl BuilderState {
     }
 
     /// Does a worker know it already?
-    pub fn known_to(&self, worker: &str, unsettled: &HashMap<String, (Builders, Option<String>)>) -> bool {
+    pub fn known_to(&self, worker: &str, unsettled: &HashMap<String, (Arc<Builders>, Option<String>)>) -> bool {
         let Some((known, _)) = unsettled.get(worker) else { return true };
         let Some(spec) = &self.spec else { return false };
         known.iter().any(|(builder, folder)| *builder == spec.name && *folder == spec.workerbuilddir)

@@ -19,7 +19,7 @@ pub type Builders = Vec<(String, String)>;
 pub(super) struct Entry {
     pub spec: Arc<WorkerSpec>,
     pub id: WorkerId,
-    pub builders: Builders,
+    pub builders: Arc<Builders>,
     /// Not in the configuration any more; it is kept while it runs builds.
     pub removed: bool,
     pub attached: Option<Attached>,
@@ -41,7 +41,7 @@ pub(super) struct Attached {
     /// What it was when it attached.
     pub spec: Arc<WorkerSpec>,
     /// The builders that its process knows.
-    pub knows: Builders,
+    pub knows: Arc<Builders>,
     /// It is being told of others.
     pub telling: bool,
     /// Why it did not take them.
@@ -81,8 +81,12 @@ impl Entry {
     }
 
     /// What its process is to know: a worker kills what runs in a builder that is taken from it, and a build stays in its folder.
-    pub fn wanted(&self) -> Builders {
-        let mut list = self.builders.clone();
+    pub fn wanted(&self) -> Arc<Builders> {
+        // Nearly always. A thousand workers with a thousand builders each share their lists then.
+        if self.busy.iter().all(|held| self.builders.binary_search(held).is_ok()) {
+            return self.builders.clone();
+        }
+        let mut list = Builders::clone(&self.builders);
         for (builder, folder) in &self.busy {
             match list.iter_mut().find(|(name, _)| name == builder) {
                 Some((_, configured)) => configured.clone_from(folder),
@@ -90,7 +94,7 @@ impl Entry {
             }
         }
         list.sort();
-        list
+        Arc::new(list)
     }
 
     /// The line that is to be cut, if nothing holds it any more.
@@ -198,7 +202,7 @@ mod tests {
         let mut entry = Entry {
             spec: Arc::new(spec),
             id: WorkerId(1),
-            builders: vec![pair("b", "new"), pair("c", "c")],
+            builders: Arc::new(vec![pair("b", "new"), pair("c", "c")]),
             removed: false,
             attached: None,
             info: Arc::default(),
@@ -210,9 +214,9 @@ mod tests {
             quarantined_until: None,
             quarantine_delay: Duration::ZERO,
         };
-        assert_eq!(entry.wanted(), [pair("a", "a"), pair("b", "old"), pair("c", "c")]);
+        assert_eq!(*entry.wanted(), [pair("a", "a"), pair("b", "old"), pair("c", "c")]);
         entry.busy.clear();
-        assert_eq!(entry.wanted(), [pair("b", "new"), pair("c", "c")]);
+        assert_eq!(*entry.wanted(), [pair("b", "new"), pair("c", "c")]);
         assert_eq!(entry.availability(Timestamp(0)), Availability::NotAttached { last_seen: None });
         entry.removed = true;
         assert_eq!(entry.availability(Timestamp(0)), Availability::NotConfigured);

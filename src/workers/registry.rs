@@ -117,6 +117,7 @@ impl Registry {
         self.replaced.store(!old.is_empty(), Ordering::Relaxed);
         for Configured { spec, stored, mut builders } in workers {
             builders.sort();
+            let builders = Arc::new(builders);
             let name: Arc<str> = spec.name.as_str().into();
             let entry = match old.remove(&name) {
                 Some(mut entry) => {
@@ -148,7 +149,7 @@ impl Registry {
         }
         for (name, mut entry) in old {
             entry.removed = true;
-            entry.builders.clear();
+            entry.builders = Arc::default();
             match (entry.done_with(), entry.running()) {
                 (Some((link, why)), _) => {
                     tracing::info!(worker = %name, "worker is no longer configured; its connection is closed");
@@ -174,12 +175,17 @@ impl Registry {
     /// Tell an attached worker which builders it has, if it knows others.
     fn tell_builders(&self, name: &Arc<str>, entry: &mut Entry) {
         let mut list = entry.wanted();
-        let Some(attached) = entry.attached.as_mut().filter(|a| !a.telling && a.knows != list) else { return };
+        let Some(attached) = entry.attached.as_mut().filter(|a| !a.telling) else { return };
+        if attached.knows == list {
+            // The old one goes.
+            attached.knows = list;
+            return;
+        }
         attached.telling = true;
         let (registry, name, link) = (self.me.clone(), name.clone(), attached.link.clone());
         tokio::spawn(async move {
             loop {
-                let answer = link.set_builders(list.clone()).await;
+                let answer = link.set_builders(Builders::clone(&list)).await;
                 let Some(registry) = registry.upgrade() else { return };
                 match registry.told(&name, &link, list, answer) {
                     Some(next) => list = next,
@@ -190,7 +196,7 @@ impl Registry {
     }
 
     /// What came of telling it; the next list, if it has changed meanwhile.
-    fn told(&self, name: &Arc<str>, link: &Arc<dyn Link>, list: Builders, answer: Result<(), String>) -> Option<Builders> {
+    fn told(&self, name: &Arc<str>, link: &Arc<dyn Link>, list: Arc<Builders>, answer: Result<(), String>) -> Option<Arc<Builders>> {
         {
             let mut entries = self.entries();
             let entry = entries.get_mut(name)?;
@@ -214,7 +220,7 @@ impl Registry {
     }
 
     /// Attached workers that do not know all of their builders yet, with those that they know; and why, if they refused.
-    pub fn unsettled(&self) -> HashMap<String, (Builders, Option<String>)> {
+    pub fn unsettled(&self) -> HashMap<String, (Arc<Builders>, Option<String>)> {
         let entries = self.entries();
         let unsettled = entries.iter().filter_map(|(name, e)| Some((name, e.attached.as_ref().filter(|a| !a.settled())?)));
         unsettled.map(|(name, a)| (name.to_string(), (a.knows.clone(), a.refused.clone()))).collect()
@@ -397,7 +403,7 @@ impl Gate for Registry {
     }
 
     fn builders(&self, name: &str) -> Builders {
-        self.entries().get(name).map(Entry::wanted).unwrap_or_default()
+        self.entries().get(name).map(|e| Builders::clone(&e.wanted())).unwrap_or_default()
     }
 
     fn attach(&self, name: &str, peer: &str, info: WorkerInfo, link: Arc<dyn Link>) -> Result<(), String> {
@@ -422,7 +428,7 @@ impl Gate for Registry {
                 peer: peer.to_owned(),
                 since: now,
                 spec: entry.spec.clone(),
-                knows: if replaced { Vec::new() } else { entry.wanted() },
+                knows: if replaced { Arc::default() } else { entry.wanted() },
                 telling: false,
                 refused: None,
             });
