@@ -201,6 +201,28 @@ function P.describe(value)
   return "a " .. type(value)
 end
 
+-- A class's attribute stands for the argument of its name, in any spelling, that is not given; the nearest class counts.
+local function attribute(info, arg)
+  while info.custom do
+    for _, name in ipairs(arg.spellings) do
+      local value = rawget(info.members, name)
+      if value ~= nil then return name, value end
+    end
+    info = info.parent
+  end
+end
+
+local function take_attributes(info, items, named)
+  for _, arg in ipairs(info.decl.arguments) do
+    local there = arg.position and items[arg.position] ~= nil
+    for _, name in ipairs(arg.spellings) do there = there or named[name] ~= nil end
+    if not there then
+      local name, value = attribute(info, arg)
+      if name and (type(value) ~= "function" or arg.callable) then named[name] = value end
+    end
+  end
+end
+
 -- Where a chain of classes reaches the class of the host.
 local function builtin_init(self, record, items, named)
   local info, decl = record.info, record.info.decl
@@ -208,21 +230,7 @@ local function builtin_init(self, record, items, named)
   for name in pairs(record.declared or {}) do
     if not (decl and decl.by_name[name]) then named[name] = nil end
   end
-  if decl and decl.attributes then
-    for name, arg in pairs(decl.by_name) do
-      if named[name] == nil and not (arg.position and items[arg.position] ~= nil) then
-        local at = info
-        while at.custom do
-          local value = rawget(at.members, name)
-          if value ~= nil then
-            if type(value) ~= "function" then named[name] = value end
-            break
-          end
-          at = at.parent
-        end
-      end
-    end
-  end
+  if decl and decl.attributes and info.custom then take_attributes(info, items, named) end
   record.items, record.named, record.ready = items, named, true
 end
 
@@ -273,6 +281,7 @@ local function construct(info, ...)
   else
     builtin_init(self, record, items, named)
   end
+  record.made = true
   return self
 end
 
@@ -294,6 +303,14 @@ end
 local function argument(info, key)
   local decl = info.decl
   return decl and (decl.by_name[key] or (key == "workername" and decl.is_worker and decl.by_name.name)) or nil
+end
+
+-- An instance with its name, as the host tells of it.
+local function subject_of(record)
+  local decl = record.info.decl
+  local name = decl and decl.by_name.name and given(record, decl.by_name.name)
+  if type(name) ~= "string" then return subject(record.info) end
+  return ('%s "%s"'):format(subject(record.info), name)
 end
 
 -- A list is shown as a table of the instance's own: what is put into it counts as given.
@@ -341,7 +358,8 @@ local function instance_newindex(info)
     if arg then
       if not P.loading then error(("%s: '%s' can't be changed any more: the configuration is loaded"):format(info.name, key), 0) end
       if decl.is_step and record.ready then
-        error(("a step is made anew for every build: give '%s' to the constructor of %s"):format(key, info.name), 0)
+        host.mistake(("a step is made anew for every build: give '%s' to the constructor of %s"):format(key, info.name), subject_of(record))
+        return
       end
       if not record.ready then
         rawset(self, key, value)
@@ -352,11 +370,13 @@ local function instance_newindex(info)
       end
       record.places = record.places or {}
       record.places[arg.name] = host.place()
+    elseif record.made and decl and decl.is_step and info.custom and P.loading then
+      host.mistake(("a step is made anew for every build: set '%s' in the init of %s"):format(tostring(key), info.name), subject_of(record))
     elseif info.custom or not decl or decl.open then
       rawset(self, key, value)
     elseif P.loading then
       local near = host.nearest(tostring(key), decl.names)
-      host.mistake(("unknown argument '%s'%s"):format(tostring(key), near and (" (did you mean '" .. near .. "'?)") or ""), subject(info))
+      host.mistake(("unknown argument '%s'%s"):format(tostring(key), near and (" (did you mean '" .. near .. "'?)") or ""), subject_of(record))
     else
       error(("%s has no '%s'"):format(info.name, tostring(key)), 0)
     end
@@ -398,6 +418,13 @@ local function mixin(class, from)
   return class
 end
 
+-- A method that is nearly one that the host would call.
+local function warn_of_slip(info, key)
+  if type(key) ~= "string" or lookup(info, key) ~= nil or argument(info, key) or info.declared[key] then return end
+  local near = host.one_edit(key, info.decl and info.decl.methods or { "init" })
+  if near then host.warn(("%s: the method '%s' overrides nothing (did you mean '%s'?)"):format(info.name, key, near)) end
+end
+
 function new_class(info)
   info.members = info.members or {}
   info.declared = {}
@@ -426,6 +453,7 @@ function new_class(info)
       if key == "super" or key == "classname" or key == "extend" then error(("'%s' of a class can't be set"):format(key), 0) end
       if key == "args" then return declare_args(info, value) end
       if key == "init" and type(value) ~= "function" then error("init must be a function", 0) end
+      if type(value) == "function" then warn_of_slip(info, key) end
       info.members[key] = value
     end,
     __tostring = function() return "class " .. info.name end,
@@ -433,7 +461,11 @@ function new_class(info)
   })
   info.instances = {
     __index = instance_index(info), __newindex = instance_newindex(info), __name = info.name, __metatable = "object",
-    __tostring = function(self) return info.name .. " (" .. host.place_text(records[self].place) .. ")" end,
+    __tostring = function(self)
+      -- Which one, never what it is.
+      if info.name == "Secret" and info.decl then return "Secret(" .. tostring(self.name) .. ")" end
+      return info.name .. " (" .. host.place_text(records[self].place) .. ")"
+    end,
   }
   return class
 end
@@ -460,11 +492,6 @@ end
 -- Methods of the host's classes.
 P.methods = { BuildFactory = {} }
 
--- Ready-made functions for 'warningExtractor'.
-local extractors = {}
-function extractors.warnExtractWholeLine(_, line) return nil, nil, line end
-function extractors.warnExtractFromRegexpGroups(_, _, match) return match:group(1), match:group(2), match:group(3) end
-for _, name in ipairs{ "WarningCountingShellCommand", "Compile", "Test" } do P.methods[name] = extractors end
 local Factory = P.methods.BuildFactory
 
 local function add(self, step)
@@ -494,10 +521,15 @@ end
 function P.finish()
   for _, self in ipairs(objects) do
     local record = records[self]
+    if record.class == "SecretProviderBase" and record.ready then
+      local get = self.get
+      record.named.get = type(get) == "function" and function(name) return self:get(name) end or nil
+    end
     for name, shown in pairs(record.ready and record.shown or {}) do
       local arg = record.info.decl.by_name[name]
       if record.named[name] == nil and changed(shown, arg.default) then record.named[name] = shown end
     end
+    if record.ready and record.info.decl and record.info.decl.is_parameter then P.bind(self, record) end
     if record.ready and record.added then
       local where, key = record.items, 1
       if record.named.steps ~= nil then where, key = record.named, "steps" end

@@ -2,6 +2,7 @@
 local P = ...
 local G, host, lib = P.globals, P.host, P.lib
 local setmetatable, type, pairs, ipairs, error, tostring, rawset = lib.setmetatable, lib.type, lib.pairs, ipairs, lib.error, lib.tostring, rawset
+local rawget, rawequal = lib.rawget, rawequal
 
 local function names_of(t)
   local names = {}
@@ -11,39 +12,48 @@ local function names_of(t)
   return names
 end
 
-local told = 0
-local function undefined(shown, name, table_of_names)
+local spaces = {}
+
+-- What is no class may live in another namespace, too.
+local function elsewhere(name)
+  for _, space in ipairs(P.space_names) do
+    if rawget(spaces[space], name) ~= nil then return ("it is %s.%s"):format(space, name) end
+  end
+end
+
+local function undefined_text(shown, name, table_of_names)
   local near = host.nearest(name, names_of(table_of_names))
   if near and #shown > #name then near = shown:sub(1, -#name - 1) .. near end
-  local hint = P.absent[shown] or host.known(name)
+  local hint = P.absent[shown] or elsewhere(name) or host.known(name)
   local guess = near and ("did you mean '" .. near .. "'?") or nil
   if hint and hint:find("^did you mean") then
     guess, hint = guess or hint, nil
   end
-  local text
-  if hint then
-    text = ("'%s' is not there: %s"):format(shown, hint)
-  else
-    text = ("'%s' is not defined%s"):format(shown, guess and " (" .. guess .. ")" or "")
-  end
+  if hint then return ("'%s' is not there: %s"):format(shown, hint) end
+  return ("'%s' is not defined%s"):format(shown, guess and " (" .. guess .. ")" or "")
+end
+
+local told = 0
+local function undefined(shown, name, table_of_names)
+  local text = undefined_text(shown, name, table_of_names)
   told = told + 1
   -- A loop that waits for such a name would never end.
-  if not P.loading or told > 1000 then error(text, 0) end
+  if not P.loading or P.script or told > 1000 then error(text, 0) end
   host.mistake(text)
   return P.poison
 end
 
 local warned = {}
+local function now_called(old, today) return ("'%s' is now '%s'"):format(old, today) end
 local function old_spelling(old, today, value)
   if not warned[old] then
     warned[old] = true
-    host.warn(("'%s' is now '%s'"):format(old, today))
+    host.warn(now_called(old, today))
   end
   return value
 end
 
 local old = { [""] = {} }
-local spaces = {}
 local function space(name)
   if spaces[name] then return spaces[name] end
   local t = setmetatable({}, {
@@ -60,7 +70,8 @@ local function space(name)
   return t
 end
 
-for _, name in ipairs{ "worker", "steps", "util", "schedulers", "changes", "reporters", "secrets" } do G[name] = space(name) end
+P.space_names = { "worker", "steps", "util", "schedulers", "changes", "reporters", "secrets" }
+for _, name in ipairs(P.space_names) do G[name] = space(name) end
 
 for _, decl in ipairs(P.decls) do
   local class = P.builtin_class(decl)
@@ -105,8 +116,39 @@ G.BuildmasterConfig = setmetatable({}, { __newindex = function(t, key, value)
 end })
 G.buildmoon = setmetatable({ checking = P.checking }, { __newindex = function() error("buildmoon belongs to the host", 0) end, __metatable = "host" })
 
+function P.new_global(name) return ("'%s' would be a new global: write 'local %s'"):format(name, name) end
+
+-- Plain tables of the host: a constant field of theirs that is not there is a slip.
+local tables = {}
+
+-- What is to be said of a name that stands in the file: nothing if it is there, else a text, whether that is only a warning,
+-- and whether the file may ask if there is such a name.
+function P.look_up(name, field)
+  if field == nil or (name == "_G" and rawequal(rawget(G, "_G"), G)) then
+    name = field or name
+    if rawget(G, name) ~= nil then return nil end
+    local known = old[""][name]
+    if known then return now_called(name, known.today), true end
+    return undefined_text(name, name, G)
+  end
+  local t, shown = rawget(G, name), name .. "." .. field
+  if t == nil then return nil end
+  if rawequal(t, spaces[name]) then
+    if rawget(t, field) ~= nil then return nil end
+    local known = old[name] and old[name][field]
+    if known then return now_called(shown, known.today), true end
+    return undefined_text(shown, field, t)
+  end
+  if not rawequal(t, tables[name]) or rawget(t, field) ~= nil then return nil end
+  return name == "os" and P.no_os(field) or undefined_text(shown, field, t), false, name ~= "os"
+end
+
 -- From here on the globals are sealed.
 function P.seal()
+  for name, value in next, G do
+    local plain = type(value) == "table" and lib.getmetatable(value) == nil
+    if (plain and value ~= G) or name == "os" then tables[name] = value end
+  end
   setmetatable(G, {
     __index = function(_, key)
       if type(key) ~= "string" then return nil end
@@ -115,7 +157,7 @@ function P.seal()
       return undefined(key, key, G)
     end,
     __newindex = function(t, key, value)
-      local text = ("'%s' would be a new global: write 'local %s'"):format(tostring(key), tostring(key))
+      local text = P.new_global(tostring(key))
       if not P.loading then error(text, 0) end
       host.mistake(text)
       rawset(t, key, value)

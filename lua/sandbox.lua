@@ -13,7 +13,7 @@ P.lib = {
 }
 
 P.absent = {
-  io = "use fs.read, fs.exists and fs.list",
+  io = "use fs.read and fs.write",
   load = "put the code into a file and require it", loadstring = "put the code into a file and require it",
   loadfile = "use require", dofile = "use require", debug = "it is not needed here: errors carry their traceback",
   coroutine = "host calls wait by themselves", collectgarbage = "the host takes care of memory", package = "use require",
@@ -23,6 +23,7 @@ P.absent = {
   any = "write list.any(t)", all = "write list.all(t)", set = "a list does: { a, b }", tuple = "a list does: { a, b }",
   self = "write function Class:name(…), with a colon",
   super = "write Class.super.init(self, …)", undefined = "Lua writes nil", NULL = "write None",
+  subprocess = "use process.run", shutil = "use fs.copy and fs.remove", asyncio = "use spawn, gather and timeout",
   buildbot = "its plugins are globals: worker, steps, util, schedulers …", plugins = "they are globals: worker, steps, util, schedulers …",
   re = "use regex", datetime = "use time.date, time.parse and time.format", hashlib = "use hash", urllib = "use url",
   f = "text is filled in by (\"…%s…\"):format(x)", r = "text without escapes is written [[…]]", u = "a text needs no letter before it",
@@ -39,14 +40,13 @@ for name, value in pairs(P.api) do G[name] = value end
 G.string.dump = nil
 
 local os_hints = {
-  execute = "use process.run", exit = "use error", remove = "use fs.remove", rename = "use fs", tmpname = "use fs",
+  execute = "use process.run", exit = "use error", remove = "use fs.remove", rename = "use fs.rename", tmpname = "use fs.write",
   setlocale = "the locale is the host's", environ = "use os.getenv", path = "use path.join, path.basename, fs.exists",
   listdir = "use fs.list", getcwd = "names of files are relative to the configuration's folder",
 }
+function P.no_os(name) return "there is no os." .. tostring(name) .. (os_hints[name] and ": " .. os_hints[name] or "") end
 G.os = setmetatable({ time = os.time, date = os.date, clock = os.clock, getenv = os.getenv }, {
-  __index = function(_, name)
-    error("there is no os." .. tostring(name) .. (os_hints[name] and ": " .. os_hints[name] or ""), 0)
-  end,
+  __index = function(_, name) error(P.no_os(name), 0) end,
   __metatable = "host",
 })
 
@@ -81,5 +81,5 @@ end
 function G.print(...)
   local parts = pack(...)
   for i = 1, parts.n do parts[i] = tostring(parts[i]) end
-  host.log("info", P.lib.concat(parts, "\t", 1, parts.n))
+  host.print(P.lib.concat(parts, "\t", 1, parts.n))
 end

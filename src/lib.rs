@@ -19,6 +19,9 @@ pub mod config;
 /// The host of `master.lua`: evaluation, callbacks, errors, limits. The only room that knows mlua.
 pub mod lua;
 
+/// Providers of secrets, and the mask that keeps their values out of what is shown.
+pub mod secrets;
+
 /// What survives a crash: database and logs. The only room that knows SQL.
 pub mod store;
 

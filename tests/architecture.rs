@@ -279,8 +279,10 @@ fn each(check: impl Fn(&Source) -> Vec<String>) {
 
 #[test]
 fn the_rooms_are_those_of_the_house_in_its_order() {
-    let house =
-        ["base", "model", "config", "lua", "store", "wire", "workers", "latent", "builds", "changes", "report", "web", "master", "cli"];
+    let house = [
+        "base", "model", "config", "lua", "secrets", "store", "wire", "workers", "latent", "builds", "changes", "report", "web", "master",
+        "cli",
+    ];
     let rooms = rooms();
     let places: Vec<usize> = rooms
         .iter()

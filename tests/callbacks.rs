@@ -169,6 +169,142 @@ fn always_run_steps_run_after_a_stop() {
     assert!(!master.steps(&build).iter().any(|s| s["name"] == "never"));
 }
 
+/// Each request that `nextBuild` chooses in vain costs another look at all of them, so it is left alone after some.
+#[test]
+fn next_build_is_not_asked_without_end() {
+    let master = start(
+        r#"local asked = 0
+        c.builders = { builder("b", {
+            nextBuild = function(b, requests)
+                asked = asked + 1
+                assert(asked <= 1000, "asked too often")
+                return requests[1]
+            end,
+            canStartBuild = function() return false end,
+        }) }"#,
+        "{ 'b' }",
+    );
+    let requests: Vec<i64> = (0..25).map(|_| master.force("b", json!({}))).collect();
+    reason(&master, requests[0], "canStartBuild of b said no");
+    reason(&master, requests[24], "the 20 requests that nextBuild of b chose first can't start now");
+    assert!(!master.log().contains("asked too often"));
+}
+
+/// Builders whose workers a function chooses are put in order, too; what it is told of them is true.
+#[test]
+fn prioritized_builders_are_asked_in_turn_and_are_told_as_they_are() {
+    let mut master = start(
+        r#"c.builders = { builder("x", { workernames = { "a" }, tags = { "late" } }), builder("y", { workernames = { "a" } }), builder("z", { workernames = { "a" } }) }
+        c.workers = { LocalWorker{ "a", max_builds = 1, properties = { os = "linux" } }, LocalWorker{ "b" } }
+        c.select_next_worker = function(b, workers, request) sleep(0.02) return workers[1] end
+        c.prioritizeBuilders = function(master, builders)
+            assert(master.config.buildbotURL:find("^http"))
+            for _, b in ipairs(builders) do
+                local w = b.workers[1]
+                assert(#b.workers == 1 and w.worker.properties.os == "linux" and w.attached and w.worker:active_builds() <= 1)
+                assert(w.worker.state == "ready" or w.worker.state == "paused", w.worker.state)
+                assert(b:get_highest_priority() == 0 and b:getOldestRequestTime() > 1e9 and #b.building <= 1)
+                assert(not fs.exists("@DIR@/again") or b:getNewestCompleteTime() > 1e9)
+            end
+            table.sort(builders, function(p, q) return p.name > q.name end)
+            return builders
+        end"#,
+        "{ 'x', 'y', 'z' }",
+    );
+    for again in [false, true] {
+        let worker = master.worker("a")["workerid"].clone();
+        master.http.control(&format!("workers/{worker}"), "pause", json!({})).expect("paused");
+        let requests: Vec<i64> = ["x", "y", "z"].iter().map(|b| master.force(b, json!({}))).collect();
+        master.http.control(&format!("workers/{worker}"), "unpause", json!({})).expect("unpaused");
+        let started: Vec<i64> = requests
+            .iter()
+            .map(|r| {
+                assert_eq!(master.wait_request(*r), SUCCESS);
+                master.last_build_of(*r)["buildid"].as_i64().expect("a buildid")
+            })
+            .collect();
+        assert!(started[2] < started[1] && started[1] < started[0], "{started:?}");
+        assert!(!master.log().contains("prioritizeBuilders"), "it failed");
+        if !again {
+            // What is remembered of builds that ended survives a restart.
+            std::fs::write(master.dir().join("again"), "").expect("the file");
+            master.restart();
+        }
+    }
+}
+
+#[test]
+fn can_start_build_puts_workers_in_quarantine() {
+    let master = start(
+        r#"c.builders = {
+            builder("careful", { canStartBuild = function(b, wfb, request)
+                if wfb.worker.name == "a" then
+                    wfb.worker.quarantine_timeout = 600
+                    wfb.worker:putInQuarantine()
+                    return false
+                end
+                wfb.worker:resetQuarantine()
+                return true
+            end, nextWorker = function(b, workers) for _, w in ipairs(workers) do if w.name == "a" then return w end end return workers[1] end }),
+            builder("only", { workernames = { "a" } }),
+        }"#,
+        "{ 'careful', 'only' }",
+    );
+    let build = master.build("careful", json!({}));
+    assert_eq!((build["results"].as_i64(), &master.properties(&build)["workername"][0]), (Some(SUCCESS), &json!("b")));
+    let until = master.worker("a")["quarantined_until"].as_f64().expect("a time");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs_f64();
+    assert!((500.0..700.0).contains(&(until - now)), "{until} {now}");
+    let waits = master.force("only", json!({}));
+    reason(&master, waits, "a");
+    assert_eq!(master.request(waits)["complete"], false);
+    let worker = master.worker("a")["workerid"].clone();
+    master.http.control(&format!("workers/{worker}"), "unpause", json!({})).expect("unpaused");
+    assert_eq!(master.wait_request(waits), SUCCESS);
+}
+
+#[test]
+fn renderers_nest_take_values_and_ask_the_master() {
+    let text = r#"c.title = "Title"
+        local f = util.BuildFactory()
+        f:addStep(steps.ShellCommand{ name = "data", command = function(props)
+            local builds = props.master.data:get({ "builders", props.buildername, "builds" }, { limit = 5 })
+            local one = props:getBuild().master.data:get("workers/" .. props.workername .. "?field=name")
+            return { "echo", props.master.config.title, tostring(#builds.builds), one.workers[1].name, tostring(builds.meta.total) }
+        end })
+        f:addStep(steps.ShellCommand{ name = "nested", command = { "echo", { Property("buildername"), function(props)
+            return { "in", { Interpolate("%(prop:workername)s"), function() return { "deep", 5 } end } }
+        end }, util.FlattenList{ "f", { function() return { "g" } end } } } })
+        f:addStep(steps.ShellCommand{ name = "values", command = util.renderer(function(props, a, b, more)
+            return { "echo", a, b or "nothing", more.x, props.build.builder.name }
+        end):withArgs(Property("buildername"), Property("none"), { x = Interpolate("<%(kw:y)s>", { y = util.Transform(string.upper, "y") }) }) })
+        f:addStep(steps.ShellSequence{ name = "sequence", commands = util.renderer(function(props, word)
+            return { util.ShellArg{ command = { "echo", word }, logname = "first" }, "echo second" }
+        end):withArgs(Property("buildername")) })
+        f:addStep(steps.ShellCommand{ name = "never", command = "false", doStepIf = function(step)
+            return #step.build.master.data:get("builds?results=99").builds > 0
+        end })
+        f:addStep(steps.ShellCommand{ name = "nil", command = "false", doStepIf = function(step) end })
+        c.builders = { util.BuilderConfig{ name = "ask", workernames = { "a" }, factory = f } }"#;
+    let master = start(text, "{ 'ask' }");
+    let build = master.build("ask", json!({}));
+    assert_eq!(build["results"], SUCCESS, "{:#?}", master.steps(&build));
+    for (step, log, line) in [
+        ("data", "stdio", "Title 1 a 1"),
+        ("nested", "stdio", "ask in a deep 5 f g"),
+        ("values", "stdio", "ask nothing <Y> ask"),
+        ("sequence", "first", "ask"),
+        ("sequence", "stdio_1", "second"),
+    ] {
+        let text = master.log_contents(&build, step, log);
+        assert!(text.lines().any(|l| l == format!("o{line}")), "{step}: {text}");
+    }
+    assert_eq!((&master.step(&build, "never")["results"], &master.step(&build, "nil")["results"]), (&json!(SKIPPED), &json!(SKIPPED)));
+    // Without a master there is nobody to ask, and it says so.
+    let ran = master.command("run", &["ask"], &[]);
+    assert!(ran.code != Some(0) && format!("{}{}", ran.out, ran.err).contains("'buildmoon run' has no data of a master"), "{ran:?}");
+}
+
 /// A local worker whose line was cut is there again.
 #[test]
 fn a_killed_local_worker_does_not_stay_attached_with_a_dead_line() {

@@ -23,7 +23,7 @@ c.schedulers = { schedulers.ForceScheduler{ name = "force", builderNames = { "go
   properties = { util.StringParameter{ name = "colour", default = "grey" } } } }
 "#;
 
-const COMMANDS: [&str; 9] = ["create-master", "checkconfig", "start", "stop", "status", "run", "force", "completions", "manual"];
+const COMMANDS: [&str; 10] = ["create-master", "checkconfig", "start", "stop", "status", "run", "force", "lua", "completions", "manual"];
 
 #[test]
 fn help_and_version_are_everywhere() {
@@ -303,4 +303,17 @@ fn a_folder_that_cannot_hold_a_database_is_named() {
         .expect("a file");
     let started = master.command("start", &[], &[]);
     assert!(started.code.is_some_and(|c| c != 0) && started.err.contains("state.sqlite"), "{started:?}");
+}
+
+#[test]
+fn rule_26_the_evaluation_has_a_deadline_of_its_own() {
+    let home = tempfile::tempdir().expect("a folder");
+    fs::write(home.path().join("master.lua"), "sleep(100)").expect("master.lua");
+    for command in [&["checkconfig"][..], &["run", "b"]] {
+        let mut args: Vec<std::ffi::OsString> = command.iter().map(Into::into).collect();
+        args.extend([home.path().into(), "--config-timeout".into(), "1".into()]);
+        let ended = buildmoon(args);
+        assert_eq!(ended.code, Some(1), "{command:?}: {}", ended.err);
+        assert!(ended.err.contains("the evaluation did not end within 1.0 s"), "{command:?}: {}", ended.err);
+    }
 }

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use support::master::{buildmoon, copy_dir};
@@ -20,7 +22,15 @@ fn every_example_passes_checkconfig() {
         } else if path.extension().is_none_or(|e| e != "lua") {
             continue;
         }
-        let answer = buildmoon(["checkconfig".as_ref(), path.as_os_str()]);
+        // In a folder of one's own, as passwords belong in; that others may read them here would be a warning.
+        let home = tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().expect("a folder");
+        let copy = home.path().join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy_dir(&path, &copy);
+        } else {
+            std::fs::copy(&path, &copy).expect("a copy");
+        }
+        let answer = buildmoon(["checkconfig".as_ref(), copy.as_os_str()]);
         assert_eq!(answer.code, Some(0), "{}: {}{}", path.display(), answer.out, answer.err);
         assert!(!answer.err.contains("warning"), "{}: {}", path.display(), answer.err);
         checked += 1;

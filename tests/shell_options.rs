@@ -278,3 +278,25 @@ fn what_ends_a_command() {
         assert!(said.lines().any(|l| l == "ogot TERM"), "{builder}: {said}");
     }
 }
+
+#[test]
+fn a_float_that_is_rendered_into_a_command_ends_the_step_with_the_mend() {
+    let shell = |command: &str| format!("f:addStep(steps.ShellCommand{{ name = \"it\", command = {command} }})");
+    let worker = "LocalWorker{ \"here\", quarantine_initial_timeout = 0.1 }";
+    let master = master_of(
+        worker,
+        &[
+            ("whole", &shell("function(props) return { 'echo', 1200 * 1.5 } end")),
+            ("inside", &shell("{ 'echo', function(props) return { 'a', { 0.5 } } end }")),
+            ("good", &shell("{ 'echo', function(props) return { 1200 * 3 // 2 } end }")),
+        ],
+    );
+    for (builder, parts) in [("whole", ["1800.0", "math.tointeger(x)"]), ("inside", ["0.5", "tostring(x)"])] {
+        let broken = build(&master, builder, EXCEPTION);
+        let told = text(&master, &broken, "it", "err.text");
+        assert!(told.contains("command"), "{told}");
+        assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+    }
+    let good = build(&master, "good", SUCCESS);
+    assert!(text(&master, &good, "it", "stdio").contains("1800\n"));
+}

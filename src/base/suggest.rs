@@ -9,8 +9,19 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .filter(|name| *name != wrong)
         .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name))
         .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, name)| (*distance, !left_out(&lower, name), name.len().abs_diff(wrong.len()), *name))
+        .min_by_key(|(distance, name)| {
+            let exact = strsim::damerau_levenshtein(wrong, name);
+            (*distance, exact, !left_out(&lower, name), name.len().abs_diff(wrong.len()), *name)
+        })
         .map(|(_, name)| name)
+}
+
+/// The known name that `wrong` differs from by one letter, two letters in the wrong order, or case; nothing if it is known itself.
+pub fn one_edit<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    if known.clone().into_iter().any(|name| name == wrong) {
+        return None;
+    }
+    known.into_iter().find(|name| name.eq_ignore_ascii_case(wrong) || strsim::damerau_levenshtein(wrong, name) == 1)
 }
 
 /// Are letters of the name only missing? That is the commoner slip: `utl` is `util` rather than `url`.
@@ -36,6 +47,10 @@ mod tests {
         assert_eq!(nearest("passwrod", known), Some("password"));
         assert_eq!(nearest("colour", known), None);
         assert_eq!(nearest("x", known), None);
+        assert_eq!(one_edit("evalauteCommand", ["run", "evaluateCommand"]), Some("evaluateCommand"));
+        assert_eq!(one_edit("RUN", ["run"]), Some("run"));
+        assert_eq!((one_edit("run", ["run", "runs"]), one_edit("ruins", ["run"])), (None, None));
+        assert_eq!(nearest("wroker", ["Worker", "worker"]), Some("worker"));
         assert_eq!(nearest("utl", ["url", "util"]), Some("util"));
     }
 }

@@ -131,6 +131,7 @@ impl Engine {
         let mut name = String::new();
         if let Some(builder) = state.builders.get_mut(&build.builder) {
             name.clone_from(&builder.name);
+            builder.newest_complete = builder.newest_complete.max(build.complete_at);
             if builder.building.get(worker) == Some(&build.number) {
                 builder.building.remove(worker);
             }

@@ -5,20 +5,39 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::distribute::{self, Start, Waiting};
 use super::engine::{Active, Engine, chosen_worker};
+use super::inputs::{builder_input, request_input};
 use crate::base::{BuilderId, RequestId};
 use crate::config::BuilderSpec;
-use crate::lua::{BuilderInput, CanStart, LuaFailure, RequestInput, WorkerInput};
-use crate::model::{BuildRequest, WorkerInfo};
+use crate::lua::{BuilderInput, CanStart, LuaFailure, RequestInput};
+use crate::model::BuildRequest;
 
 /// When `canStartBuild` says no without a time, it is asked again after this at the latest.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// All builders wait for `prioritizeBuilders`: no longer than that.
 const LONGEST_ORDERING: Duration = Duration::from_secs(5);
+
+/// `nextBuild` is asked about so many requests at once, the most urgent ones.
+const MOST_REQUESTS: usize = 1000;
+
+/// Requests that `nextBuild` chooses and that then can't start, before it is left alone for a while: each one costs another look at
+/// all that wait.
+const MOST_CHOSEN: usize = 20;
+
+/// Where `prioritizeBuilders` gives an order, a builder's callbacks wait that long for those of the builder before it.
+const LONGEST_TURN: Duration = Duration::from_millis(500);
+
+/// A builder's turn: it comes when the one before it is done, or is slow.
+pub(super) struct Turn {
+    pub before: Option<oneshot::Receiver<()>>,
+    /// Dropped when the builder is done.
+    pub done: oneshot::Sender<()>,
+}
 
 /// What the callbacks are asked about.
 struct Question {
@@ -29,7 +48,12 @@ struct Question {
 }
 
 impl Engine {
-    pub(super) async fn decide(self: Arc<Self>, id: BuilderId) {
+    pub(super) async fn decide(self: Arc<Self>, id: BuilderId, turn: Turn) {
+        let Turn { before, done: _done } = turn;
+        if let Some(before) = before {
+            // Whether it is done or slow: it had its turn.
+            let _ = timeout(LONGEST_TURN, before).await;
+        }
         while let Some((question, active)) = self.question(id) {
             let chosen = tokio::select! {
                 chosen = self.choose(id, &question, &active) => chosen,
@@ -84,49 +108,45 @@ impl Engine {
         if candidates.is_empty() {
             return None;
         }
-        let input = BuilderInput {
-            name: spec.name.clone(),
-            builderid: id.0,
-            tags: spec.tags.clone(),
-            building: builder.building.len(),
-            workers: spec.workers.clone(),
-            highest_priority: builder.waiting.values().next().map(|q| q.request.priority),
-            ..BuilderInput::default()
-        };
-        let requests = builder.waiting.values().map(|q| q.request.clone()).collect();
+        let input = builder_input(id, builder, &spec);
+        let most = if spec.next_build.is_some() { MOST_REQUESTS } else { usize::MAX };
+        let requests = builder.waiting.values().take(most).map(|q| q.request.clone()).collect();
         Some((Question { spec, builder: input, requests, candidates }, active))
     }
 
     async fn choose(self: &Arc<Self>, id: BuilderId, q: &Question, active: &Active) -> Result<Option<Start>, LuaFailure> {
         let lua = &active.generation;
-        let mut requests: Vec<&Arc<BuildRequest>> = q.requests.iter().collect();
-        while !requests.is_empty() {
-            let request = match &q.spec.next_build {
-                None => requests[0],
-                Some(f) => {
-                    let inputs: Vec<RequestInput> = requests.iter().map(|r| request_input(r)).collect();
-                    match lua.next_build(f, &q.builder, &inputs).await? {
-                        Some(chosen) => match requests.iter().find(|r| r.id == chosen) {
-                            Some(request) => request,
-                            None => {
-                                self.ask_again(id);
-                                return Ok(None);
-                            }
-                        },
-                        None => {
-                            requests.iter().for_each(|r| self.verdict(id, r.id, format!("nextBuild of {} chose no request", q.spec.name)));
-                            self.poke_later(id, ASK_AGAIN);
-                            return Ok(None);
-                        }
-                    }
+        let Some(f) = &q.spec.next_build else {
+            for request in &q.requests {
+                if let Some(worker) = self.worker_for(id, q, request, active).await? {
+                    return Ok(Some(Start { builder: id, request: request.id, worker }));
                 }
+            }
+            return Ok(None);
+        };
+        let mut requests: Vec<&Arc<BuildRequest>> = q.requests.iter().collect();
+        for _ in 0..MOST_CHOSEN {
+            if requests.is_empty() {
+                return Ok(None);
+            }
+            let inputs: Vec<RequestInput> = requests.iter().map(|r| request_input(r)).collect();
+            let decided = lua.next_build(f, &q.builder, &self.worker_inputs(&q.spec.workers), &inputs).await?;
+            self.order(&decided.quarantine);
+            let Some(chosen) = decided.answer else {
+                requests.iter().for_each(|r| self.verdict(id, r.id, format!("nextBuild of {} chose no request", q.spec.name)));
+                self.poke_later(id, ASK_AGAIN);
+                return Ok(None);
             };
+            // It was checked: it is one of those that were offered.
+            let Some(request) = requests.iter().copied().find(|r| r.id == chosen) else { return Ok(None) };
             if let Some(worker) = self.worker_for(id, q, request, active).await? {
                 return Ok(Some(Start { builder: id, request: request.id, worker }));
             }
-            let done = request.id;
-            requests.retain(|r| r.id != done);
+            requests.retain(|r| r.id != chosen);
         }
+        let tired = format!("the {MOST_CHOSEN} requests that nextBuild of {} chose first can't start now", q.spec.name);
+        requests.iter().for_each(|r| self.verdict(id, r.id, tired.clone()));
+        self.poke_later(id, ASK_AGAIN);
         Ok(None)
     }
 
@@ -153,17 +173,18 @@ impl Engine {
             }
         }
         while !workers.is_empty() {
-            let inputs: Vec<WorkerInput> = workers.iter().map(|w| self.worker_input(w)).collect();
             let choose = q.spec.next_worker.as_ref().or(active.config.select_next_worker.as_ref());
             let worker = match choose {
-                Some(f) => match lua.next_worker(f, &q.builder, &inputs, &input).await? {
-                    Some(worker) => worker,
-                    None => {
+                Some(f) => {
+                    let decided = lua.next_worker(f, &q.builder, &self.worker_inputs(&q.spec.workers), &workers, &input).await?;
+                    self.order(&decided.quarantine);
+                    let Some(worker) = decided.answer else {
                         self.verdict(id, request.id, format!("nextWorker of {} chose no worker", q.spec.name));
                         self.poke_later(id, ASK_AGAIN);
                         return Ok(None);
-                    }
-                },
+                    };
+                    worker
+                }
                 None => {
                     let rooms = self.rooms(workers.iter().map(String::as_str));
                     let mut random = self.state().random.fork();
@@ -177,8 +198,9 @@ impl Engine {
                 }
             };
             let Some(f) = &q.spec.can_start_build else { return Ok(Some(worker)) };
-            let Some(wfb) = inputs.iter().find(|w| w.name == worker) else { return Ok(None) };
-            match lua.can_start_build(f, &q.builder, wfb, &input).await? {
+            let decided = lua.can_start_build(f, &q.builder, &self.worker_inputs(&q.spec.workers), &worker, &input).await?;
+            self.order(&decided.quarantine);
+            match decided.answer {
                 CanStart::Yes => return Ok(Some(worker)),
                 CanStart::No { again_in } => {
                     let when = again_in.map(|d| format!("; asked again in {}", crate::base::duration::human(d))).unwrap_or_default();
@@ -199,67 +221,31 @@ impl Engine {
         }
     }
 
-    fn worker_input(&self, name: &str) -> WorkerInput {
-        let spec = self.registry.spec(name);
-        let running = match self.registry.availability(name) {
-            crate::workers::registry::Availability::Free { running, .. } => running,
-            crate::workers::registry::Availability::Full { running } => running,
-            _ => 0,
-        };
-        WorkerInput {
-            name: name.to_owned(),
-            properties: spec.as_ref().map(|s| s.properties.clone()).unwrap_or_default(),
-            max_builds: spec.as_ref().and_then(|s| s.max_builds),
-            active_builds: running as usize,
-            attached: true,
-            state: "ready".into(),
-            info: self.registry.info(name).map(|i| info(&i)).unwrap_or_default(),
-            ..WorkerInput::default()
-        }
-    }
-
     /// The order that `prioritizeBuilders` gives; none: the plain one.
     pub(super) async fn prioritized(&self, builders: &[Waiting], active: &Active) -> Option<Vec<String>> {
         let f = active.config.prioritize_builders.as_ref()?;
-        let inputs: Vec<BuilderInput> = builders
-            .iter()
-            .map(|w| BuilderInput {
-                name: w.name.clone(),
-                builderid: w.builder.0,
-                highest_priority: Some(w.priority),
-                ..BuilderInput::default()
-            })
-            .collect();
-        if self.state().unordered_until.is_some_and(|until| until > Instant::now()) {
-            return None;
-        }
-        let trouble = match timeout(LONGEST_ORDERING, active.generation.prioritize_builders(f, &inputs)).await {
-            Ok(Ok(names)) => return Some(names),
+        let inputs: Vec<BuilderInput> = {
+            let state = self.state();
+            if state.unordered_until.is_some_and(|until| until > Instant::now()) {
+                return None;
+            }
+            let input = |w: &Waiting| {
+                let builder = state.builders.get(&w.builder)?;
+                Some(builder_input(w.builder, builder, builder.spec.as_ref()?))
+            };
+            builders.iter().filter_map(input).collect()
+        };
+        let workers = self.worker_inputs(inputs.iter().flat_map(|b| &b.workers));
+        let trouble = match timeout(LONGEST_ORDERING, active.generation.prioritize_builders(f, &inputs, &workers)).await {
+            Ok(Ok(decided)) => {
+                self.order(&decided.quarantine);
+                return Some(decided.answer);
+            }
             Ok(Err(failure)) => failure.to_string(),
             Err(_) => format!("prioritizeBuilders does not answer within {} s", LONGEST_ORDERING.as_secs()),
         };
         tracing::error!("{trouble}; builders go in the plain order for {} s", ASK_AGAIN.as_secs());
         self.state().unordered_until = Instant::now().checked_add(ASK_AGAIN);
         None
-    }
-}
-
-pub(super) fn request_input(r: &BuildRequest) -> RequestInput {
-    RequestInput {
-        id: r.id,
-        bsid: r.buildset.id.0,
-        priority: r.priority,
-        reason: r.buildset.reason.clone(),
-        submitted_at: r.submitted_at.seconds(),
-        properties: r.buildset.properties.clone(),
-        sources: r.buildset.sourcestamps.iter().map(|(_, s)| s.clone()).collect(),
-    }
-}
-
-/// What a worker said of itself, as callbacks see it.
-fn info(info: &WorkerInfo) -> serde_json::Map<String, serde_json::Value> {
-    match serde_json::to_value(info) {
-        Ok(serde_json::Value::Object(map)) => map,
-        _ => serde_json::Map::new(),
     }
 }

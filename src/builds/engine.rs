@@ -10,9 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::choices::Kept;
+use super::decide::Turn;
 use super::distribute::{self, Room, Situation, Start};
 use super::run::{Job, Stop};
 use super::why::{self, Waits, why};
@@ -49,6 +51,8 @@ pub struct Engine {
     pub(super) events: broadcast::Sender<Event>,
     /// Builds wait for those who watch them.
     patient: AtomicBool,
+    /// What functions of force forms said.
+    pub(super) kept: Kept,
     state: Mutex<State>,
     poke: Notify,
     /// Another configuration is at work.
@@ -82,6 +86,8 @@ pub(super) struct BuilderState {
     /// Worker to the number of the build that it runs for this builder.
     pub building: HashMap<String, i64>,
     pub last_number: i64,
+    /// When its newest build ended.
+    pub newest_complete: Option<Timestamp>,
     /// Its callbacks are being asked.
     pub deciding: bool,
     /// Something changed meanwhile: they are asked again afterwards.
@@ -115,6 +121,7 @@ impl BuilderState {
             waiting: BTreeMap::new(),
             building: HashMap::new(),
             last_number: 0,
+            newest_complete: None,
             deciding: false,
             ask_again: false,
             choosers: 0,
@@ -184,6 +191,7 @@ impl Engine {
             clock,
             events,
             patient: AtomicBool::new(false),
+            kept: Kept::default(),
             state,
             poke: Notify::new(),
             replaced: Notify::new(),
@@ -269,6 +277,16 @@ impl Engine {
         self.poke.notify_one();
     }
 
+    /// When builders' newest builds ended, as the last run of the master left it.
+    pub fn remember_completions(&self, newest: &HashMap<BuilderId, Timestamp>) {
+        let mut state = self.state();
+        for (id, when) in newest {
+            if let Some(builder) = state.builders.get_mut(id) {
+                builder.newest_complete = builder.newest_complete.max(Some(*when));
+            }
+        }
+    }
+
     pub(super) fn poke(&self) {
         self.poke.notify_one();
     }
@@ -347,7 +365,7 @@ impl Engine {
                 return;
             }
             let Some(active) = state.active.clone() else { return };
-            let mut plain = Vec::new();
+            let mut able = Vec::new();
             for id in dirty {
                 let Some(builder) = state.builders.get_mut(&id) else { continue };
                 let Some((_, first)) = builder.waiting.first_key_value() else { continue };
@@ -357,19 +375,16 @@ impl Engine {
                 if builder.rest_until.is_some_and(|until| until > Instant::now()) {
                     continue;
                 }
-                if builder.needs_asking(&active) {
-                    if std::mem::replace(&mut builder.deciding, true) {
-                        builder.ask_again = true;
-                    } else {
-                        tokio::spawn(self.clone().decide(id));
-                    }
+                if builder.deciding {
+                    builder.ask_again = true;
                     continue;
                 }
                 let workers: Vec<String> = builder.candidates().filter(|w| builder.known_to(w, &unsettled)).cloned().collect();
                 if workers.is_empty() {
                     continue;
                 }
-                plain.push(distribute::Waiting {
+                builder.deciding = builder.needs_asking(&active);
+                able.push(distribute::Waiting {
                     builder: id,
                     name: builder.name.clone(),
                     priority: first.request.priority,
@@ -378,13 +393,14 @@ impl Engine {
                     workers,
                 });
             }
-            (plain, active)
+            (able, active)
         };
         if builders.is_empty() {
             return;
         }
         let names = self.prioritized(&builders, &active).await;
         distribute::order(&mut builders, names.as_deref());
+        let builders = self.ask_in_turn(builders, names.is_some());
         let rooms = self.rooms(builders.iter().flat_map(|b| b.workers.iter().map(String::as_str)));
         let mut situation = Situation { builders, rooms };
         let mut random = self.state().random.fork();
@@ -394,6 +410,21 @@ impl Engine {
                 self.reconsider(builder);
             }
         }
+    }
+
+    /// Ask the callbacks of builders that have some, if in order, then each in its turn; the others are given back.
+    fn ask_in_turn(self: &Arc<Self>, builders: Vec<distribute::Waiting>, in_order: bool) -> Vec<distribute::Waiting> {
+        let (asked, plain): (Vec<_>, Vec<_>) = {
+            let state = self.state();
+            builders.into_iter().partition(|w| state.builders.get(&w.builder).is_some_and(|b| b.deciding))
+        };
+        let mut before = None;
+        for waiting in asked {
+            let (done, next) = oneshot::channel();
+            let turn = Turn { before: std::mem::replace(&mut before, in_order.then_some(next)), done };
+            tokio::spawn(self.clone().decide(waiting.builder, turn));
+        }
+        plain
     }
 
     /// The workers of these that may take a build.
@@ -465,6 +496,7 @@ impl Engine {
             events: self.events.clone(),
             patient: self.patient.load(Ordering::Relaxed),
             stop: stop_receiver,
+            known_secrets: self.registry.password_mask(),
         };
         tokio::spawn(self.clone().build(job, worker_spec));
         true

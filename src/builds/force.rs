@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use regex::Regex;
 use serde_json::{Map, Value as Json};
 
-use crate::config::{ForceSpec, Parameter, ParameterKind, SchedulerSpec};
+use crate::config::{Choices, ForceSpec, Parameter, ParameterKind, SchedulerSpec};
 use crate::model::{Properties, SourceStamp};
 
 /// Who sets the properties of a forced build.
@@ -20,6 +20,13 @@ pub struct Forced {
     pub priority: i64,
 }
 
+/// What functions of the form say, by the full name of the parameter: the choices there are, and what was made of what was entered.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Told {
+    pub choices: BTreeMap<String, Result<Vec<String>, String>>,
+    pub values: BTreeMap<String, Result<Json, String>>,
+}
+
 /// What is wrong, by the full name of the parameter.
 pub type Problems = BTreeMap<String, String>;
 
@@ -30,6 +37,25 @@ fn full_name(parent: &str, name: &str) -> String {
         (_, true) => parent.to_owned(),
         _ => format!("{parent}_{name}"),
     }
+}
+
+/// All parameters of a form that hold no others, with their full names.
+pub fn fields(form: &ForceSpec) -> Vec<(String, &Parameter)> {
+    fn walk<'a>(parameter: &'a Parameter, parent: &str, out: &mut Vec<(String, &'a Parameter)>) {
+        match &parameter.kind {
+            ParameterKind::Codebase { codebase, fields } => fields.iter().for_each(|f| walk(f, codebase, out)),
+            ParameterKind::Nested { fields, .. } => {
+                let here = full_name(parent, &parameter.name);
+                fields.iter().for_each(|f| walk(f, &here, out));
+            }
+            _ => out.push((full_name(parent, &parameter.name), parameter)),
+        }
+    }
+    let mut out = Vec::new();
+    for parameter in [&form.username, &form.reason, &form.priority].into_iter().chain(&form.codebases).chain(&form.properties) {
+        walk(parameter, "", &mut out);
+    }
+    out
 }
 
 /// All full names that a form has, in order: for the API and for checking what a person typed.
@@ -63,6 +89,7 @@ pub fn force(
     builders: Option<Vec<String>>,
     owner: Option<&str>,
     params: &Map<String, Json>,
+    told: &Told,
 ) -> Result<Forced, Problems> {
     let mut problems = Problems::new();
     let builders = builders.unwrap_or_else(|| scheduler.builders.clone());
@@ -71,7 +98,7 @@ pub fn force(
         problems.insert("builderNames".into(), format!("scheduler '{}' does not force builder '{builder}'{hint}", scheduler.name));
     }
 
-    let mut reader = Reader { params, problems };
+    let mut reader = Reader { params, told, problems };
     let owner = match owner {
         Some(owner) => owner.to_owned(),
         None => text_of(&reader.value(&form.username, "")),
@@ -108,7 +135,23 @@ pub fn force(
     Ok(Forced { builders, reason: said, sourcestamps, properties, priority: scheduler.priority.saturating_add(priority) })
 }
 
-fn text_of(value: &Json) -> String {
+/// What was entered for a parameter, or its default; a list if it takes several.
+pub(super) fn given(parameter: &Parameter, name: &str, params: &Map<String, Json>) -> Json {
+    let given = match params.get(name) {
+        Some(Json::Array(items)) if !parameter.multiple => items.first().cloned().unwrap_or(Json::Null),
+        Some(value) => value.clone(),
+        // A check box that is not ticked is not sent by a form.
+        None => parameter.default.clone(),
+    };
+    match given {
+        one if !parameter.multiple => one,
+        Json::Array(items) => items.into(),
+        Json::Null => Json::Array(Vec::new()),
+        one => vec![one].into(),
+    }
+}
+
+pub(super) fn text_of(value: &Json) -> String {
     match value {
         Json::String(text) => text.clone(),
         Json::Null => String::new(),
@@ -118,6 +161,7 @@ fn text_of(value: &Json) -> String {
 
 struct Reader<'a> {
     params: &'a Map<String, Json>,
+    told: &'a Told,
     problems: Problems,
 }
 
@@ -171,26 +215,29 @@ impl Reader<'_> {
         if parameter.kind == ParameterKind::Fixed {
             return parameter.default.clone();
         }
-        let given = match self.params.get(&name) {
-            Some(Json::Array(items)) if !parameter.multiple => items.first().cloned().unwrap_or(Json::Null),
-            Some(value) => value.clone(),
-            // A check box that is not ticked is not sent by a form.
-            None => parameter.default.clone(),
-        };
-        if parameter.multiple {
-            let items = match given {
-                Json::Array(items) => items,
-                Json::Null => vec![],
-                one => vec![one],
-            };
-            return items.into_iter().map(|item| self.one(parameter, &name, item)).collect::<Vec<_>>().into();
+        let given = given(parameter, &name, self.params);
+        if let Some(parsed) = self.told.values.get(&name) {
+            match &given {
+                Json::Array(items) if parameter.multiple => items.iter().for_each(|item| drop(self.check(parameter, &name, item))),
+                one => drop(self.check(parameter, &name, one)),
+            }
+            return parsed.clone().unwrap_or_else(|why| {
+                self.problem(&name, format!("{}: {why}", label(parameter, &name)));
+                Json::Null
+            });
         }
-        self.one(parameter, &name, given)
+        match given {
+            Json::Array(items) if parameter.multiple => {
+                items.into_iter().map(|item| self.one(parameter, &name, item)).collect::<Vec<_>>().into()
+            }
+            one => self.one(parameter, &name, one),
+        }
     }
 
-    fn one(&mut self, parameter: &Parameter, name: &str, given: Json) -> Json {
-        let label = if parameter.label.is_empty() { name } else { parameter.label.trim_end_matches(':') };
-        let text = text_of(&given);
+    /// What holds whatever the kind is; the text that was entered.
+    fn check(&mut self, parameter: &Parameter, name: &str, given: &Json) -> String {
+        let label = label(parameter, name);
+        let text = text_of(given);
         if text.is_empty() && parameter.required {
             self.problem(name, format!("'{label}' needs to be specified"));
         }
@@ -203,6 +250,12 @@ impl Reader<'_> {
                 Err(_) => self.problem(name, format!("{label}: the configured pattern '{pattern}' is no regular expression")),
             }
         }
+        text
+    }
+
+    fn one(&mut self, parameter: &Parameter, name: &str, given: Json) -> Json {
+        let label = label(parameter, name);
+        let text = self.check(parameter, name, &given);
         match &parameter.kind {
             ParameterKind::Int => match (&given, text.trim().parse::<i64>()) {
                 (_, Ok(number)) => number.into(),
@@ -224,7 +277,19 @@ impl Reader<'_> {
                 text.into()
             }
             ParameterKind::Choice { choices, strict } => {
-                if *strict && !text.is_empty() && !choices.contains(&text) {
+                let choices = match choices {
+                    _ if !strict || text.is_empty() => return text.into(),
+                    Choices::List(choices) => choices.clone(),
+                    Choices::Call(_) => match self.told.choices.get(name) {
+                        Some(Ok(choices)) => choices.clone(),
+                        other => {
+                            let why = other.and_then(|told| told.as_ref().err()).map_or("nobody was asked", |why| why);
+                            self.problem(name, format!("{label}: what can be chosen is not known: {why}"));
+                            return Json::Null;
+                        }
+                    },
+                };
+                if !choices.contains(&text) {
                     self.problem(name, format!("{label}: {text:?} does not belong to the choices: {}", choices.join(", ")));
                 }
                 text.into()
@@ -240,6 +305,11 @@ impl Reader<'_> {
             _ => given,
         }
     }
+}
+
+/// What a person calls the parameter.
+fn label<'a>(parameter: &'a Parameter, name: &'a str) -> &'a str {
+    if parameter.label.is_empty() { name } else { parameter.label.trim_end_matches(':') }
 }
 
 fn looks_like_an_address(text: &str) -> bool {
@@ -269,6 +339,7 @@ mod tests {
             size: None,
             cols: None,
             rows: None,
+            parse: None,
             kind,
         }
     }
@@ -298,7 +369,7 @@ mod tests {
 
     fn run(properties: Vec<Parameter>, params: Json) -> Result<Forced, Problems> {
         let (spec, form) = scheduler(properties);
-        force(&spec, &form, None, None, params.as_object().expect("an object"))
+        force(&spec, &form, None, None, params.as_object().expect("an object"), &Told::default())
     }
 
     #[test]
@@ -316,7 +387,7 @@ mod tests {
     fn every_problem_is_told_at_once() {
         let needed = Parameter { required: true, ..parameter("needed", ParameterKind::Text) };
         let matched = Parameter { regex: Some("[0-9]+$".into()), ..parameter("matched", ParameterKind::Text) };
-        let choice = parameter("colour", ParameterKind::Choice { choices: vec!["red".into()], strict: true });
+        let choice = parameter("colour", ParameterKind::Choice { choices: Choices::List(vec!["red".into()]), strict: true });
         let params = json!({ "matched": "x1", "colour": "blue", "count": "many" });
         let problems = run(vec![needed, matched, choice, parameter("count", ParameterKind::Int)], params).expect_err("invalid");
         assert_eq!(problems.keys().collect::<Vec<_>>(), ["colour", "count", "matched", "needed"]);
@@ -354,7 +425,7 @@ mod tests {
     #[test]
     fn only_the_schedulers_builders() {
         let (spec, form) = scheduler(vec![]);
-        assert!(force(&spec, &form, Some(vec!["z".into()]), None, &Map::new()).is_err());
-        assert_eq!(force(&spec, &form, Some(vec!["b".into()]), Some("me"), &Map::new()).expect("valid").builders, ["b"]);
+        assert!(force(&spec, &form, Some(vec!["z".into()]), None, &Map::new(), &Told::default()).is_err());
+        assert_eq!(force(&spec, &form, Some(vec!["b".into()]), Some("me"), &Map::new(), &Told::default()).expect("valid").builders, ["b"]);
     }
 }

@@ -3,11 +3,13 @@
 //! Pure: [`collapse`], [`distribute`], [`force`], [`lines`], [`rules`], [`why`]. [`engine`] drives them; [`run`] is one build.
 
 mod carry;
+mod choices;
 pub mod collapse;
 mod decide;
 pub mod distribute;
 pub mod engine;
 pub mod force;
+mod inputs;
 pub mod lines;
 mod log;
 pub mod render;

@@ -6,9 +6,10 @@ use std::pin::Pin;
 use serde_json::{Map, Value as Json};
 
 use crate::config::template::{Form, Part, Source};
-use crate::config::{Arg, FnRef, FromValue, Template, Value};
+use crate::config::{Arg, FnRef, FromValue, Template, Value, Wrong};
 use crate::lua::{BuildInput, Generation, RenderInput};
 use crate::model::{Properties, SourceStamp, WorkerInfo};
+use crate::secrets::BuildSecrets;
 
 /// Functions that return functions that return …: more is taken for a loop.
 const DEEPEST: usize = 32;
@@ -20,6 +21,7 @@ pub struct Renderer<'a> {
     pub worker: &'a WorkerInfo,
     pub generation: &'a Generation,
     pub build: BuildInput,
+    pub secrets: &'a BuildSecrets,
 }
 
 /// Why something could not be rendered, for the log of the step.
@@ -36,7 +38,17 @@ impl Renderer<'_> {
             Arg::Const(value) => Ok(value.clone()),
             Arg::Dynamic(template) => {
                 let json = self.value(template).await.map_err(|e| RenderError(format!("{what}: {e}")))?;
-                T::from_value(&Value::from_json(&json)).map_err(|wrong| RenderError(format!("{what} {wrong}")))
+                T::from_value(&Value::from_json(&json)).map_err(|wrong| {
+                    // What is told of a wrong value may be cut, and half a secret is not found: it is hidden before.
+                    let mask = self.secrets.mask();
+                    let told = match mask.is_empty() {
+                        true => wrong,
+                        false => T::from_value(&Value::from_json(&mask.json(json)))
+                            .err()
+                            .unwrap_or_else(|| Wrong::says(format!("must be {}", T::expected()))),
+                    };
+                    RenderError(format!("{what} {told}{}", of_function(template)))
+                })
             }
         }
     }
@@ -77,32 +89,64 @@ impl Renderer<'_> {
                 },
                 Template::Interpolate(parts) => self.text(parts, depth + 1).await?.into(),
                 Template::Transform { function, args, named } => {
-                    let mut values = Vec::with_capacity(args.len() + 1);
-                    for arg in args {
-                        values.push(self.walk(arg, depth + 1).await?);
-                    }
-                    if !named.is_empty() {
-                        let mut table = Map::new();
-                        for (name, arg) in named {
-                            table.insert(name.clone(), self.walk(arg, depth + 1).await?);
-                        }
-                        values.push(table.into());
-                    }
+                    let values = self.values(args, named, depth).await?;
                     let value = self.generation.transform(function, values).await.map_err(|e| RenderError(e.to_string()))?;
-                    self.walk(&given(function, &value)?, depth + 1).await?
+                    self.walk(&given("Transform", function, &value)?, depth + 1).await?
                 }
+                Template::Secret(name) => match self.secret(name).await? {
+                    Ok(value) => value,
+                    Err(why) => return Err(RenderError(why)),
+                },
                 Template::Flatten(list) => {
                     let mut flat = Vec::new();
                     flatten(self.walk(list, depth + 1).await?, &mut flat);
                     flat.into()
                 }
                 Template::Call(function) => {
-                    let input = RenderInput { properties: self.properties.clone(), build: Some(self.build.clone()) };
-                    let value = self.generation.render(function, &input).await.map_err(|e| RenderError(e.to_string()))?;
-                    self.walk(&given(function, &value)?, depth + 1).await?
+                    let value = self.generation.render(function, &self.input()).await.map_err(|e| RenderError(e.to_string()))?;
+                    self.walk(&given("renderer", function, &value)?, depth + 1).await?
+                }
+                Template::CallWith { function, args, named } => {
+                    let values = self.values(args, named, depth).await?;
+                    let value = self.generation.render_with(function, &self.input(), values).await;
+                    self.walk(&given("renderer", function, &value.map_err(|e| RenderError(e.to_string()))?)?, depth + 1).await?
                 }
             })
         })
+    }
+
+    /// What a function gives, as it is: it may hold objects that are no values. None if the template is no function.
+    pub async fn called(&self, template: &Template) -> Result<Option<Value>, RenderError> {
+        let answer = match template {
+            Template::Call(function) => self.generation.render(function, &self.input()).await,
+            Template::CallWith { function, args, named } => {
+                let values = self.values(args, named, 0).await?;
+                self.generation.render_with(function, &self.input(), values).await
+            }
+            Template::Transform { function, args, named } => self.generation.transform(function, self.values(args, named, 0).await?).await,
+            _ => return Ok(None),
+        };
+        answer.map(Some).map_err(|e| RenderError(e.to_string()))
+    }
+
+    fn input(&self) -> RenderInput {
+        RenderInput { properties: self.properties.clone(), build: Some(self.build.clone()) }
+    }
+
+    /// Values for a function; the named ones come last, in a table.
+    async fn values(&self, args: &[Template], named: &[(String, Template)], depth: usize) -> Result<Vec<Json>, RenderError> {
+        let mut values = Vec::with_capacity(args.len() + 1);
+        for arg in args {
+            values.push(self.walk(arg, depth + 1).await?);
+        }
+        if !named.is_empty() {
+            let mut table = Map::new();
+            for (name, arg) in named {
+                table.insert(name.clone(), self.walk(arg, depth + 1).await?);
+            }
+            values.push(table.into());
+        }
+        Ok(values)
     }
 
     fn text<'a>(&'a self, parts: &'a [Part], depth: usize) -> Rendering<'a, String> {
@@ -111,6 +155,11 @@ impl Renderer<'_> {
             for part in parts {
                 match part {
                     Part::Text(text) => out.push_str(text),
+                    // Without a text for that case, a secret that nobody has is no empty text.
+                    Part::Substitute { source: Source::Secret(name), form: Form::Plain } => {
+                        let value = self.secret(name).await?.map_err(RenderError)?;
+                        out.push_str(&show(&value));
+                    }
                     Part::Substitute { source, form } => {
                         let value = self.source(source, depth + 1).await?;
                         out.push_str(&self.form(value, form, depth + 1).await?);
@@ -121,11 +170,18 @@ impl Renderer<'_> {
         })
     }
 
+    /// The secret, or why there is none of that name.
+    async fn secret(&self, name: &str) -> Result<Result<Json, String>, RenderError> {
+        let found = self.secrets.find(name).await.map_err(|e| RenderError(e.to_string()))?;
+        Ok(found.map(|secret| Json::from(secret.reveal())))
+    }
+
     /// The value itself; none if there is no such thing.
     async fn source(&self, source: &Source, depth: usize) -> Result<Option<Json>, RenderError> {
         Ok(match source {
             Source::Property(name) => self.properties.get(name).cloned(),
             Source::Argument(template) => Some(self.walk(template, depth).await?).filter(|v| !v.is_null()),
+            Source::Secret(name) => self.secret(name).await?.ok(),
             Source::Worker(attribute) => worker_attribute(self.worker, attribute),
             Source::SourceStamp { codebase, attribute } => self
                 .sourcestamps
@@ -177,10 +233,15 @@ fn worker_attribute(info: &WorkerInfo, attribute: &str) -> Option<Json> {
     })
 }
 
+/// ` (renderer at master.lua:5)`, for what a function gave and nobody can use; nothing without a function.
+pub fn of_function(template: &Template) -> String {
+    template.function().map(|(kind, function)| format!(" ({kind} at {})", function.place)).unwrap_or_default()
+}
+
 /// What a function gave, which may have to be rendered itself.
-fn given(function: &FnRef, value: &Value) -> Result<Template, RenderError> {
+fn given(kind: &str, function: &FnRef, value: &Value) -> Result<Template, RenderError> {
     Template::from_value(value)
-        .map_err(|wrong| RenderError(format!("the function at {} returned what can't be rendered: {wrong}", function.place)))
+        .map_err(|wrong| RenderError(format!("{}: {kind}: returned what can't be rendered: {wrong}", function.place)))
 }
 
 fn flatten(value: Json, flat: &mut Vec<Json>) {

@@ -15,6 +15,7 @@ use crate::base::Clock;
 use crate::config::{BuilderSpec, Condition, MasterConfig, StepSpec, Words};
 use crate::lua::{BuildInput, Generation, StepInput};
 use crate::model::{Build, BuildRequest, Event, Properties, Property, Results, SourceStamp, Step, WorkerInfo};
+use crate::secrets::{BuildSecrets, Mask, SecretSource};
 use crate::store::Store;
 use crate::workers::Link;
 
@@ -34,6 +35,8 @@ pub struct Job {
     /// Who watches is to miss nothing.
     pub patient: bool,
     pub stop: watch::Receiver<Option<Stop>>,
+    /// What is hidden whatever the build asks for.
+    pub known_secrets: Arc<Mask>,
 }
 
 /// An order to end a build early.
@@ -79,6 +82,7 @@ pub struct Run {
     pub job: Job,
     pub properties: Properties,
     pub sourcestamps: Vec<SourceStamp>,
+    pub secrets: Arc<BuildSecrets>,
 }
 
 /// The properties a build begins with: each later source wins over the earlier ones.
@@ -121,7 +125,9 @@ impl Job {
 impl Run {
     pub fn new(job: Job, properties: Properties) -> Run {
         let sourcestamps = job.request.buildset.sourcestamps.iter().map(|(_, s)| s.clone()).collect();
-        Run { job, properties, sourcestamps }
+        let source = SecretSource::new(job.config.clone(), job.generation.clone());
+        let secrets = Arc::new(BuildSecrets::new(source, job.known_secrets.clone()));
+        Run { job, properties, sourcestamps, secrets }
     }
 
     pub async fn build(mut self) -> Outcome {
@@ -174,6 +180,7 @@ impl Run {
             worker: &self.job.worker,
             generation: &self.job.generation,
             build: self.input(),
+            secrets: &self.secrets,
         }
     }
 
@@ -185,11 +192,20 @@ impl Run {
             builder: self.job.builder.name.clone(),
             workername: self.job.worker_name.clone(),
             results: None,
+            reason: self.job.request.buildset.reason.clone(),
+            sources: self.sourcestamps.clone(),
         }
     }
 
-    /// A property that a step sets, kept at once.
+    /// A text as it may be shown: with names in place of secrets.
+    pub fn masked(&self, text: String) -> String {
+        self.secrets.mask().owned(text)
+    }
+
+    /// A property that a step sets, kept at once. Nobody finds a secret in a property: who needs it asks for it by its name.
     pub fn set_property(&mut self, name: &str, value: serde_json::Value, source: &str) {
+        let mask = self.secrets.mask();
+        let (name, value) = (&*mask.text(name), mask.json(value));
         self.properties.set(name, value.clone(), source);
         drop(
             self.job.store.set_build_properties(self.job.build.id, vec![(name.to_owned(), Property { value, source: source.to_owned() })]),
@@ -202,7 +218,7 @@ impl Run {
             id: self.job.store.next_step_id(),
             build: self.job.build.id,
             number: names.len() as i64,
-            name: unique(name.as_deref().unwrap_or(&spec.class), names),
+            name: unique(&self.secrets.mask().text(name.as_deref().unwrap_or(&spec.class)), names),
             state: "pending".into(),
             started_at: Some(self.job.clock.now()),
             complete_at: None,
@@ -221,7 +237,7 @@ impl Run {
                 lost: None,
             },
             Ok(true) => {
-                step.state = self.describe(spec, true).await.unwrap_or_else(|| "running".into());
+                step.state = self.masked(self.describe(spec, true).await.unwrap_or_else(|| "running".into()));
                 self.tell(&step, true);
                 steps::run(self, spec, &mut step).await
             }
@@ -240,6 +256,8 @@ impl Run {
             }
         };
         step.results = Some(ended.results);
+        ended.state = self.masked(ended.state);
+        ended.lost = ended.lost.map(|why| self.masked(why));
         step.state = ended.state.clone();
         step.complete_at = Some(self.job.clock.now());
         self.tell(&step, false);
@@ -257,7 +275,7 @@ impl Run {
 
     /// The step's summary changes while it runs.
     pub fn show_state(&self, step: &mut Step, state: String) {
-        step.state = state;
+        step.state = self.masked(state);
         drop(self.job.store.put_step(step));
         if self.job.events.receiver_count() > 0 {
             let _ = self.job.events.send(Event::StepState(Arc::new(step.clone())));

@@ -1,19 +1,22 @@
 //! Requests come in and are taken back: force, rebuild, cancel, priority, collapse.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
 use super::collapse::same_work;
-use super::decide::request_input;
 use super::engine::{Active, Engine};
 use super::force;
+use super::inputs::{builder_input, request_input};
 use crate::base::{BuilderId, BuildsetId, RequestId};
 use crate::config::{Collapse, SchedulerKind};
-use crate::lua::BuilderInput;
 use crate::model::request::NewBuildset;
 use crate::model::{BuildRequest, Event, Results};
+
+/// `collapseRequests` is asked about so many older requests, the newest ones: each costs a call while the new one waits.
+const MOST_ASKED: usize = 1000;
 
 /// A build set that was accepted, with its request on each builder.
 #[derive(Clone, PartialEq, Debug)]
@@ -51,7 +54,8 @@ impl Engine {
             Some(Json::String(owner)) => Some(owner),
             _ => None,
         };
-        let forced = force::force(spec, form, builders, owner.as_deref(), &params).map_err(Refusal::Fields)?;
+        let told = self.told(form, &params, &active).await;
+        let forced = force::force(spec, form, builders, owner.as_deref(), &params, &told).map_err(Refusal::Fields)?;
         let mut builders: Vec<BuilderId> = forced.builders.iter().filter_map(|name| active.builder_ids.get(name).copied()).collect();
         builders.sort();
         builders.dedup();
@@ -96,25 +100,34 @@ impl Engine {
 
     /// Older requests that the new one answers as well end as skipped.
     async fn collapse(&self, newer: &Arc<BuildRequest>) {
-        let (active, spec, older): (_, _, Vec<Arc<BuildRequest>>) = {
+        let (active, spec, input, older): (_, _, _, Vec<Arc<BuildRequest>>) = {
             let state = self.state();
             let Some(active) = state.active.clone() else { return };
             let Some(builder) = state.builders.get(&newer.builder) else { return };
             let Some(spec) = builder.spec.clone() else { return };
-            (active, spec, builder.waiting.values().filter(|q| q.request.id < newer.id).map(|q| q.request.clone()).collect())
+            let input = builder_input(newer.builder, builder, &spec);
+            (active, spec, input, builder.waiting.values().filter(|q| q.request.id < newer.id).map(|q| q.request.clone()).collect())
         };
         if older.is_empty() {
             return;
         }
         let rule = Engine::collapse_rule(&active, &spec);
+        let mut older = older;
+        if matches!(rule, Collapse::Call(_)) && older.len() > MOST_ASKED {
+            older.sort_by_key(|r| Reverse(r.id));
+            older.truncate(MOST_ASKED);
+        }
         for old in older {
             let collapses = match &rule {
                 Collapse::Always(false) | Collapse::Inherit => return,
                 Collapse::Always(true) => same_work(&old, newer),
                 Collapse::Call(f) => {
-                    let builder = BuilderInput { name: spec.name.clone(), builderid: newer.builder.0, ..BuilderInput::default() };
-                    match active.generation.collapse_requests(f, &builder, &request_input(&old), &request_input(newer)).await {
-                        Ok(answer) => answer,
+                    let (workers, old, newer) = (self.worker_inputs(&spec.workers), request_input(&old), request_input(newer));
+                    match active.generation.collapse_requests(f, &input, &workers, &old, &newer).await {
+                        Ok(decided) => {
+                            self.order(&decided.quarantine);
+                            decided.answer
+                        }
                         Err(failure) => {
                             tracing::error!(builder = spec.name, "{failure}; the requests stay apart");
                             return;

@@ -1,14 +1,17 @@
 //! `buildmoon checkconfig [DIR or FILE]`
 
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use serde_json::json;
 
+use super::explain;
+use super::mistakes::{Severity, Shown, colour};
 use crate::config::Mistake;
-use crate::lua;
+use crate::{lua, secrets};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -24,6 +27,9 @@ pub struct Args {
     /// Say nothing if all is well
     #[arg(short, long)]
     quiet: bool,
+    /// Show what a builder is made of and where each part was declared
+    #[arg(long, value_name = "BUILDER")]
+    explain: Option<String>,
     /// Seconds that the evaluation may take
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     config_timeout: u64,
@@ -31,35 +37,59 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let options = lua::LoadOptions { path: args.path.clone(), timeout: Duration::from_secs(args.config_timeout), checking: true };
-    let (mistakes, warnings, summary) = match super::runtime()?.block_on(lua::load(options)) {
+    let checked = match super::runtime()?.block_on(super::unless_interrupted(lua::check(options)))? {
+        Ok(checked) => checked,
+        Err(code) => return Ok(code),
+    };
+    let (config, mistakes, warnings) = match checked.outcome {
         Ok(loaded) => {
-            let c = &loaded.config;
-            let summary = format!("{} workers, {} builders, {} schedulers", c.workers.len(), c.builders.len(), c.schedulers.len());
-            (Vec::new(), c.warnings.clone(), summary)
+            let warnings = loaded.config.warnings.clone();
+            let mistakes = secrets::check(&loaded.config, loaded.generation.folder());
+            (Some(loaded.config), mistakes, warnings)
         }
-        Err(mistakes) => (mistakes, Vec::new(), String::new()),
+        Err(mistakes) => (None, mistakes, checked.warnings),
     };
     let good = mistakes.is_empty() && (warnings.is_empty() || !args.strict);
+    let folder = if args.path.is_dir() { args.path.as_path() } else { args.path.parent().unwrap_or(Path::new("")) };
+    let shown = Shown {
+        surroundings: &checked.surroundings,
+        folder: folder.strip_prefix(".").unwrap_or(folder),
+        colour: colour(std::io::stderr().is_terminal()),
+    };
+    let severity = if args.strict { Severity::Mistake } else { Severity::Warning };
+    let explained = match (&config, &args.explain) {
+        (Some(config), Some(name)) => Some((config, explain::builder(config, name).map_err(|e| anyhow!(e))?)),
+        _ => None,
+    };
     if args.json {
-        let list = |all: &[Mistake]| all.iter().map(entry).collect::<Vec<_>>();
-        println!("{}", json!({ "ok": good, "mistakes": list(&mistakes), "warnings": list(&warnings) }));
-    } else {
-        for mistake in &mistakes {
-            eprintln!("{mistake}");
+        let list = |all: &[Mistake], severity| all.iter().map(|m| shown.json(m, severity)).collect::<Vec<_>>();
+        let mut answer = json!({ "ok": good, "mistakes": list(&mistakes, Severity::Mistake), "warnings": list(&warnings, severity) });
+        if let Some((config, builder)) = explained {
+            answer["builder"] = explain::json(builder, config);
         }
-        for warning in &warnings {
-            eprintln!("{}{warning}", if args.strict { "" } else { "warning: " });
-        }
-        match mistakes.len() {
-            0 if good && !args.quiet => println!("{} is good: {summary}", args.path.display()),
-            0 => {}
-            1 => eprintln!("1 mistake"),
-            n => eprintln!("{n} mistakes"),
-        }
+        println!("{answer}");
+        return Ok(code(good));
     }
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    for mistake in &mistakes {
+        eprintln!("{}", shown.text(mistake, Severity::Mistake));
+    }
+    for warning in &warnings {
+        eprintln!("{}", shown.text(warning, severity));
+    }
+    match mistakes.len() + if args.strict { warnings.len() } else { 0 } {
+        0 => {}
+        1 => eprintln!("1 mistake"),
+        n => eprintln!("{n} mistakes"),
+    }
+    if let Some((config, builder)) = explained {
+        print!("{}", explain::text(builder, config));
+    } else if let Some(c) = config.filter(|_| good && !args.quiet) {
+        let (workers, builders, schedulers) = (c.workers.len(), c.builders.len(), c.schedulers.len());
+        println!("{} is good: {workers} workers, {builders} builders, {schedulers} schedulers", args.path.display());
+    }
+    Ok(code(good))
 }
 
-fn entry(m: &Mistake) -> serde_json::Value {
-    json!({ "file": m.place.file, "line": m.place.line, "subject": m.subject, "text": m.text, "message": m.to_string() })
+fn code(good: bool) -> ExitCode {
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

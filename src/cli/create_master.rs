@@ -1,6 +1,9 @@
 //! `buildmoon create-master DIR`
 
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -28,9 +31,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
         }
         std::fs::rename(&file, args.dir.join("master.lua.old")).with_context(|| format!("cannot rename {}", file.display()))?;
     }
-    std::fs::write(&file, SAMPLE).with_context(|| format!("cannot write {}", file.display()))?;
+    write_private(&file).with_context(|| format!("cannot write {}", file.display()))?;
     if !args.quiet {
         println!("{} is ready: edit it, then `buildmoon start {}`", file.display(), args.dir.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Passwords will stand in it: others may not read it.
+fn write_private(file: &Path) -> std::io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o640).open(file)?.write_all(SAMPLE.as_bytes())
 }

@@ -4,7 +4,10 @@ mod checkconfig;
 mod client;
 mod completions;
 mod create_master;
+mod explain;
 mod force;
+mod lua;
+mod mistakes;
 mod progress;
 mod reconfig;
 mod run;
@@ -17,6 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::model::Results;
 
@@ -46,6 +50,8 @@ enum Command {
     Run(run::Args),
     /// Force a build on the running master
     Force(force::Args),
+    /// Run a Lua file with the library of master.lua
+    Lua(lua::Args),
     /// Print shell completions
     Completions(completions::Args),
     /// Print the manual page
@@ -62,7 +68,12 @@ pub struct Base {
 
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr(matches!(cli.command, Command::Start(_)));
+    log_to_stderr(match cli.command {
+        Command::Start(_) => "info",
+        // What the file itself logs is for whoever runs it.
+        Command::Lua(_) => "error,lua=info",
+        _ => "error",
+    });
     let done = match cli.command {
         Command::CreateMaster(args) => create_master::run(args),
         Command::Checkconfig(args) => checkconfig::run(args),
@@ -72,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(args),
         Command::Run(args) => run::run(args),
         Command::Force(args) => force::run(args),
+        Command::Lua(args) => lua::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Manual => completions::manual(),
     };
@@ -82,8 +94,7 @@ pub fn main() -> ExitCode {
 }
 
 /// `BUILDMOON_LOG=debug` shows more, `BUILDMOON_LOG=buildmoon::workers=debug` of one room.
-fn log_to_stderr(daemon: bool) {
-    let default = if daemon { "info" } else { "error" };
+fn log_to_stderr(default: &str) {
     let filter =
         tracing_subscriber::EnvFilter::try_from_env("BUILDMOON_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     let terminal = std::io::stderr().is_terminal();
@@ -92,6 +103,17 @@ fn log_to_stderr(daemon: bool) {
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("buildmoon").build()?)
+}
+
+/// The work's outcome, or the exit code of a run that SIGINT or SIGTERM ended: what the work has begun ends with it.
+async fn unless_interrupted<T>(work: impl Future<Output = T>) -> anyhow::Result<Result<T, ExitCode>> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    Ok(tokio::select! {
+        done = work => Ok(done),
+        _ = term.recv() => Err(ExitCode::from(143)),
+        _ = int.recv() => Err(ExitCode::from(130)),
+    })
 }
 
 /// 0 for success, warnings and skipped; 1 for failure; else the result's number in the API (4 exception, 5 retry, 6 cancelled).

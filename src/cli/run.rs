@@ -26,6 +26,9 @@ pub struct Args {
     /// Show no output of the commands, only the steps
     #[arg(short, long)]
     quiet: bool,
+    /// Seconds that the evaluation of the configuration may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    config_timeout: u64,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -40,7 +43,7 @@ async fn build(args: Args) -> Result<ExitCode> {
         builder: args.builder,
         worker: args.worker,
         properties: args.property,
-        config_timeout: Duration::from_secs(600),
+        config_timeout: Duration::from_secs(args.config_timeout),
     };
     let started = match oneshot::start(options).await {
         Ok(started) => started,

@@ -128,6 +128,8 @@ pub struct Reader {
 pub struct Warning {
     pub text: String,
     pub about: Option<String>,
+    /// The argument that it is about: it may have a line of its own.
+    pub name: Option<String>,
 }
 
 impl Reader {
@@ -176,7 +178,8 @@ impl Reader {
                 continue;
             };
             if arg.name != name {
-                self.warn_once(format!("'{name}' is the old spelling of '{}'", arg.name));
+                let text = format!("'{name}' is the old spelling of '{}'", arg.name);
+                self.warnings.push(Warning { about: Some(text.clone()), text, name: Some(name.clone()) });
             }
             if arg.position.is_some_and(|p| p <= args.items.len()) {
                 self.wrong(format!("'{}' given twice, by position and by name", arg.name));
@@ -226,7 +229,7 @@ impl Reader {
         let preset = || self.presets.iter().find(|(n, _)| *n == name).map(|(_, preset)| preset.value());
         let given = self.given.remove(name);
         if T::UNUSED && given.as_ref().is_some_and(|v| *v != Value::None) {
-            self.warn(format!("'{name}' is not used yet"));
+            self.warn_of(name, format!("'{name}' is not used yet"));
         }
         let Some(value) = given.or_else(preset) else {
             if default.is_none() {
@@ -248,12 +251,17 @@ impl Reader {
     }
 
     pub fn warn(&mut self, text: impl Into<String>) {
-        self.warnings.push(Warning { text: text.into(), about: None });
+        self.warnings.push(Warning { text: text.into(), about: None, name: None });
+    }
+
+    /// About one argument.
+    pub fn warn_of(&mut self, name: &str, text: impl Into<String>) {
+        self.warnings.push(Warning { text: text.into(), about: None, name: Some(name.to_owned()) });
     }
 
     pub fn warn_once(&mut self, text: impl Into<String>) {
         let text = text.into();
-        self.warnings.push(Warning { about: Some(text.clone()), text });
+        self.warnings.push(Warning { about: Some(text.clone()), text, name: None });
     }
 }
 

@@ -25,6 +25,7 @@ pub enum Parsed {
     Scheduler(Arc<SchedulerSpec>),
     Parameter(Arc<Parameter>),
     Renderable,
+    SecretProvider(Arc<SecretProviderSpec>),
 }
 
 /// What was understood so far, and every mistake so far.
@@ -157,7 +158,8 @@ impl Assembly {
         }
         for warning in reader.warnings {
             if warning.about.is_none_or(|about| self.warned.insert(about)) {
-                self.warnings.push((order, said(place, subject, warning.text)));
+                let own = warning.name.and_then(|name| self.said_at.find(order, &name).cloned());
+                self.warnings.push((order, said(own.as_ref().unwrap_or(place), subject, warning.text)));
             }
         }
     }
@@ -172,7 +174,7 @@ impl Assembly {
 
     /// What the objects say of each other.
     fn whole(&mut self, read: root::Root, said: &Table, root_place: &Place) -> MasterConfig {
-        let root::Root { workers, builders, schedulers, mut config } = read;
+        let root::Root { workers, builders, schedulers, secrets_providers, mut config } = read;
         let builders: Vec<Arc<Object>> = builders
             .into_iter()
             .enumerate()
@@ -187,7 +189,7 @@ impl Assembly {
                 }),
             })
             .collect();
-        for object in builders.iter().chain(&workers).chain(&schedulers) {
+        for object in builders.iter().chain(&workers).chain(&schedulers).chain(&secrets_providers) {
             self.parsed(object);
         }
         config.said = Said {
@@ -199,10 +201,18 @@ impl Assembly {
         let known_builders = self.unique(&builders);
         self.unique(&schedulers);
 
-        for object in &workers {
-            if let Some(Some(Parsed::Worker(worker))) = self.parsed.get(&object.id) {
-                config.workers.push(worker.clone());
+        for object in &secrets_providers {
+            if let Some(Some(Parsed::SecretProvider(provider))) = self.parsed.get(&object.id) {
+                config.secrets_providers.push(provider.clone());
             }
+        }
+        for object in &workers {
+            let Some(Some(Parsed::Worker(worker))) = self.parsed.get(&object.id).cloned() else { continue };
+            if let (Some(Password::Named(name)), true) = (&worker.password, secrets_providers.is_empty()) {
+                let text = format!("its password is the secret '{name}', but c.secretsProviders is empty");
+                self.mistake(object.id, &object.place, &subject(object), text);
+            }
+            config.workers.push(worker);
         }
         let mut used = BTreeSet::new();
         let mut folders: HashMap<String, Arc<Object>> = HashMap::new();

@@ -107,7 +107,7 @@ fn builder(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Opt
     })
 }
 
-fn factory(reader: &mut Reader, _: &Object, assembly: &mut Assembly) -> Option<Parsed> {
+fn factory(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = FactoryArgs::read(reader)?;
     let mut steps = Vec::with_capacity(args.steps.len());
     let mut whole = true;
@@ -121,7 +121,14 @@ fn factory(reader: &mut Reader, _: &Object, assembly: &mut Assembly) -> Option<P
         reader.wrong("'workdir' must not be empty");
         return None;
     }
-    whole.then(|| Parsed::Factory(Arc::new(FactorySpec { steps: with_names_of_their_own(steps), workdir: args.workdir })))
+    whole.then(|| {
+        Parsed::Factory(Arc::new(FactorySpec {
+            class: object.custom_class.clone().unwrap_or_else(|| object.class.clone()),
+            steps: with_names_of_their_own(steps),
+            workdir: args.workdir,
+            place: object.place.clone(),
+        }))
+    })
 }
 
 /// The second `compile` of a factory is `compile_1`. Names that are rendered get theirs in the build.

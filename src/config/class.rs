@@ -22,6 +22,7 @@ pub enum Kind {
     Parameter,
     /// Gives a value for each build.
     Renderable,
+    SecretProvider,
 }
 
 /// What the list holds that a class takes first.
@@ -102,8 +103,15 @@ impl Reload {
         match kind {
             Kind::Worker => None,
             Kind::Builder | Kind::Factory | Kind::Step | Kind::ShellArg | Kind::Renderable => Some(Reload::NextBuild),
-            Kind::Scheduler | Kind::Parameter => Some(Reload::AtOnce),
+            Kind::Scheduler | Kind::Parameter | Kind::SecretProvider => Some(Reload::AtOnce),
         }
+    }
+}
+
+impl ArgDecl {
+    /// Its value is shown to nobody.
+    pub fn is_secret(&self) -> bool {
+        matches!(self.name, "password" | "gpgPassphrase") || self.kind.contains("secret")
     }
 }
 
@@ -139,6 +147,7 @@ impl ClassDecl {
             Kind::Step => &["steps"],
             Kind::Scheduler => &["schedulers"],
             Kind::Parameter => &["util", "schedulers"],
+            Kind::SecretProvider => &["secrets"],
         };
         let mut args = A::declared();
         for arg in &mut args {
@@ -202,6 +211,7 @@ pub fn classes() -> &'static [ClassDecl] {
         super::schedulers::declare(&mut list);
         super::parameters::declare(&mut list);
         super::renderables::declare(&mut list);
+        super::secrets::declare(&mut list);
         list
     });
     &CLASSES

@@ -55,7 +55,10 @@ fn flatten(value: &Value, words: &mut Vec<String>) -> Result<(), Wrong> {
     match value {
         Value::Text(text) => words.push(text.clone()),
         Value::Int(number) => words.push(number.to_string()),
-        Value::Float(_) => return Err(Wrong::must("text or a whole number", value)),
+        Value::Float(x) => {
+            let mend = if x.fract() == 0.0 { "math.tointeger(x)" } else { "tostring(x)" };
+            return Err(Wrong::says(format!("must be text or a whole number, got {} (a float: write {mend})", value.describe())));
+        }
         Value::Table(t) if t.named.is_empty() && t.strange_key.is_none() => {
             for (i, v) in t.items.iter().enumerate() {
                 flatten(v, words).map_err(|w| w.inside(item(i)))?;

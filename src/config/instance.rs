@@ -38,5 +38,6 @@ instances! {
     StepRef: Kind::Step, "a step", "steps";
     ShellArgRef: Kind::ShellArg, "a util.ShellArg", "util.ShellArg";
     SchedulerRef: Kind::Scheduler, "a scheduler", "schedulers";
+    SecretProviderRef: Kind::SecretProvider, "a provider of secrets such as secrets.SecretInAFile", "providers of secrets";
     ParameterRef: Kind::Parameter, "a parameter such as util.StringParameter", "parameters";
 }

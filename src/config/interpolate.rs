@@ -147,8 +147,12 @@ impl Parser<'_> {
                 (Source::SourceStamp { codebase: codebase.into(), attribute: attribute.into() }, form)
             }
             "secret" => {
-                self.wrong(format!("'%({key})s': secrets are not supported yet"));
-                return None;
+                let (name, form) = cut(rest);
+                if let Err(why) = super::secrets::check_secret_name(name) {
+                    self.wrong(format!("'%({key})s': {why}"));
+                    return None;
+                }
+                (Source::Secret(name.into()), form)
             }
             unknown => {
                 let hint = suggest::hint(unknown, SELECTORS);
@@ -278,6 +282,7 @@ mod tests {
             ("%(src::branch)s", plain(stamp(""))),
             ("%(src:lib:branch)s", plain(stamp("lib"))),
             ("%(worker:admin)s", plain(Source::Worker("admin".into()))),
+            ("%(secret:team/x)s", plain(Source::Secret("team/x".into()))),
             ("%(kw:a)s", plain(argument("a"))),
         ] {
             assert_eq!(read(given, &[], &["a"]), Ok(parts), "{given}");
@@ -291,7 +296,7 @@ mod tests {
             ("%(x)s", "'%(x)s' has no selector: write '%(prop:x)s' for a property, '%(kw:x)s' for an argument"),
             ("%(porp:x)s", "unknown selector 'porp' in '%(porp:x)s' (did you mean 'prop'?)"),
             ("%(kw:aa)s", "'%(kw:aa)s' has no argument 'aa' (did you mean 'a'?)"),
-            ("%(secret:x)s", "'%(secret:x)s': secrets are not supported yet"),
+            ("%(secret:)s", "'%(secret:)s': a secret's name must not be empty"),
             ("%(prop:x", "'%(prop:x' is not closed: its ')' is missing"),
             ("%(prop:)s", "'' in '%(prop:)s' is no name of a property (letters, digits, '_', '.', '-')"),
             ("%(prop:x)", "'%(prop:x)' must be followed by 's'"),

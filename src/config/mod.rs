@@ -14,6 +14,7 @@ pub mod diff;
 mod instance;
 mod interpolate;
 mod listen;
+mod methods;
 mod names;
 mod parameters;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub mod reference;
 mod renderables;
 mod root;
 mod schedulers;
+mod secrets;
 mod sequences;
 pub mod spec;
 mod steps;
@@ -36,6 +38,7 @@ mod workers;
 
 pub use assemble::{SaidAt, assemble};
 pub use convert::{FromValue, Wrong};
+pub use secrets::check_secret_name;
 pub use sequences::{MaybeCommand, sequence_commands};
 pub use spec::*;
 pub use template::{Arg, Template};

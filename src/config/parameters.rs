@@ -10,8 +10,8 @@ use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
 use super::convert::{FromValue, Ignored, NotYet, Pattern, Whole, Wrong};
 use super::instance::ParameterRef;
-use super::spec::{Parameter, ParameterKind};
-use super::value::{Object, Value};
+use super::spec::{Choices, Parameter, ParameterKind, ParseWith};
+use super::value::{FnRef, Object, Value};
 
 arguments! {
     /// What every parameter takes.
@@ -36,6 +36,8 @@ arguments! {
         include common: Common;
         [1] "name" name: String, "The property that it becomes.";
         [2] "label" label: Option<String> = None => "name", "What the form says.";
+        "parse_from_arg" parse_from_arg: Option<FnRef> = None => "None", "`function(self, text)`: the value of what was entered; raises to refuse it. Also a method.";
+        "parse_from_args" parse_from_args: Option<FnRef> = None => "None", "`function(self, texts)`: the same of all that was entered.";
     }
 }
 
@@ -57,7 +59,7 @@ arguments! {
 arguments! {
     ChoiceArgs {
         include plain: PlainArgs;
-        "choices" choices: Vec<String>, "What can be chosen.";
+        "choices" choices: Choices, "What can be chosen, or a function that gives the list; its answer is kept for 30 s.";
         "strict" strict: bool = true => "true", "Nothing else can be entered.";
     }
 }
@@ -141,6 +143,7 @@ pub(super) fn plain(class: &str, name: &str, kind: ParameterKind) -> Parameter {
         size: text.then_some(10),
         cols: None,
         rows: None,
+        parse: None,
         kind,
     }
 }
@@ -198,6 +201,29 @@ fn told(
     })
 }
 
+/// With the function that reads what is entered.
+fn parsed_by(reader: &mut Reader, parameter: Parameter, each: Option<FnRef>, all: Option<FnRef>) -> Parameter {
+    let parse = all.map(ParseWith::All).or(each.map(ParseWith::Each));
+    if parse.is_some() && matches!(parameter.kind, ParameterKind::Fixed | ParameterKind::AnyProperty) {
+        reader.wrong("'parse_from_arg' has no effect here: nothing is entered that it could read");
+    }
+    Parameter { parse, ..parameter }
+}
+
+impl FromValue for Choices {
+    fn expected() -> String {
+        "a list of texts or a function".into()
+    }
+
+    fn from_value(value: &Value) -> Result<Choices, Wrong> {
+        match value {
+            Value::Function(f) => Ok(Choices::Call(f.clone())),
+            Value::Table(_) => Vec::from_value(value).map(Choices::List),
+            other => Err(Wrong::must(Self::expected(), other)),
+        }
+    }
+}
+
 fn done(parameter: Parameter) -> Option<Parsed> {
     Some(Parsed::Parameter(Arc::new(parameter)))
 }
@@ -213,25 +239,29 @@ fn simple(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Opti
         "AnyPropertyParameter" => ParameterKind::AnyProperty,
         _ => ParameterKind::Text,
     };
-    done(told(reader, assembly, object, plain(&object.class, &args.name, kind), args.label, args.common)?)
+    let parameter = told(reader, assembly, object, plain(&object.class, &args.name, kind), args.label, args.common)?;
+    done(parsed_by(reader, parameter, args.parse_from_arg, args.parse_from_args))
 }
 
 fn text(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let TextArgs { plain: args, cols, rows } = TextArgs::read(reader)?;
     let start = Parameter { cols: Some(cols.0), rows: Some(rows.0), ..plain(&object.class, &args.name, ParameterKind::Text) };
-    done(told(reader, assembly, object, start, args.label, args.common)?)
+    let parameter = told(reader, assembly, object, start, args.label, args.common)?;
+    done(parsed_by(reader, parameter, args.parse_from_arg, args.parse_from_args))
 }
 
 fn user_name(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let UserNameArgs { plain: args, need_email } = UserNameArgs::read(reader)?;
     let start = Parameter { name: args.name, kind: ParameterKind::UserName { need_email }, ..username() };
-    done(told(reader, assembly, object, start, args.label, args.common)?)
+    let parameter = told(reader, assembly, object, start, args.label, args.common)?;
+    done(parsed_by(reader, parameter, args.parse_from_arg, args.parse_from_args))
 }
 
 fn choice(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let ChoiceArgs { plain: args, choices, strict } = ChoiceArgs::read(reader)?;
     let start = plain(&object.class, &args.name, ParameterKind::Choice { choices, strict });
-    done(told(reader, assembly, object, start, args.label, args.common)?)
+    let parameter = told(reader, assembly, object, start, args.label, args.common)?;
+    done(parsed_by(reader, parameter, args.parse_from_arg, args.parse_from_args))
 }
 
 fn nested(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {

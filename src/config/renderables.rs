@@ -39,6 +39,12 @@ arguments! {
 }
 
 arguments! {
+    RendererArgs {
+        [1] "function" function: FnRef, "Called with the build's properties, and with what `:withArgs(…)` was given.";
+    }
+}
+
+arguments! {
     FlattenArgs {
         [1] "nestedlist" nestedlist: Template = Template::Const(serde_json::Value::Null) => "{}", "The list; further positions are items, too.";
         "types" _types: Ignored = Ignored => "None", "Has no effect.";
@@ -54,8 +60,23 @@ pub(super) fn declare(list: &mut Vec<ClassDecl>) {
         ClassDecl::new::<TransformArgs>("Transform", Kind::Renderable, build, "What a function gives for arguments that are rendered.")
             .open(),
     );
+    list.push(
+        ClassDecl::new::<RendererArgs>(
+            "renderer",
+            Kind::Renderable,
+            build,
+            "What a function gives for a build; a plain function does as well, but for `:withArgs(a, b, { name = c })`: values that are \
+             rendered and follow the properties, the named ones in a table.",
+        )
+        .open(),
+    );
     list.push(ClassDecl::new::<FlattenArgs>("FlattenList", Kind::Renderable, build, "A list of what is in lists of lists.").open());
-    list.push(ClassDecl::new::<SecretArgs>("Secret", Kind::Renderable, build, "A secret. Not supported yet."));
+    list.push(ClassDecl::new::<SecretArgs>(
+        "Secret",
+        Kind::Renderable,
+        build,
+        "The value of a secret, asked of `c.secretsProviders` once for each build. Logs, properties and whatever else is shown have `<NAME>` in its place, of several lines in place of each; what a program makes of it otherwise is not hidden.",
+    ));
 }
 
 fn build(reader: &mut Reader, object: &Object, _: &mut super::assemble::Assembly) -> Option<Parsed> {
@@ -83,15 +104,22 @@ fn read(reader: &mut Reader, object: &Object) -> Option<Template> {
             Some(Template::Property { key: args.key, default: args.default.map(Box::new), default_when_false: args.default_when_false })
         }
         "Interpolate" => interpolate(reader, object),
-        "Transform" => transform(reader, object),
+        "Transform" => called(reader, object).map(|c| Template::Transform { function: c.function, args: c.args, named: c.named }),
+        "renderer" => called(reader, object).map(|c| match c {
+            Called { function, args, named } if args.is_empty() && named.is_empty() => Template::Call(function),
+            Called { function, args, named } => Template::CallWith { function, args, named },
+        }),
         "FlattenList" => flatten(reader, object),
         "WithProperties" => {
             reader.wrong("is gone: write Interpolate, with '%(prop:name)s' for '%(name)s'");
             None
         }
         _ => {
-            reader.wrong("secrets are not supported yet: read the value in the file with os.getenv or fs.read");
-            None
+            let SecretArgs { name } = super::arguments::Arguments::read(reader)?;
+            match super::secrets::check_secret_name(&name) {
+                Ok(()) => Some(Template::Secret(name)),
+                Err(why) => refuse(reader, &why),
+            }
         }
     }
 }
@@ -124,13 +152,26 @@ fn interpolate(reader: &mut Reader, object: &Object) -> Option<Template> {
     }
 }
 
-fn transform(reader: &mut Reader, object: &Object) -> Option<Template> {
+/// A function, and the values that it is called with.
+struct Called {
+    function: FnRef,
+    args: Vec<Template>,
+    named: Vec<(String, Template)>,
+}
+
+fn called(reader: &mut Reader, object: &Object) -> Option<Called> {
     let mut named = object.args.named.clone();
     let mut items = object.args.items.iter();
     let function = match items.next().cloned().or_else(|| named.remove("function")) {
         Some(Value::Function(function)) => function,
-        Some(other) => return refuse(reader, &format!("'function' must be a function, got {}", other.describe())),
-        None => return refuse(reader, "missing argument 'function'"),
+        Some(other) => {
+            reader.wrong(format!("'function' must be a function, got {}", other.describe()));
+            return None;
+        }
+        None => {
+            reader.wrong("missing argument 'function'");
+            return None;
+        }
     };
     let mut argument = |what: String, value: &Value| {
         let read =
@@ -139,7 +180,7 @@ fn transform(reader: &mut Reader, object: &Object) -> Option<Template> {
     };
     let args: Vec<_> = items.enumerate().map(|(i, v)| argument(format!("value {}", i + 1), v)).collect();
     let named: Vec<_> = named.iter().map(|(k, v)| argument(k.clone(), v).map(|t| (k.clone(), t))).collect();
-    Some(Template::Transform { function, args: args.into_iter().collect::<Option<_>>()?, named: named.into_iter().collect::<Option<_>>()? })
+    Some(Called { function, args: args.into_iter().collect::<Option<_>>()?, named: named.into_iter().collect::<Option<_>>()? })
 }
 
 /// `FlattenList{ "a", { "b" } }` is one call with one list as much as it is one with two items: flat, both are the same.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::arguments::{Arguments, Reader, arguments};
 use super::class::ArgDecl;
 use super::convert::{Dict, FromValue, Ignored, NotUsed, NotYet, OneOrMany, Settings, Whole, Wrong};
-use super::instance::{SchedulerRef, WorkerRef};
+use super::instance::{SchedulerRef, SecretProviderRef, WorkerRef};
 use super::listen::Endpoint;
 use super::spec::{Collapse, Listen, LuaLimits, MasterConfig};
 use super::value::{FnRef, Object, Table, Value};
@@ -39,7 +39,7 @@ arguments! {
         "change_source" | "sources" _change_source: NotYet = NotYet => "{}", "Where changes come from.";
         "services" | "status" _services: NotYet = NotYet => "{}", "Reporters and other services.";
         "configurators" _configurators: NotYet = NotYet => "{}", "What adds to the configuration.";
-        "secretsProviders" _secrets: NotYet = NotYet => "{}", "Where secrets come from.";
+        "secretsProviders" secrets: OneOrMany<SecretProviderRef> = OneOrMany(Vec::new()) => "{}", "Where secrets come from; asked in their order.", AtOnce;
         "codebaseGenerator" _codebase_generator: NotYet = NotYet => "None", "The codebase of a change.";
         "codebases" _codebases: NotYet = NotYet => "{}", "Codebases of projects.";
         "projects" _projects: NotYet = NotYet => "{}", "Projects.";
@@ -135,6 +135,7 @@ pub(super) struct Root {
     pub workers: Vec<Arc<Object>>,
     pub builders: Vec<BuilderItem>,
     pub schedulers: Vec<Arc<Object>>,
+    pub secrets_providers: Vec<Arc<Object>>,
     /// Everything that needs no look at other objects.
     pub config: MasterConfig,
 }
@@ -146,7 +147,7 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
     if let Some(args) = &args
         && args.slave_port.is_some()
     {
-        reader.warn("'slavePortnum' is the old spelling of protocols = { pb = { port = … } }");
+        reader.warn_of("slavePortnum", "'slavePortnum' is the old spelling of protocols = { pb = { port = … } }");
     }
     if args.as_ref().is_some_and(|a| !a.notify_on_reload_failure.0.is_empty()) {
         reader.warn_once("'notify_on_reload_failure' is kept, but nobody is mailed yet");
@@ -172,6 +173,7 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
         workers: args.workers.0.into_iter().map(|w| w.0).collect(),
         builders: args.builders.0,
         schedulers: args.schedulers.0.into_iter().map(|s| s.0).collect(),
+        secrets_providers: args.secrets.0.into_iter().map(|p| p.0).collect(),
         config: MasterConfig {
             title: args.title,
             title_url: args.title_url,

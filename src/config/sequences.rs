@@ -57,8 +57,9 @@ impl FromValue for Commands {
 
     fn from_value(value: &Value) -> Result<Commands, Wrong> {
         match value {
-            Value::Function(f) => Ok(Commands::Rendered(SequenceCommands::Call(f.clone()))),
-            Value::Object(_) => Template::read_for(value, &Self::expected()).map(|t| Commands::Rendered(SequenceCommands::Render(t))),
+            Value::Function(_) | Value::Object(_) => {
+                Template::read_for(value, &Self::expected()).map(|t| Commands::Rendered(SequenceCommands::Render(t)))
+            }
             Value::Table(_) => Vec::from_value(value).map(Commands::List),
             other => Err(Wrong::must(Self::expected(), other)),
         }

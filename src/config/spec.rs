@@ -39,7 +39,49 @@ pub struct MasterConfig {
     pub notify_on_reload_failure: Vec<String>,
     /// What the file said, for the difference to another one.
     pub said: Said,
+    /// Asked in this order.
+    pub secrets_providers: Vec<Arc<SecretProviderSpec>>,
     pub warnings: Vec<Mistake>,
+}
+
+/// A password, or the name of the secret that is one: looked up when it is needed, never kept in the configuration.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Password {
+    Plain(Secret),
+    Named(String),
+}
+
+/// One of `c.secretsProviders`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SecretProviderSpec {
+    /// `SecretInAFile`, or the name that `extend` gave.
+    pub class: String,
+    pub kind: SecretProviderKind,
+    pub place: Place,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum SecretProviderKind {
+    File {
+        /// Relative to the configuration's folder.
+        dirname: PathBuf,
+        suffixes: Vec<String>,
+        strip: bool,
+    },
+    Pass {
+        passphrase: Option<Secret>,
+        dirname: Option<PathBuf>,
+    },
+    Command {
+        command: Vec<String>,
+        timeout: Duration,
+        strip: bool,
+    },
+    Environment {
+        prefix: String,
+    },
+    /// The method `get` of a class of the file, bound to its instance.
+    Call(FnRef),
 }
 
 /// `c.lua`.
@@ -75,7 +117,7 @@ pub enum Collapse {
 pub struct WorkerSpec {
     pub name: String,
     /// None: it can't log in.
-    pub password: Option<Secret>,
+    pub password: Option<Password>,
     pub kind: WorkerKind,
     /// Builds at the same time over all builders; none: no limit.
     pub max_builds: Option<u32>,
@@ -133,9 +175,12 @@ pub enum EnvValue {
 
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct FactorySpec {
+    /// `BuildFactory`, or the name that `extend` gave.
+    pub class: String,
     pub steps: Vec<Arc<StepSpec>>,
     /// Below the builder's folder; `build`.
     pub workdir: String,
+    pub place: Place,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -239,9 +284,7 @@ pub struct SequenceSpec {
 #[derive(Clone, PartialEq, Debug)]
 pub enum SequenceCommands {
     List(Vec<ShellArgSpec>),
-    /// A function that may make `ShellArg`s.
-    Call(FnRef),
-    /// Plain command lines.
+    /// Command lines; a function may make `ShellArg`s, too.
     Render(Template),
 }
 
@@ -316,7 +359,26 @@ pub struct Parameter {
     pub size: Option<i64>,
     pub cols: Option<i64>,
     pub rows: Option<i64>,
+    /// What makes its value of what is entered; none: its kind does.
+    pub parse: Option<ParseWith>,
     pub kind: ParameterKind,
+}
+
+/// A function of the file that reads what was entered, and raises to refuse it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ParseWith {
+    /// `parse_from_arg`, for each text.
+    Each(FnRef),
+    /// `parse_from_args`, for all of them.
+    All(FnRef),
+}
+
+/// What can be chosen.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Choices {
+    List(Vec<String>),
+    /// A function that gives the list.
+    Call(FnRef),
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -329,7 +391,7 @@ pub enum ParameterKind {
         need_email: bool,
     },
     Choice {
-        choices: Vec<String>,
+        choices: Choices,
         strict: bool,
     },
     /// Which worker is to be used; its value becomes the property `workername` if it is not empty.

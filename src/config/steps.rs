@@ -290,7 +290,12 @@ fn set_property(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Optio
 fn set_properties(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
     let args = SetPropertiesArgs::read(reader)?;
     match &args.properties {
-        Template::Const(serde_json::Value::Object(_)) | Template::Map(_) | Template::Property { .. } | Template::Call(_) => {}
+        Template::Const(serde_json::Value::Object(_))
+        | Template::Map(_)
+        | Template::Property { .. }
+        | Template::Call(_)
+        | Template::CallWith { .. }
+        | Template::Transform { .. } => {}
         // An empty table is an empty list as much as an empty table of names.
         Template::Const(serde_json::Value::Array(items)) if items.is_empty() => {}
         _ => {

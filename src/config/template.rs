@@ -21,8 +21,16 @@ pub enum Template {
     },
     /// `Interpolate(fmt, …)`, as a sequence of parts whose texts are joined.
     Interpolate(Vec<Part>),
+    /// The value of a secret.
+    Secret(String),
     /// A function of the properties.
     Call(FnRef),
+    /// `util.renderer(f):withArgs(…)`: a function of the properties and of values that are rendered first, as for `Transform`.
+    CallWith {
+        function: FnRef,
+        args: Vec<Template>,
+        named: Vec<(String, Template)>,
+    },
     /// A function of values that are rendered first; the named ones come last, in a table.
     Transform {
         function: FnRef,
@@ -49,6 +57,8 @@ pub enum Source {
     SourceStamp { codebase: String, attribute: String },
     /// `worker:attribute`
     Worker(String),
+    /// `secret:name`
+    Secret(String),
     /// `kw:name`, or a positional `%s`: the argument itself, found at load.
     Argument(Box<Template>),
 }
@@ -126,6 +136,18 @@ fn inner(value: &Value, depth: usize) -> Result<Template, Wrong> {
 }
 
 impl Template {
+    /// The first function in it, and what it is called: a wrong value is most likely its fault.
+    pub fn function(&self) -> Option<(&'static str, &FnRef)> {
+        match self {
+            Template::Call(function) | Template::CallWith { function, .. } => Some(("renderer", function)),
+            Template::Transform { function, .. } => Some(("Transform", function)),
+            Template::List(items) => items.iter().find_map(Template::function),
+            Template::Map(entries) => entries.iter().find_map(|(_, item)| item.function()),
+            Template::Property { default: Some(inner), .. } | Template::Flatten(inner) => inner.function(),
+            _ => None,
+        }
+    }
+
     /// Constant all through? Then the constant.
     pub(super) fn folded(self) -> Template {
         match self {

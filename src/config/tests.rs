@@ -96,7 +96,7 @@ fn arguments_are_told_as_a_person_needs_it() {
         (table!["bot-linux"], "missing argument 'password'"),
         (table!["bot-linux", "x"; name = "y"], "'name' given twice, by position and by name"),
         (table!["bot-linux", "x", 3], "takes at most 2 positional arguments, got 3"),
-        (table!["bot-linux", 12345], "'password' must be text, got a number"),
+        (table!["bot-linux", 12345], "'password' must be text or a util.Secret, got a number"),
         (table!["bot-linux", "x"; locks = table![1]], "locks are not supported yet"),
         (
             table!["bot-linux", "x"; missing_timeout = "soon"],
@@ -282,8 +282,16 @@ fn steps_say_what_is_wrong_with_them() {
     for (class, args, told) in [
         ("ShellCommand", Table::default(), "missing argument 'command'"),
         ("ShellCommand", table!["make"; command = "make"], "takes no positional arguments, got 1"),
-        ("ShellCommand", table![; command = table!["make", 1800.0]], "command[2] must be text or a whole number, got 1800.0"),
-        ("ShellCommand", table![; command = table!["make", &property, 1800.0]], "command[3] must be text or a whole number, got 1800.0"),
+        (
+            "ShellCommand",
+            table![; command = table!["make", 1800.0]],
+            "command[2] must be text or a whole number, got 1800.0 (a float: write math.tointeger(x))",
+        ),
+        (
+            "ShellCommand",
+            table![; command = table!["make", &property, 1800.0]],
+            "command[3] must be text or a whole number, got 1800.0 (a float: write math.tointeger(x))",
+        ),
         ("ShellCommand", table![; command = Table::default()], "'command' must hold at least one word, got an empty list"),
         (
             "ShellCommand",
@@ -381,7 +389,7 @@ fn a_sequence_holds_its_commands() {
     assert_eq!(commands.len(), 4);
     assert_eq!((&commands[0].logname, &commands[3].command), (&Arg::Const(Some("first".into())), &Arg::default()));
     assert!(
-        matches!(&step_of("ShellSequence", table![; commands = function()]).kind, StepKind::Sequence(s) if matches!(s.commands, SequenceCommands::Call(_)))
+        matches!(&step_of("ShellSequence", table![; commands = function()]).kind, StepKind::Sequence(s) if matches!(s.commands, SequenceCommands::Render(Template::Call(_))))
     );
     for (wrong, told) in [
         ("make".into(), "must be a list of util.ShellArg or command lines, got \"make\""),
@@ -394,18 +402,14 @@ fn a_sequence_holds_its_commands() {
 
 #[test]
 fn old_and_missing_classes_are_told() {
-    for (class, told) in [
-        ("WithProperties", "is gone: write Interpolate, with '%(prop:name)s' for '%(name)s'"),
-        ("Secret", "secrets are not supported yet: read the value in the file with os.getenv or fs.read"),
-    ] {
-        assert_eq!(mistakes_of(&object(class, 2, table!["x"])), [format!("master.lua:2: {class}: {told}")]);
-    }
+    let told = "is gone: write Interpolate, with '%(prop:name)s' for '%(name)s'";
+    assert_eq!(mistakes_of(&object("WithProperties", 2, table!["x"])), [format!("master.lua:2: WithProperties: {told}")]);
     let hint = |name| class::known_names_hint(name).unwrap();
     assert_eq!(hint("ShellComand"), "did you mean 'steps.ShellCommand'?");
     assert_eq!(hint("Wroker"), "did you mean 'Worker'?");
     assert_eq!(hint("BuildFactory"), "it is util.BuildFactory");
-    assert_eq!(hint("GitPoller"), "Buildbot's GitPoller is not supported yet");
-    assert_eq!(hint("renderer"), "Buildbot's renderer is not supported yet; a plain function of the properties does the same");
+    assert_eq!(hint("GitPoller"), "Buildbot's GitPoller is not supported yet; a hook of the repository can call `buildmoon force`");
+    assert_eq!(hint("renderer"), "it is util.renderer");
     assert_eq!(class::known_names_hint("zzzzzzzz"), None);
 }
 
@@ -518,7 +522,7 @@ fn a_force_scheduler_has_its_parameters() {
     let SchedulerKind::Force(force) = &config.schedulers[0].kind;
     let ParameterKind::Nested { fields, .. } = &force.properties[0].kind else { panic!() };
     assert_eq!((fields[0].label.as_str(), fields[0].size, fields[0].regex.as_deref()), ("URL", Some(80), Some("^h")));
-    assert_eq!(fields[1].kind, ParameterKind::Choice { choices: vec!["a".into(), "b".into()], strict: false });
+    assert_eq!(fields[1].kind, ParameterKind::Choice { choices: Choices::List(vec!["a".into(), "b".into()]), strict: false });
     let ParameterKind::Codebase { codebase, fields } = &force.codebases[0].kind else { panic!() };
     let classes: Vec<_> = fields.iter().map(|f| (f.name.as_str(), f.class.as_str())).collect();
     assert_eq!(codebase, "lib");

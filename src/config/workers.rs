@@ -9,9 +9,8 @@ use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
 use super::convert::{Dict, FromValue, Locks, OneOrMany, Whole, Wrong};
 use super::names::is_identifier;
-use super::spec::{WorkerKind, WorkerSpec};
+use super::spec::{Password, WorkerKind, WorkerSpec};
 use super::value::{Object, Value};
-use crate::base::Secret;
 
 /// Names that Buildbot keeps for other logins on the same port.
 const RESERVED: [&str; 3] = ["debug", "change", "status"];
@@ -36,7 +35,7 @@ arguments! {
     WorkerArgs {
         include common: WorkerCommon;
         [1] "name" | "slavename" name: WorkerName, "The name it logs in with.", Identity;
-        [2] "password" password: Option<Secret>, "The password it logs in with; None: it can't.", Drain;
+        [2] "password" password: Option<Password>, "The password it logs in with; None: it can't. One that is a util.Secret is fetched when the master starts, again when the worker comes if that failed, and hidden in builds if it has at least four characters; one that is written here is not.", Drain;
     }
 }
 
@@ -71,7 +70,7 @@ fn spec(
     object: &Object,
     common: WorkerCommon,
     name: WorkerName,
-    password: Option<Secret>,
+    password: Option<Password>,
     kind: WorkerKind,
 ) -> Parsed {
     // Said, since a setting without effect is worse than none.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use super::failure::LuaFailure;
 use super::generation::Generation;
-use crate::base::{RequestId, duration};
+use crate::base::{RequestId, Secret, duration};
 use crate::config::{FnRef, Value};
 use crate::model::{Properties, Results, SourceStamp};
 
@@ -19,53 +19,70 @@ pub struct CallbackDecl {
     pub name: &'static str,
     pub arguments: &'static str,
     pub result: &'static str,
+    /// When it is called.
+    pub when: &'static str,
     pub budget: Duration,
+    /// The function of `lua/callbacks.lua` that calls it and checks its answer.
     entry: &'static str,
 }
 
-const fn decl(name: &'static str, entry: &'static str, arguments: &'static str, result: &'static str, seconds: u64) -> CallbackDecl {
-    CallbackDecl { name, arguments, result, budget: Duration::from_secs(seconds), entry }
+macro_rules! callbacks {
+    ($($constant:ident: $name:literal, $entry:literal ($arguments:literal) -> $result:literal, $when:literal, $seconds:literal s;)*) => {
+        $(pub(super) const $constant: CallbackDecl = CallbackDecl {
+            name: $name,
+            arguments: $arguments,
+            result: $result,
+            when: $when,
+            budget: Duration::from_secs($seconds),
+            entry: $entry,
+        };)*
+
+        /// The table of all of them.
+        pub const CALLBACKS: &[CallbackDecl] = &[$($constant),*];
+    };
 }
 
-const RENDERER: CallbackDecl = decl("renderer", "render", "props", "any value, which may hold what is to be rendered itself", 5);
-const TRANSFORM: CallbackDecl =
-    decl("Transform", "transform", "the rendered values", "any value, which may hold what is to be rendered itself", 5);
-const DO_STEP_IF: CallbackDecl = decl("doStepIf", "step_condition", "step", "true or false; nil is false", 5);
-const HIDE_STEP_IF: CallbackDecl = decl("hideStepIf", "step_condition", "results, step", "true or false; nil is false", 5);
-const EXTRACT_FN: CallbackDecl = decl("extract_fn", "extract", "rc, stdout, stderr", "a table of properties", 5);
-const WARNING_EXTRACTOR: CallbackDecl =
-    decl("warningExtractor", "extract_warnings", "step, line, match", "file, line number and text of the warning; each may be nil", 5);
-const NEXT_WORKER: CallbackDecl = decl("nextWorker", "next_worker", "builder, workers, request", "one of the workers; nil: nobody now", 2);
-const NEXT_BUILD: CallbackDecl = decl("nextBuild", "next_build", "builder, requests", "one of the requests; nil: none now", 2);
-const CAN_START_BUILD: CallbackDecl =
-    decl("canStartBuild", "can_start_build", "builder, wfb, request", "true, false, or false and the seconds until to ask again", 2);
-const PRIORITIZE_BUILDERS: CallbackDecl =
-    decl("prioritizeBuilders", "prioritize_builders", "master, builders", "the builders in their order; those left out come last", 2);
-const COLLAPSE_REQUESTS: CallbackDecl =
-    decl("collapseRequests", "collapse_requests", "master, builder, req1, req2", "true or false; nil is false", 2);
+callbacks! {
+    RENDERER: "renderer", "render" ("props, …") -> "any value, which may hold what is to be rendered itself",
+        "for each build, when what it stands for is needed; what follows `props` is what `:withArgs` was given, rendered", 5 s;
+    TRANSFORM: "Transform", "transform" ("the rendered values") -> "any value, which may hold what is to be rendered itself",
+        "as a renderer", 5 s;
+    DO_STEP_IF: "doStepIf", "step_condition" ("step") -> "true or false by Python's rule (`truthy`); nil is false",
+        "before the step runs", 5 s;
+    HIDE_STEP_IF: "hideStepIf", "step_condition" ("results, step") -> "true or false by Python's rule; nil is false",
+        "when the step has ended", 5 s;
+    EXTRACT_FN: "extract_fn", "extract" ("rc, stdout, stderr") -> "a table of properties", "when the step's command has ended", 5 s;
+    WARNING_EXTRACTOR: "warningExtractor", "extract_warnings" ("step, line, match") -> "file, line number and text of the warning; each may be nil",
+        "for each line that `warningPattern` matches, many lines in one go", 5 s;
+    NEXT_WORKER: "nextWorker", "next_worker" ("builder, workers, request") -> "one of the workers (or its name); nil: nobody now",
+        "when a request could start; also `c.select_next_worker`, for the builders without a function of their own", 2 s;
+    NEXT_BUILD: "nextBuild", "next_build" ("builder, requests") -> "one of the requests; nil: none now",
+        "when requests could start; with the 1000 most urgent ones, in their order", 2 s;
+    CAN_START_BUILD: "canStartBuild", "can_start_build" ("builder, wfb, request") -> "true, false, or false and the seconds until to ask again",
+        "when a worker was chosen for a request", 2 s;
+    PRIORITIZE_BUILDERS: "prioritizeBuilders", "prioritize_builders" ("master, builders") -> "the builders (or their names) in their order; those left out come last",
+        "when builders have requests that could start", 2 s;
+    COLLAPSE_REQUESTS: "collapseRequests", "collapse_requests" ("master, builder, req1, req2") -> "true: the older one is skipped; false and nil: both stay",
+        "when a request comes, with each of the 1000 newest that wait", 2 s;
+    CHOICES: "choices", "choices" ("parameter") -> "a list of texts",
+        "when the form is shown or a build is forced; the answer is kept for 30 s", 5 s;
+    PARSE_FROM_ARG: "parse_from_arg", "parse_parameter" ("self, text") -> "any plain value; what it raises refuses the text",
+        "when a build is forced, with what was entered, or the default", 2 s;
+    PARSE_FROM_ARGS: "parse_from_args", "parse_parameter" ("self, texts") -> "any plain value; what it raises refuses the texts",
+        "the same, with all that was entered for the parameter", 2 s;
+    SECRET: "SecretProvider.get", "secret" ("self, name") -> "the secret as text; nil: it has none of that name",
+        "when a build or a worker needs the secret", 30 s;
+}
 
-/// The table of all of them.
-pub const CALLBACKS: &[CallbackDecl] = &[
-    RENDERER,
-    TRANSFORM,
-    DO_STEP_IF,
-    HIDE_STEP_IF,
-    EXTRACT_FN,
-    WARNING_EXTRACTOR,
-    NEXT_WORKER,
-    NEXT_BUILD,
-    CAN_START_BUILD,
-    PRIORITIZE_BUILDERS,
-    COLLAPSE_REQUESTS,
-];
-
-/// All callbacks and what else the host offers, as a page of the reference.
+/// All callbacks, what they are called with and what else the host offers, as a page of the reference.
 pub fn markdown() -> String {
-    let mut page = String::from("# Callbacks\n\n| Callback | Arguments | Result | Budget |\n|---|---|---|---|\n");
+    let mut page = String::from("# Callbacks\n\n| Callback | Arguments | Result | Called | Budget |\n|---|---|---|---|---|\n");
     for kind in CALLBACKS {
-        let budget = duration::human(kind.budget);
-        page.push_str(&format!("| `{}` | `{}` | {} | {budget} |\n", kind.name, kind.arguments, kind.result.replace('|', "\\|")));
+        let (budget, result) = (duration::human(kind.budget), kind.result.replace('|', "\\|"));
+        page.push_str(&format!("| `{}` | `{}` | {result} | {} | {budget} |\n", kind.name, kind.arguments, kind.when));
     }
+    page.push_str("\nWhat JSON calls null is nil; lists count from 1. `c.lua = { callback_timeout = … }` replaces every budget.\n\n");
+    page.push_str(&super::members::markdown());
     page.push('\n');
     page.push_str(&super::api::library::markdown());
     page
@@ -77,8 +94,9 @@ pub struct BuilderInput {
     pub name: String,
     pub builderid: i64,
     pub tags: Vec<String>,
-    /// How many builds it runs now; the function sees a list of that length.
-    pub building: usize,
+    /// The builds that it runs now.
+    pub building: Vec<BuildingInput>,
+    /// The names of those that may build it; the workers themselves are an argument of their own, since builders share them.
     pub workers: Vec<String>,
     /// Of the requests that wait.
     pub highest_priority: Option<i64>,
@@ -87,19 +105,50 @@ pub struct BuilderInput {
     pub oldest_request_time: Option<f64>,
 }
 
-/// A worker, and what it is to the builder in question.
+/// A build that a builder runs now.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct BuildingInput {
+    pub number: i64,
+    pub workername: String,
+}
+
 #[derive(Clone, PartialEq, Debug, Default, Serialize)]
 pub struct WorkerInput {
     pub name: String,
     /// Name to value.
     pub properties: Map<String, Json>,
     pub max_builds: Option<u32>,
+    /// `ready`, `detached`, `paused`, `stopping`, `quarantined`.
     pub state: String,
     pub active_builds: usize,
     pub attached: bool,
-    /// It runs a build of this builder.
-    pub busy: bool,
     pub info: Map<String, Json>,
+    /// How long it rests when it is put in quarantine next, in seconds.
+    pub quarantine_timeout: f64,
+}
+
+/// What a callback did to a worker besides its answer.
+#[derive(Clone, PartialEq, Debug)]
+pub struct QuarantineOrder {
+    pub worker: String,
+    pub order: Quarantine,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Quarantine {
+    /// It gets no build for that long, or as long as it is its turn to rest.
+    Put(Option<Duration>),
+    /// The next rest is as short as the first.
+    Reset,
+    /// So long is the next rest.
+    Next(Duration),
+}
+
+/// An answer, and what else was asked for meanwhile.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Decided<T> {
+    pub answer: T,
+    pub quarantine: Vec<QuarantineOrder>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -125,6 +174,9 @@ pub struct BuildInput {
     pub builder: String,
     pub workername: String,
     pub results: Option<Results>,
+    /// Of its build set.
+    pub reason: String,
+    pub sources: Vec<SourceStamp>,
 }
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize)]
@@ -187,7 +239,12 @@ impl Generation {
 
     /// A renderer's value. It may hold objects and functions, which are to be rendered in turn.
     pub async fn render(&self, f: &FnRef, cx: &RenderInput) -> Result<Value, LuaFailure> {
-        self.ask(RENDERER, f, vec![serde_json::to_value(cx)], Ok).await
+        self.render_with(f, cx, Vec::new()).await
+    }
+
+    /// The same of a renderer that takes further values.
+    pub async fn render_with(&self, f: &FnRef, cx: &RenderInput, values: Vec<Json>) -> Result<Value, LuaFailure> {
+        self.ask(RENDERER, f, vec![serde_json::to_value(cx), Ok(values.len().into()), Ok(values.into())], Ok).await
     }
 
     /// What the function of a `Transform` gives for these.
@@ -202,68 +259,94 @@ impl Generation {
         self.ask(kind, f, vec![serde_json::to_value(results), serde_json::to_value(step)], truth).await
     }
 
-    /// The name of the worker that is to run the request.
+    /// A decision about workers, with what was ordered for them.
+    async fn decide<T>(
+        &self,
+        kind: CallbackDecl,
+        f: &FnRef,
+        args: Vec<Result<Json, serde_json::Error>>,
+        read: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Result<Decided<T>, LuaFailure> {
+        self.ask(kind, f, args, |decided| {
+            let Value::Table(decided) = decided else { return Err(unexpected(&decided)) };
+            let orders = match decided.named.get("orders") {
+                Some(Value::Table(orders)) => orders.items.iter().map(order).collect::<Result<_, _>>()?,
+                _ => Vec::new(),
+            };
+            Ok(Decided { answer: read(decided.named.get("answer").unwrap_or(&Value::None))?, quarantine: orders })
+        })
+        .await
+    }
+
+    /// The name of the worker, one of the `offered`, that is to run the request. `workers` are all of the builder's.
     pub async fn next_worker(
         &self,
         f: &FnRef,
         builder: &BuilderInput,
         workers: &[WorkerInput],
+        offered: &[String],
         request: &RequestInput,
-    ) -> Result<Option<String>, LuaFailure> {
-        let args = vec![serde_json::to_value(builder), serde_json::to_value(workers), serde_json::to_value(request)];
-        self.ask(NEXT_WORKER, f, args, |answer| match answer {
+    ) -> Result<Decided<Option<String>>, LuaFailure> {
+        let args = vec![
+            serde_json::to_value(builder),
+            serde_json::to_value(workers),
+            serde_json::to_value(offered),
+            serde_json::to_value(request),
+        ];
+        self.decide(NEXT_WORKER, f, args, |answer| match answer {
             Value::None => Ok(None),
-            Value::Text(name) => Ok(Some(name)),
-            other => Err(unexpected(&other)),
+            Value::Text(name) => Ok(Some(name.clone())),
+            other => Err(unexpected(other)),
         })
         .await
     }
 
-    pub async fn next_build(&self, f: &FnRef, builder: &BuilderInput, requests: &[RequestInput]) -> Result<Option<RequestId>, LuaFailure> {
-        let args = vec![serde_json::to_value(builder), serde_json::to_value(requests)];
-        self.ask(NEXT_BUILD, f, args, |answer| match answer {
+    pub async fn next_build(
+        &self,
+        f: &FnRef,
+        builder: &BuilderInput,
+        workers: &[WorkerInput],
+        requests: &[RequestInput],
+    ) -> Result<Decided<Option<RequestId>>, LuaFailure> {
+        let args = vec![serde_json::to_value(builder), serde_json::to_value(workers), serde_json::to_value(requests)];
+        self.decide(NEXT_BUILD, f, args, |answer| match answer {
             Value::None => Ok(None),
-            Value::Int(id) => Ok(Some(RequestId(id))),
-            other => Err(unexpected(&other)),
+            Value::Int(id) => Ok(Some(RequestId(*id))),
+            other => Err(unexpected(other)),
         })
         .await
     }
 
+    /// May the request start on the worker `worker` of these?
     pub async fn can_start_build(
         &self,
         f: &FnRef,
         builder: &BuilderInput,
-        worker: &WorkerInput,
+        workers: &[WorkerInput],
+        worker: &str,
         request: &RequestInput,
-    ) -> Result<CanStart, LuaFailure> {
-        let args = vec![serde_json::to_value(builder), serde_json::to_value(worker), serde_json::to_value(request)];
-        self.ask(CAN_START_BUILD, f, args, |answer| {
-            let Value::Table(answer) = answer else { return Err(unexpected(&answer)) };
+    ) -> Result<Decided<CanStart>, LuaFailure> {
+        let args = vec![serde_json::to_value(builder), serde_json::to_value(workers), Ok(worker.into()), serde_json::to_value(request)];
+        self.decide(CAN_START_BUILD, f, args, |answer| {
+            let Value::Table(answer) = answer else { return Err(unexpected(answer)) };
             if answer.named.get("yes") == Some(&Value::Bool(true)) {
                 return Ok(CanStart::Yes);
             }
-            let again_in = match answer.named.get("again_in") {
-                Some(Value::Int(seconds)) => duration::from_seconds(*seconds as f64),
-                Some(Value::Float(seconds)) => duration::from_seconds(*seconds),
-                _ => None,
-            };
-            Ok(CanStart::No { again_in })
+            Ok(CanStart::No { again_in: answer.named.get("again_in").and_then(seconds) })
         })
         .await
     }
 
-    /// All the builders' names, in the order in which they are to be looked at.
-    pub async fn prioritize_builders(&self, f: &FnRef, builders: &[BuilderInput]) -> Result<Vec<String>, LuaFailure> {
-        self.ask(PRIORITIZE_BUILDERS, f, vec![serde_json::to_value(builders)], |answer| {
-            let Value::Table(answer) = answer else { return Err(unexpected(&answer)) };
-            answer
-                .items
-                .iter()
-                .map(|item| match item {
-                    Value::Text(name) => Ok(name.clone()),
-                    other => Err(unexpected(other)),
-                })
-                .collect()
+    /// All the builders' names, in the order in which they are to be looked at. `workers` are those of all builders, each once.
+    pub async fn prioritize_builders(
+        &self,
+        f: &FnRef,
+        builders: &[BuilderInput],
+        workers: &[WorkerInput],
+    ) -> Result<Decided<Vec<String>>, LuaFailure> {
+        self.decide(PRIORITIZE_BUILDERS, f, vec![serde_json::to_value(builders), serde_json::to_value(workers)], |answer| {
+            let Value::Table(answer) = answer else { return Err(unexpected(answer)) };
+            texts(&answer.items)
         })
         .await
     }
@@ -272,11 +355,41 @@ impl Generation {
         &self,
         f: &FnRef,
         builder: &BuilderInput,
+        workers: &[WorkerInput],
         a: &RequestInput,
         b: &RequestInput,
-    ) -> Result<bool, LuaFailure> {
-        let args = vec![serde_json::to_value(builder), serde_json::to_value(a), serde_json::to_value(b)];
-        self.ask(COLLAPSE_REQUESTS, f, args, truth).await
+    ) -> Result<Decided<bool>, LuaFailure> {
+        let args = vec![serde_json::to_value(builder), serde_json::to_value(workers), serde_json::to_value(a), serde_json::to_value(b)];
+        self.decide(COLLAPSE_REQUESTS, f, args, |answer| truth(answer.clone())).await
+    }
+
+    /// What can be chosen for a parameter.
+    pub async fn choices(&self, f: &FnRef) -> Result<Vec<String>, LuaFailure> {
+        self.ask(CHOICES, f, vec![], |answer| {
+            let Value::Table(answer) = answer else { return Err(unexpected(&answer)) };
+            texts(&answer.items)
+        })
+        .await
+    }
+
+    /// The value that a parameter of the file's own makes of what was entered: one text, or all of them.
+    pub async fn parse_parameter(&self, f: &FnRef, entered: &Json) -> Result<Json, LuaFailure> {
+        let kind = if entered.is_array() { PARSE_FROM_ARGS } else { PARSE_FROM_ARG };
+        self.ask(kind, f, vec![Ok(entered.clone())], |answer| {
+            answer.to_json().map_err(|what| format!("must return plain data, got {}: {what}", answer.describe()))
+        })
+        .await
+    }
+
+    /// A secret of a provider that is a class of the file. No text of a failure here holds the value.
+    pub async fn secret(&self, f: &FnRef, name: &str) -> Result<Option<Secret>, LuaFailure> {
+        self.ask(SECRET, f, vec![Ok(Json::from(name))], |answer| match answer {
+            Value::None => Ok(None),
+            Value::Text(text) => Ok(Some(Secret::new(text))),
+            Value::Bytes(_) => Err("must give text, got text that is not UTF-8".into()),
+            _ => Err("must give text or nil".into()),
+        })
+        .await
     }
 
     /// What each of these warnings is about.
@@ -314,6 +427,36 @@ fn warning(answer: &Value) -> Result<WarningTold, String> {
         _ => None,
     };
     Ok(WarningTold { file: text("file")?, line, text: text("text")? })
+}
+
+/// What a decision orders for one worker.
+fn order(order: &Value) -> Result<QuarantineOrder, String> {
+    let Value::Table(order) = order else { return Err(unexpected(order)) };
+    let after = order.named.get("seconds").and_then(seconds);
+    let what = match (order.named.get("order"), after) {
+        (Some(Value::Text(what)), _) if what == "put" => Quarantine::Put(after),
+        (Some(Value::Text(what)), _) if what == "reset" => Quarantine::Reset,
+        (_, Some(after)) => Quarantine::Next(after),
+        _ => return Err("ordered what can't be done to a worker".into()),
+    };
+    let Some(Value::Text(worker)) = order.named.get("worker") else { return Err("ordered something for no worker".into()) };
+    Ok(QuarantineOrder { worker: worker.clone(), order: what })
+}
+
+fn seconds(value: &Value) -> Option<Duration> {
+    match value {
+        Value::Int(seconds) => duration::from_seconds(*seconds as f64),
+        Value::Float(seconds) => duration::from_seconds(*seconds),
+        _ => None,
+    }
+}
+
+fn texts(items: &[Value]) -> Result<Vec<String>, String> {
+    let one = |item: &Value| match item {
+        Value::Text(text) => Ok(text.clone()),
+        other => Err(unexpected(other)),
+    };
+    items.iter().map(one).collect()
 }
 
 fn truth(answer: Value) -> Result<bool, String> {

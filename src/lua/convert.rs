@@ -70,6 +70,10 @@ impl Functions {
 pub(super) struct Reader<'a> {
     vm: &'a Vm,
     records: LuaTable,
+    /// What stands for which function of the file.
+    origins: LuaTable,
+    /// The values of objects that hold nothing else.
+    plain: LuaTable,
     poison: *const c_void,
     objects: HashMap<u64, Arc<Object>>,
     tables: HashMap<*const c_void, (Arc<Table>, usize)>,
@@ -86,6 +90,8 @@ impl<'a> Reader<'a> {
         Ok(Reader {
             vm,
             records: vm.prelude.raw_get("records")?,
+            origins: vm.prelude.raw_get("origins")?,
+            plain: vm.prelude.raw_get("plain")?,
             poison: vm.prelude.raw_get::<LuaTable>("poison")?.to_pointer(),
             objects: HashMap::new(),
             tables: HashMap::new(),
@@ -118,7 +124,8 @@ impl<'a> Reader<'a> {
     }
 
     fn defined_at(&self, f: &Function) -> Place {
-        let info = f.info();
+        let written = self.origins.raw_get::<Option<Function>>(f).ok().flatten();
+        let info = written.as_ref().unwrap_or(f).info();
         match info.source.as_deref().and_then(|s| s.strip_prefix('@')) {
             Some(file) => Place { file: self.vm.host.file_name(file), line: info.line_defined.unwrap_or(0) as u32, from: Vec::new() },
             None => Place::default(),
@@ -132,7 +139,10 @@ impl<'a> Reader<'a> {
         match self.records.raw_get::<Option<LuaTable>>(table)? {
             Some(record) => Ok(self.object(&record)?.map_or(Value::Other("object that is not complete"), Value::Object)),
             None if is_class(table)? => Ok(Value::Other("class (call it)")),
-            None => Ok(api::regex::text_of(&self.vm.lua, table)?.map_or(Value::Other("table with a metatable"), Value::Text)),
+            None => match self.plain.raw_get::<Option<LuaTable>>(table)? {
+                Some(plain) => Ok(Value::Table(self.table(&plain)?)),
+                None => Ok(api::regex::text_of(&self.vm.lua, table)?.map_or(Value::Other("table with a metatable"), Value::Text)),
+            },
         }
     }
 
@@ -159,6 +169,9 @@ impl<'a> Reader<'a> {
         // Among arguments a number is a mistake, not a name.
         let number = |name: &str| named.strange_key.is_some() && name.parse::<i64>().is_ok();
         args.named.extend(named.named.into_iter().filter(|(name, _)| !number(name)));
+        if let Some(bound) = record.raw_get::<Option<LuaTable>>("bound")? {
+            args.named.extend(self.table(&bound)?.named.clone());
+        }
         args.strange_key = args.strange_key.or(named.strange_key);
         let object = Arc::new(Object { id, class, custom_class: record.raw_get("custom")?, args, place });
         self.objects.insert(id, object.clone());
@@ -201,6 +214,7 @@ impl<'a> Reader<'a> {
                 out.items.push(self.value(&value)?);
             }
         }
+        let mut named = Vec::new();
         for pair in table.pairs::<LuaValue, LuaValue>() {
             let (key, value) = pair?;
             if matches!(key, LuaValue::Integer(i) if (1..=count).contains(&i)) || self.is_poison(&value) {
@@ -220,9 +234,14 @@ impl<'a> Reader<'a> {
                 }
             }
             if let Some(name) = name {
-                let value = self.value(&value)?;
-                out.named.insert(name, value);
+                named.push((name, value));
             }
+        }
+        // By name, so that the numbers of functions do not depend on the order of `pairs` either.
+        named.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (name, value) in named {
+            let value = self.value(&value)?;
+            out.named.insert(name, value);
         }
         Ok(out)
     }

@@ -9,6 +9,7 @@ use super::host::Host;
 use crate::config::{Mistake, Place};
 
 const LONGEST_MESSAGE: usize = 4000;
+const OUT_OF_MEMORY: &str = "the memory limit is used up (c.lua: memory_limit)";
 
 /// A callback that raised, returned what it may not, or ran out of its budget.
 #[derive(Clone, PartialEq, Debug)]
@@ -60,6 +61,10 @@ impl Caught {
     pub fn outside(host: &Host, error: &mlua::Error) -> Caught {
         let (message, place) = locate(host, text_of_error(error), Place::default());
         Caught { message, place, traceback: Vec::new() }
+    }
+
+    pub fn is_out_of_memory(&self) -> bool {
+        self.message.starts_with(OUT_OF_MEMORY)
     }
 
     /// As a mistake of the file, for errors that have no place of their own.
@@ -138,7 +143,7 @@ fn locate(host: &Host, message: String, here: Place) -> (String, Place) {
     if message.contains("attempt to yield across a C-call boundary") {
         message = "a host call that waits can't be used here (inside table.sort or string.gsub)".to_owned();
     } else if message == "not enough memory" {
-        message = "the memory limit is used up (c.lua: memory_limit)".to_owned();
+        message = OUT_OF_MEMORY.to_owned();
     }
     let mut line = message.lines().next().unwrap_or_default().trim_end().to_owned();
     if line.len() > LONGEST_MESSAGE {

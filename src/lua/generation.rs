@@ -1,6 +1,7 @@
 //! The thread of one loaded configuration, and the calls it serves: each is a task of its own, with a budget, so that none stops
 //! the others. It decides nothing; what a callback means is in `callbacks`.
 
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot};
 
 use super::convert::{Reader, to_lua};
+use super::data::{DataPort, DataSource};
 use super::failure::{Caught, LuaFailure};
 use super::vm::Vm;
 use super::watch::{STUCK_AFTER, Watch};
@@ -37,6 +39,8 @@ pub struct Generation {
     jobs: mpsc::Sender<Job>,
     watch: Arc<Watch>,
     callback_timeout: Option<Duration>,
+    folder: PathBuf,
+    data: DataPort,
 }
 
 impl std::fmt::Debug for Generation {
@@ -50,13 +54,30 @@ pub(super) fn channel() -> (mpsc::Sender<Job>, mpsc::Receiver<Job>) {
 }
 
 impl Generation {
-    pub(super) fn new(number: u64, jobs: mpsc::Sender<Job>, watch: Arc<Watch>, callback_timeout: Option<Duration>) -> Generation {
-        Generation { number, jobs, watch, callback_timeout }
+    pub(super) fn new(
+        number: u64,
+        jobs: mpsc::Sender<Job>,
+        watch: Arc<Watch>,
+        callback_timeout: Option<Duration>,
+        folder: PathBuf,
+        data: DataPort,
+    ) -> Generation {
+        Generation { number, jobs, watch, callback_timeout, folder, data }
+    }
+
+    /// From now on this answers `master.data:get`.
+    pub fn set_data(&self, source: Arc<dyn DataSource>) {
+        self.data.set(source);
     }
 
     /// Counts the configurations that this process has loaded; the thread is called `lua-gen-NUMBER`.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Of the configuration: what paths in it are relative to.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(super) async fn call(

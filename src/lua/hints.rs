@@ -63,8 +63,48 @@ const LISTS_OF_THE_ROOT: [&str; 3] = ["workers", "builders", "schedulers"];
 /// Before one of these it is the closing bracket that is missing, as Lua says itself.
 const KEYWORDS: [&str; 12] = ["and", "do", "else", "elseif", "end", "for", "if", "local", "or", "return", "then", "while"];
 
-const OWN_METHODS: [&str; 9] =
-    ["addStep", "addSteps", "extend", "mixin", "isinstance", "getProperty", "hasProperty", "isAvailable", "getBuilderId"];
+/// Methods of the host's objects, in the file and in callbacks.
+pub(super) const OWN_METHODS: [&str; 39] = [
+    "addStep",
+    "addSteps",
+    "extend",
+    "mixin",
+    "isinstance",
+    "withArgs",
+    "getProperty",
+    "hasProperty",
+    "setProperty",
+    "getProperties",
+    "getBuild",
+    "getBuilderId",
+    "getWorkerName",
+    "getNewestCompleteTime",
+    "getOldestRequestTime",
+    "get_highest_priority",
+    "active_builds",
+    "isAvailable",
+    "isBusy",
+    "isPaused",
+    "putInQuarantine",
+    "resetQuarantine",
+    "addLog",
+    "addCompleteLog",
+    "addHTMLLog",
+    "addLogObserver",
+    "addURL",
+    "addStdout",
+    "addStderr",
+    "addHeader",
+    "addStepsAfterCurrentStep",
+    "makeRemoteShellCommand",
+    "runCommand",
+    "runShellSequence",
+    "checkWorkerHasCommand",
+    "updateSummary",
+    "setStatistic",
+    "getStatistic",
+    "didFail",
+];
 
 /// The mend, if the message is that of a known slip.
 pub(super) fn mend(message: &str, lines: &Lines) -> Option<String> {

@@ -11,8 +11,12 @@ use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
 use mlua::Lua;
+use tokio::runtime::Handle;
 
+use super::data::DataPort;
 use super::hints::Lines;
+use super::surroundings::{Call, Surroundings};
+use super::tasks::Scope;
 use super::watch::Watch;
 use crate::config::{Mistake, Place};
 
@@ -50,6 +54,9 @@ pub(super) struct Host {
     pub folder: PathBuf,
     pub checking: bool,
     pub watch: Arc<Watch>,
+    pub data: DataPort,
+    /// Where host functions do what they wait for.
+    pub main: Handle,
     loading: Cell<bool>,
     places: RefCell<Places>,
     mistakes: RefCell<Vec<Mistake>>,
@@ -59,6 +66,12 @@ pub(super) struct Host {
     slice: Cell<Instant>,
     hooks: Cell<u32>,
     overrun: Cell<bool>,
+    /// A file that is run for what it does: it prints to the standard output, and its first mistake ends it.
+    pub script: Cell<bool>,
+    /// How many tasks run.
+    pub tasks: Cell<usize>,
+    /// Of the call that has the thread.
+    scope: RefCell<Option<Rc<Scope>>>,
 }
 
 #[derive(Default)]
@@ -68,14 +81,18 @@ struct Places {
     names: HashMap<String, Arc<str>>,
     /// The files' texts, for hints about slips; only while the configuration is loaded.
     sources: HashMap<Arc<str>, Vec<u8>>,
+    /// The calls that led to a place, when it was first met.
+    calls: HashMap<Place, Vec<Call>>,
 }
 
 impl Host {
-    pub fn new(folder: PathBuf, checking: bool, watch: Arc<Watch>) -> Rc<Host> {
+    pub fn new(folder: PathBuf, checking: bool, watch: Arc<Watch>, main: Handle) -> Rc<Host> {
         Rc::new(Host {
             folder,
             checking,
             watch,
+            data: DataPort::default(),
+            main,
             loading: Cell::new(true),
             places: RefCell::default(),
             mistakes: RefCell::default(),
@@ -85,6 +102,9 @@ impl Host {
             slice: Cell::new(Instant::now()),
             hooks: Cell::new(0),
             overrun: Cell::new(false),
+            script: Cell::new(false),
+            tasks: Cell::new(0),
+            scope: RefCell::default(),
         })
     }
 
@@ -99,7 +119,13 @@ impl Host {
 
     pub fn loaded(&self) {
         self.loading.set(false);
-        self.places.borrow_mut().sources.clear();
+        let _ = self.take_surroundings();
+    }
+
+    /// What is shown beside mistakes; places are told without it from here on.
+    pub fn take_surroundings(&self) -> Surroundings {
+        let places = &mut *self.places.borrow_mut();
+        Surroundings { sources: std::mem::take(&mut places.sources), calls: std::mem::take(&mut places.calls) }
     }
 
     pub fn mistake(&self, place: Place, subject: &str, text: String) {
@@ -114,6 +140,14 @@ impl Host {
         let mut all = self.warnings.borrow_mut();
         if all.len() < MOST_MISTAKES {
             all.push(Mistake { place, subject: String::new(), text });
+        }
+    }
+
+    /// Unless its text was said already.
+    pub fn warn_once(&self, warning: &Mistake) {
+        let mut all = self.warnings.borrow_mut();
+        if all.len() < MOST_MISTAKES && !all.iter().any(|w| w.text == warning.text) {
+            all.push(warning.clone());
         }
     }
 
@@ -155,6 +189,14 @@ impl Host {
         if self.loading() {
             self.places.borrow_mut().sources.insert(name, source.to_owned());
         }
+    }
+
+    /// The texts of the configuration's own files, in the order of their names.
+    pub fn sources(&self) -> Vec<(Arc<str>, Vec<u8>)> {
+        let places = self.places.borrow();
+        let mut all: Vec<_> = places.sources.iter().map(|(name, source)| (name.clone(), source.clone())).collect();
+        all.sort();
+        all
     }
 
     /// The text at a place.
@@ -232,7 +274,33 @@ impl Host {
         if from.iter().all(|(name, _)| *name == file) {
             from.clear();
         }
-        Place { file, line, from }
+        let place = Place { file, line, from };
+        if self.loading() && !self.places.borrow().calls.contains_key(&place) {
+            let calls = self.calls(lua);
+            self.places.borrow_mut().calls.insert(place.clone(), calls);
+        }
+        place
+    }
+
+    /// Who called the function that is carried out, the nearest first.
+    fn calls(&self, lua: &Lua) -> Vec<Call> {
+        let mut calls = Vec::new();
+        for level in 0..STACK_DEPTH {
+            let Some(frame) = lua.inspect_stack(level, |debug| {
+                let source = debug.source();
+                let file = self.file_name(source.source.as_deref()?.strip_prefix('@')?);
+                let name = if source.what == "main" { None } else { debug.names().name.map(|name| name.into_owned()) };
+                let unnamed = || if source.what == "main" { String::new() } else { "a function".to_owned() };
+                Some(Call { function: name.unwrap_or_else(unnamed), file, line: debug.current_line().unwrap_or(0) as u32 })
+            }) else {
+                break;
+            };
+            calls.extend(frame);
+            if calls.len() > MOST_CALLERS {
+                break;
+            }
+        }
+        calls.into_iter().skip(1).collect()
     }
 
     fn frames(&self, lua: &Lua) -> Vec<(Arc<str>, u32)> {
@@ -286,6 +354,16 @@ impl Host {
     pub fn end_slice(&self) -> bool {
         self.watch.idle();
         self.hooks.get() > 0
+    }
+
+    /// The tasks of the call that has the thread now.
+    pub fn scope(&self) -> Option<Rc<Scope>> {
+        self.scope.borrow().clone()
+    }
+
+    /// Another call has the thread; which one had it before?
+    pub fn enter(&self, scope: Option<Rc<Scope>>) -> Option<Rc<Scope>> {
+        self.scope.replace(scope)
     }
 
     /// Called every so many instructions: has this slice held the thread for too long?

@@ -4,18 +4,23 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mlua::{Table as LuaTable, Value as LuaValue};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::convert::Reader;
+use super::data::DataPort;
+use super::exposed::exposed;
 use super::failure::Caught;
 use super::generation::{self, Generation};
 use super::host::{Host, ReadFile};
 use super::modules;
+use super::scan;
+use super::surroundings::Surroundings;
 use super::vm::Vm;
 use super::watch::Watch;
 use crate::base::duration::human;
@@ -46,7 +51,19 @@ pub struct Loaded {
     pub files: Vec<ReadFile>,
 }
 
-type Outcome = Result<(MasterConfig, Vec<ReadFile>), Vec<Mistake>>;
+/// A configuration that was evaluated for a person to read about.
+#[derive(Debug)]
+pub struct Checked {
+    pub outcome: Result<Loaded, Vec<Mistake>>,
+    /// Told by a file that has mistakes, too; those of a good one are in its configuration.
+    pub warnings: Vec<Mistake>,
+    pub surroundings: Surroundings,
+}
+
+/// What the evaluation leaves for [`Checked`], however it ends.
+type Beside = Arc<OnceLock<(Vec<Mistake>, Surroundings)>>;
+
+type Outcome = Result<(MasterConfig, Vec<ReadFile>, DataPort), Vec<Mistake>>;
 
 /// Makes sense of the values: `config`'s part, or a test's.
 pub(super) type Understand = Box<dyn FnOnce(&Table, &Place, &[Arc<Object>], SaidAt) -> Result<MasterConfig, Vec<Mistake>> + Send>;
@@ -56,28 +73,42 @@ pub async fn load(options: LoadOptions) -> Result<Loaded, Vec<Mistake>> {
     load_with(options, Box::new(assemble)).await
 }
 
+/// The same, with what is shown beside mistakes.
+pub async fn check(options: LoadOptions) -> Checked {
+    let beside = Beside::default();
+    let outcome = load_beside(options, Box::new(assemble), beside.clone()).await;
+    let (warnings, surroundings) = beside.get().cloned().unwrap_or_default();
+    Checked { outcome, warnings, surroundings }
+}
+
 pub(super) async fn load_with(options: LoadOptions, understand: Understand) -> Result<Loaded, Vec<Mistake>> {
+    load_beside(options, understand, Beside::default()).await
+}
+
+async fn load_beside(options: LoadOptions, understand: Understand, beside: Beside) -> Result<Loaded, Vec<Mistake>> {
     // Only names threads and generations apart in logs.
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let shown = options.path.display().to_string();
     let broken = |text: String| vec![Mistake { place: at_file(&shown), subject: String::new(), text }];
 
+    let folder = locate(&options.path).map(|(_, folder)| folder).unwrap_or_default();
     let watch = Watch::new();
     Watch::guard(&watch, format!("lua-watch-{number}")).map_err(|e| broken(format!("no thread could be started: {e}")))?;
     let (jobs, queue) = generation::channel();
     let (done, outcome) = oneshot::channel::<Outcome>();
     let thread_watch = watch.clone();
+    let main = Handle::current();
     std::thread::Builder::new()
         .name(format!("lua-gen-{number}"))
-        .spawn(move || thread(options, understand, thread_watch, done, queue))
+        .spawn(move || thread(options, understand, beside, (thread_watch, main), done, queue))
         .map_err(|e| broken(format!("no thread could be started: {e}")))?;
-    let (config, files) = tokio::select! {
+    let (config, files, data) = tokio::select! {
         biased;
         outcome = outcome => outcome.unwrap_or_else(|_| Err(broken("the Lua thread ended without an answer".into())))?,
         () = watch.stuck() => return Err(broken("the evaluation is held by a single library call and can't be stopped".into())),
     };
-    let generation = Arc::new(Generation::new(number, jobs, watch, config.limits.callback_timeout));
+    let generation = Arc::new(Generation::new(number, jobs, watch, config.limits.callback_timeout, folder, data));
     Ok(Loaded { config: Arc::new(config), generation, files })
 }
 
@@ -89,7 +120,8 @@ fn at_file(file: &str) -> Place {
 fn thread(
     options: LoadOptions,
     understand: Understand,
-    watch: Arc<Watch>,
+    beside: Beside,
+    outside: (Arc<Watch>, Handle),
     mut done: oneshot::Sender<Outcome>,
     queue: tokio::sync::mpsc::Receiver<generation::Job>,
 ) {
@@ -107,7 +139,7 @@ fn thread(
         let evaluated = tokio::select! {
             biased;
             () = done.closed() => return,
-            evaluated = evaluate(&options, understand, watch) => evaluated,
+            evaluated = evaluate(&options, understand, beside, outside) => evaluated,
         };
         let (vm, outcome) = match evaluated {
             Ok(good) => good,
@@ -123,7 +155,7 @@ fn thread(
 }
 
 /// The configuration's file and folder.
-fn locate(path: &Path) -> Result<(PathBuf, PathBuf), String> {
+pub(super) fn locate(path: &Path) -> Result<(PathBuf, PathBuf), String> {
     let file = if path.is_dir() { path.join("master.lua") } else { path.to_owned() };
     let file = file.canonicalize().map_err(|e| format!("{}: {e}", file.display()))?;
     let folder = file.parent().map(Path::to_owned).ok_or("has no folder")?;
@@ -133,8 +165,9 @@ fn locate(path: &Path) -> Result<(PathBuf, PathBuf), String> {
 async fn evaluate(
     options: &LoadOptions,
     understand: Understand,
-    watch: Arc<Watch>,
-) -> Result<(Rc<Vm>, (MasterConfig, Vec<ReadFile>)), Vec<Mistake>> {
+    beside: Beside,
+    (watch, main): (Arc<Watch>, Handle),
+) -> Result<(Rc<Vm>, (MasterConfig, Vec<ReadFile>, DataPort)), Vec<Mistake>> {
     let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let alone = |place: Place, text: String| vec![Mistake { place, subject: String::new(), text }];
     let (file, folder) = locate(&options.path).map_err(|e| alone(Place::default(), e))?;
@@ -142,7 +175,7 @@ async fn evaluate(
     let name = if options.path.is_dir() { "master.lua".to_owned() } else { name(&options.path) };
     let source = modules::read(&file).map_err(|e| alone(at_file(&name), e))?;
 
-    let host = Host::new(folder, options.checking, watch);
+    let host = Host::new(folder, options.checking, watch, main);
     host.file_read(&file, &source);
     let vm = Vm::new(host.clone()).map_err(|e| alone(at_file(&name), format!("the host's own Lua failed: {e}")))?;
     let vm = Rc::new(vm);
@@ -160,12 +193,17 @@ async fn evaluate(
         }),
     };
     let root_place = at_file(&name);
-    let mut config = read(&vm, ended, &root_place, understand).await?;
-    config.warnings.splice(0..0, host.take_warnings());
+    let mut config = read(&vm, ended, &root_place, understand).await;
+    let warnings = host.take_warnings();
+    if let Ok(config) = &mut config {
+        config.warnings.splice(0..0, warnings.iter().cloned());
+    }
+    let _ = beside.set((warnings, host.take_surroundings()));
+    let config = config?;
     check_memory(&vm, &config).map_err(|text| alone(root_place, text))?;
     tell_master(&vm, &config).map_err(|e| alone(at_file(&name), e.to_string()))?;
     host.loaded();
-    Ok((vm, (config, host.files())))
+    Ok((vm, (config, host.files(), host.data.clone())))
 }
 
 /// Read what the file left, and understand it.
@@ -192,10 +230,13 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
         }
         let root = match &ended {
             Ok(LuaValue::Table(root)) => Some(root.clone()),
-            Ok(_) => vm.lua.globals().raw_get::<Option<LuaTable>>("BuildmasterConfig")?,
-            Err(_) => None,
+            _ => vm.lua.globals().raw_get::<Option<LuaTable>>("BuildmasterConfig")?,
         };
-        let root = root.map(|root| reader.table(&root)).transpose()?.map(Arc::unwrap_or_clone).unwrap_or_default();
+        let mut root = root.map(|root| reader.table(&root)).transpose()?.map(Arc::unwrap_or_clone).unwrap_or_default();
+        if ended.is_err() {
+            // What objects say of each other can't be judged by a part of them.
+            root.named.retain(|_, value| value.to_json().is_ok());
+        }
         tainted = std::mem::take(&mut reader.tainted);
         said_at.keys = kept_places(vm, &vm.prelude.raw_get("key_places")?)?;
         for key in root.named.keys() {
@@ -216,20 +257,30 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
     vm.functions.close();
 
     let mut mistakes = vm.host.take_mistakes();
+    let findings = scan::findings(vm).unwrap_or_else(|e| {
+        tracing::debug!("names are not looked at: {e}");
+        Vec::new()
+    });
     match &ended {
         Ok(LuaValue::Table(_) | LuaValue::Nil) => {}
         Ok(other) => mistakes.push(Mistake {
             place: root_place.clone(),
             subject: String::new(),
-            text: format!("the file may return a table or nothing, got a {}", other.type_name()),
+            text: format!("the file may return a table or nothing, got {}", described(other)),
         }),
         Err(mistake) => mistakes.push(mistake.clone()),
+    }
+    for warning in scan::merge(findings, &mut mistakes) {
+        vm.host.warn_once(&warning);
     }
     mistakes.append(&mut broken);
     if let Err(e) = cleared {
         mistakes.push(Caught::outside(&vm.host, &e).into_mistake_at(root_place));
     }
-    let assigned: Vec<Place> = said_at.arguments.values().flat_map(HashMap::values).cloned().collect();
+    for warning in exposed(&vm.host, &objects) {
+        vm.host.warn(warning.place, warning.text);
+    }
+    let assigned: Vec<Place> = said_at.arguments.values().flat_map(HashMap::values).chain(said_at.keys.values()).cloned().collect();
     match understand(&root, root_place, &objects, said_at) {
         Ok(mut config) if mistakes.is_empty() => {
             config.said.functions = Arc::new(function_texts(vm));
@@ -268,6 +319,13 @@ fn function_texts(vm: &Vm) -> HashMap<u32, u64> {
         Some((id, file, info.line_defined?, info.last_line_defined?))
     });
     vm.host.digests(wanted)
+}
+
+fn described(value: &LuaValue) -> String {
+    match value {
+        LuaValue::Integer(_) | LuaValue::Number(_) => "a number".to_owned(),
+        other => format!("a {}", other.type_name()),
+    }
 }
 
 /// Names and the numbers of their places.

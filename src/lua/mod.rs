@@ -6,20 +6,33 @@
 mod api;
 pub mod callbacks;
 mod convert;
+mod data;
+mod exposed;
 mod failure;
 mod generation;
 mod hints;
 mod host;
 mod load;
+mod members;
 mod modules;
+mod scan;
+mod script;
+mod surroundings;
+mod tasks;
 mod vm;
 mod watch;
 
-pub use callbacks::{BuildInput, BuilderInput, CanStart, RenderInput, RequestInput, StepInput, WarningFound, WarningTold, WorkerInput};
+pub use callbacks::{
+    BuildInput, BuilderInput, BuildingInput, CanStart, Decided, Quarantine, QuarantineOrder, RenderInput, RequestInput, StepInput,
+    WarningFound, WarningTold, WorkerInput,
+};
+pub use data::{Answer, DataSource};
 pub use failure::LuaFailure;
 pub use generation::Generation;
 pub use host::ReadFile;
-pub use load::{LoadOptions, Loaded, load};
+pub use load::{Checked, LoadOptions, Loaded, check, load};
+pub use script::{Script, Source as ScriptSource, run_script};
+pub use surroundings::{Call, Surroundings};
 
 #[cfg(test)]
 mod tests;

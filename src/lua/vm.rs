@@ -14,9 +14,10 @@ use mlua::{Function, IntoLuaMulti, Lua, LuaOptions, StdLib, Table, Value, VmStat
 use super::convert::{Functions, to_lua};
 use super::failure::{Caught, error_text};
 use super::host::Host;
-use super::{api, modules};
+use super::tasks::Scope;
+use super::{api, data, modules, tasks};
 use crate::base::suggest;
-use crate::config::class::{ClassDecl, Holds, classes, known_names_hint};
+use crate::config::class::{ClassDecl, Holds, Kind, classes, known_names_hint};
 
 /// While a file is evaluated; afterwards `c.lua` says.
 pub(super) const LOADING_MEMORY: usize = 256 << 20;
@@ -24,15 +25,20 @@ pub(super) const LOADING_MEMORY: usize = 256 << 20;
 const HOOK_EVERY: u32 = 100_000;
 
 /// In this order: each part finds what the ones before it left in the table they share.
-const PRELUDE: [(&str, &str); 7] = [
+const PRELUDE: [(&str, &str); 9] = [
     ("sandbox", include_str!("../../lua/sandbox.lua")),
     ("class", include_str!("../../lua/class.lua")),
+    ("methods", include_str!("../../lua/methods.lua")),
     ("names", include_str!("../../lua/names.lua")),
     ("util", include_str!("../../lua/util.lua")),
     ("properties", include_str!("../../lua/properties.lua")),
     ("require", include_str!("../../lua/require.lua")),
+    ("tasks", include_str!("../../lua/tasks.lua")),
     ("callbacks", include_str!("../../lua/callbacks.lua")),
 ];
+
+/// The registry's name of the function that calls another one protected.
+pub(super) const CALL: &str = "buildmoon call";
 
 pub(super) struct Vm {
     pub lua: Lua,
@@ -65,6 +71,7 @@ impl Vm {
         prelude.raw_set("null", Value::NULL)?;
         prelude.raw_set("loading", true)?;
         prelude.raw_set("checking", host.checking)?;
+        prelude.raw_set("script", host.script.get())?;
         prelude.raw_set("util", api::util(&lua)?)?;
         let offered = lua.create_table()?;
         api::register(&lua, &host, &offered)?;
@@ -85,6 +92,7 @@ impl Vm {
             .into_function()?;
         let lib: Table = prelude.raw_get("lib")?;
         let protected = protect.call((lib.raw_get::<Function>("xpcall")?, handler))?;
+        lua.set_named_registry_value(CALL, &protected)?;
         let functions = Functions::new(&lua)?;
         Ok(Vm { lua, host, prelude, functions, protected })
     }
@@ -96,30 +104,47 @@ impl Vm {
 
     /// Call a function so that its error is caught with its stack. Gives way to other calls; dropping the future ends the call.
     pub async fn call(&self, f: &Function, args: impl IntoLuaMulti) -> Result<Value, Caught> {
-        let fail = |e: mlua::Error| Caught::outside(&self.host, &e);
-        let mut all = args.into_lua_multi(&self.lua).map_err(fail)?;
-        all.push_front(Value::Function(f.clone()));
-        let call = self.protected.call_async::<(bool, Value)>(all);
-        let (ok, value) = Sliced { host: self.host.clone(), inner: Box::pin(call), pause: None }.await.map_err(fail)?;
-        if ok {
-            return Ok(value);
+        let answer = call(&self.lua, &self.host, &self.protected, Rc::default(), f, args).await;
+        // What filled the memory is garbage now; the next call must not stumble over it.
+        if answer.as_ref().is_err_and(Caught::is_out_of_memory) {
+            let _ = self.lua.gc_collect();
         }
-        if let Value::UserData(data) = &value
-            && let Ok(caught) = data.borrow::<Caught>()
-        {
-            return Err(caught.clone());
-        }
-        // Only an error within the handler itself comes here, such as a stack that is used up.
-        Err(match &value {
-            Value::Error(error) => Caught::outside(&self.host, error),
-            other => Caught::new(&self.lua, &self.host, other),
-        })
+        answer
     }
 
     /// A function of the prelude.
     pub fn internal(&self, name: &str) -> Result<Function, Caught> {
         self.prelude.raw_get(name).map_err(|e| Caught::outside(&self.host, &e))
     }
+}
+
+/// Call a function by way of the protecting one. The tasks that it starts are in the scope and end with it.
+pub(super) async fn call(
+    lua: &Lua,
+    host: &Rc<Host>,
+    protected: &Function,
+    scope: Rc<Scope>,
+    f: &Function,
+    args: impl IntoLuaMulti,
+) -> Result<Value, Caught> {
+    let fail = |e: mlua::Error| Caught::outside(host, &e);
+    let mut all = args.into_lua_multi(lua).map_err(fail)?;
+    all.push_front(Value::Function(f.clone()));
+    let call = protected.call_async::<(bool, Value)>(all);
+    let (ok, value) = Sliced { host: host.clone(), scope, inner: Box::pin(call), pause: None }.await.map_err(fail)?;
+    if ok {
+        return Ok(value);
+    }
+    if let Value::UserData(data) = &value
+        && let Ok(caught) = data.borrow::<Caught>()
+    {
+        return Err(caught.clone());
+    }
+    // Only an error within the handler itself comes here, such as a stack that is used up.
+    Err(match &value {
+        Value::Error(error) => Caught::outside(host, error),
+        other => Caught::new(lua, host, other),
+    })
 }
 
 /// Text only: a compiled chunk could break the state.
@@ -138,6 +163,7 @@ pub(super) fn compile(lua: &Lua, host: &Host, name: &str, source: &[u8]) -> mlua
 /// before it goes on: woken at once, it would be polled many times in a row.
 struct Sliced<F> {
     host: Rc<Host>,
+    scope: Rc<Scope>,
     inner: Pin<Box<F>>,
     pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
@@ -151,11 +177,19 @@ impl<F: Future> Future for Sliced<F> {
             self.pause = None;
         }
         self.host.begin_slice();
+        let before = self.host.enter(Some(self.scope.clone()));
         let poll = self.inner.as_mut().poll(cx);
+        self.host.enter(before);
         if self.host.end_slice() && poll.is_pending() {
             self.pause = Some(Box::pin(tokio::task::yield_now()));
         }
         poll
+    }
+}
+
+impl<F> Drop for Sliced<F> {
+    fn drop(&mut self) {
+        self.scope.end();
     }
 }
 
@@ -195,6 +229,13 @@ fn host_functions(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
             Ok(())
         })?,
     )?;
+    let h = host.clone();
+    table.raw_set(
+        "print",
+        lua.create_function(move |lua, text: mlua::LuaString| {
+            api::log::print(&h, lua, &text.as_bytes()).map_err(|e| mlua::Error::runtime(format!("print: {e}")))
+        })?,
+    )?;
     table.raw_set("error_text", lua.create_function(|_, error: Value| Ok(error_text(&error)))?)?;
     table.raw_set("known", lua.create_function(|_, name: String| Ok(known_names_hint(&name)))?)?;
     table.raw_set(
@@ -203,8 +244,21 @@ fn host_functions(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
             Ok(suggest::nearest(&name, known.iter().map(String::as_str)).map(str::to_owned))
         })?,
     )?;
+    table.raw_set(
+        "one_edit",
+        lua.create_function(|_, (name, known): (String, Vec<String>)| {
+            Ok(suggest::one_edit(&name, known.iter().map(String::as_str)).map(str::to_owned))
+        })?,
+    )?;
+    let h = host.clone();
+    let data_get = lua.create_async_function(move |lua, path: String| {
+        let h = h.clone();
+        async move { data::get(&lua, &h, &path).await }
+    })?;
+    table.raw_set("data_get", data_get)?;
     let h = host.clone();
     table.raw_set("module", lua.create_function(move |lua, name: String| modules::find(lua, &h, &name))?)?;
+    tasks::host_functions(lua, host, &table)?;
     Ok(table)
 }
 
@@ -225,25 +279,32 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
     decl.raw_set("top_level", class.top_level)?;
     decl.raw_set("old_names", class.old_names.to_vec())?;
     decl.raw_set("extensible", class.extensible)?;
+    decl.raw_set("methods", class.kind.overridable().to_vec())?;
     let holds = class.holds.map(|holds| if holds == Holds::Names { "dict" } else { "list" });
     decl.raw_set("holds", holds)?;
     decl.raw_set("is_step", lives_in("steps"))?;
     decl.raw_set("is_worker", lives_in("worker"))?;
     // Class attributes are defaults of arguments.
-    decl.raw_set("attributes", lives_in("steps") || lives_in("schedulers") || lives_in("reporters"))?;
+    decl.raw_set("attributes", class.extensible)?;
+    decl.raw_set("is_parameter", class.kind == Kind::Parameter)?;
     // What declares something is for the file; plain values (`Interpolate`, `ShellArg`) may be made by callbacks, too.
     decl.raw_set("closed", class.extensible)?;
     // Factories carry whatever fields their users give them.
     decl.raw_set("open", class.name == "BuildFactory")?;
     let by_name = lua.create_table()?;
     let positions = lua.create_table()?;
-    let names = lua.create_table()?;
+    let (names, arguments) = (lua.create_table()?, lua.create_table()?);
     for arg in class.args.iter() {
         let entry = lua.create_table()?;
         entry.raw_set("name", arg.name)?;
         entry.raw_set("position", arg.position)?;
-        entry.raw_set("secret", arg.name == "password" || arg.kind.contains("secret"))?;
+        entry.raw_set("secret", arg.is_secret())?;
         entry.raw_set("default", default_value(lua, arg.default.as_ref())?)?;
+        // A function in a class's body is a method, unless the argument of its name takes functions.
+        entry.raw_set("callable", arg.kind.contains("function") || arg.kind.contains("render"))?;
+        let spellings: Vec<&str> = arg.aliases.iter().copied().chain([arg.name]).collect();
+        entry.raw_set("spellings", spellings)?;
+        arguments.raw_push(&entry)?;
         for alias in arg.aliases.iter() {
             by_name.raw_set(*alias, &entry)?;
         }
@@ -256,6 +317,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
     decl.raw_set("by_name", by_name)?;
     decl.raw_set("positions", positions)?;
     decl.raw_set("names", names)?;
+    decl.raw_set("arguments", arguments)?;
     Ok(decl)
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{MASTER_ID, Master};
 use crate::base::{BuildId, BuilderId, BuildsetId, LogId, RequestId, SchedulerId, WorkerId};
 use crate::builds::{Refusal, Submitted};
-use crate::config::{ForceSpec, MasterConfig, Parameter, ParameterKind, SchedulerKind};
+use crate::config::{Choices, ForceSpec, MasterConfig, Parameter, ParameterKind, SchedulerKind};
 use crate::lua::Loaded;
 use crate::model::query::{Filter, Page, Query, Row};
 use crate::model::request::NewBuildset;
@@ -52,16 +52,19 @@ pub(super) fn scheduler_rows(config: &MasterConfig, ids: &HashMap<String, Schedu
     schedulers.collect()
 }
 
-fn force_row(name: &str, builders: &[String], form: &ForceSpec) -> Row {
-    let fields = |list: &[Parameter]| list.iter().map(|p| parameter(p, "")).collect::<Vec<_>>();
-    let basics = [&form.username, &form.reason, &form.priority].map(|p| parameter(p, ""));
+/// What can be chosen, or why that is not known.
+type Known<'a> = &'a dyn Fn(&Choices) -> Result<Vec<String>, String>;
+
+fn force_row(name: &str, builders: &[String], form: &ForceSpec, known: Known) -> Row {
+    let fields = |list: &[Parameter]| list.iter().map(|p| parameter(p, "", known)).collect::<Vec<_>>();
+    let basics = [&form.username, &form.reason, &form.priority].map(|p| parameter(p, "", known));
     let all: Vec<Json> = basics.into_iter().chain(fields(&form.codebases)).chain(fields(&form.properties)).collect();
     row(
         json!({ "name": name, "label": form.label, "button_name": form.button_name, "enabled": true, "builder_names": builders, "all_fields": all }),
     )
 }
 
-fn parameter(p: &Parameter, parent: &str) -> Json {
+fn parameter(p: &Parameter, parent: &str, known: Known) -> Json {
     let join = |a: &str, b: &str| if a.is_empty() || b.is_empty() { format!("{a}{b}") } else { format!("{a}_{b}") };
     let full = match &p.kind {
         ParameterKind::Codebase { codebase, .. } => codebase.clone(),
@@ -78,7 +81,14 @@ fn parameter(p: &Parameter, parent: &str) -> Json {
     }
     match &p.kind {
         ParameterKind::Choice { choices, strict } => {
-            field.insert("choices".into(), choices.clone().into());
+            let (choices, trouble) = match known(choices) {
+                Ok(choices) => (choices, None),
+                Err(why) => (Vec::new(), Some(why)),
+            };
+            field.insert("choices".into(), choices.into());
+            if let Some(why) = trouble {
+                field.insert("choices_error".into(), why.into());
+            }
             field.insert("strict".into(), (*strict).into());
         }
         ParameterKind::UserName { need_email } => {
@@ -89,12 +99,12 @@ fn parameter(p: &Parameter, parent: &str) -> Json {
         }
         ParameterKind::Codebase { codebase, fields } => {
             field.insert("codebase".into(), codebase.clone().into());
-            field.insert("fields".into(), fields.iter().map(|f| parameter(f, codebase)).collect());
+            field.insert("fields".into(), fields.iter().map(|f| parameter(f, codebase, known)).collect());
         }
         ParameterKind::Nested { fields, columns, layout } => {
             field.insert("columns".into(), (*columns).into());
             field.insert("layout".into(), layout.clone().into());
-            field.insert("fields".into(), fields.iter().map(|f| parameter(f, &full)).collect());
+            field.insert("fields".into(), fields.iter().map(|f| parameter(f, &full, known)).collect());
         }
         ParameterKind::AnyProperty => {
             let part = |name: &str| json!({ "name": name, "fullName": join(&full, name), "type": "text", "label": name, "default": "" });
@@ -215,9 +225,13 @@ impl Backend for Master {
         let at_work = self.at_work();
         let force = at_work.loaded.config.schedulers.iter().map(|s| {
             let SchedulerKind::Force(form) = &s.kind;
-            force_row(&s.name, &s.builders, form)
+            force_row(&s.name, &s.builders, form, &|choices| self.engine.known_choices(choices))
         });
         force.collect()
+    }
+
+    fn prepare_forms(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.engine.ask_choices())
     }
 
     fn list(&self, what: Resource, scope: Vec<Filter>, query: Query) -> BoxFuture<'_, Result<Page, ApiError>> {

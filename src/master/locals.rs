@@ -16,6 +16,8 @@ use crate::workers::{Gate, Link};
 pub struct Locals {
     folder: PathBuf,
     kept: Mutex<HashSet<String>>,
+    /// Variables of the master's environment that local workers do not have.
+    private: Mutex<Vec<String>>,
 }
 
 /// A local worker's folder.
@@ -28,7 +30,12 @@ pub fn base(folder: &Path, spec: &WorkerSpec) -> Option<PathBuf> {
 
 impl Locals {
     pub fn new(folder: PathBuf) -> Arc<Locals> {
-        Arc::new(Locals { folder, kept: Mutex::default() })
+        Arc::new(Locals { folder, kept: Mutex::default(), private: Mutex::default() })
+    }
+
+    /// From now on workers that are attached do not have these variables.
+    pub fn hide(&self, variables: Vec<String>) {
+        *self.private.lock().unwrap_or_else(PoisonError::into_inner) = variables;
     }
 
     fn kept(&self) -> MutexGuard<'_, HashSet<String>> {
@@ -60,7 +67,8 @@ impl Locals {
 
     async fn attach_once(&self, registry: &Arc<Registry>, name: &str) -> Result<Arc<dyn Link>> {
         let base = registry.spec(name).and_then(|spec| base(&self.folder, &spec)).ok_or_else(|| anyhow!("{name} is no local worker"))?;
-        let local = LocalLink::new(base);
+        let private = self.private.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let local = LocalLink::without(base, &private);
         local.set_builders(registry.builders(name)).await.map_err(|e| anyhow!("local worker {name}: {e}"))?;
         let info = local.info();
         let link: Arc<dyn Link> = local;

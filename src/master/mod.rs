@@ -23,6 +23,7 @@ use crate::builds::{Active, Engine};
 use crate::config::{MasterConfig, Mistake, WorkerSpec};
 use crate::lua::{self, Loaded};
 use crate::model::query::Row;
+use crate::secrets::{self, SecretSource};
 use crate::store::{BuilderRow, Store, StoreOptions};
 use crate::web;
 use crate::workers::Gate;
@@ -108,6 +109,10 @@ impl Master {
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let config = loaded.config.clone();
+        let open = secrets::check(&config, loaded.generation.folder());
+        if !open.is_empty() {
+            return Err(StartError::Configuration(open));
+        }
         let store = open_store(&folder, &config).await?;
         let (registry, worker_events) = Registry::new(store.clone(), clock.clone());
         let engine = Engine::new(store.clone(), registry.clone(), clock.clone());
@@ -126,9 +131,12 @@ impl Master {
         }
         let workers = configured(&config, std::mem::take(&mut ids.workers));
         let reloads = Reloads::new(now, &loaded);
+        let secrets = SecretSource::new(config.clone(), loaded.generation.clone());
         let at_work = AtWork::new(loaded, 1, now, &ids);
         engine.configure(at_work.active(), workers);
+        registry.fetch_passwords(secrets).await;
         engine.adopt(recovery.waiting, &recovery.last_numbers);
+        engine.remember_completions(&recovery.last_completions);
 
         let name = folder.master_name();
         let master = Arc::new(Master {
@@ -146,6 +154,9 @@ impl Master {
             config_timeout: options.config_timeout,
             folder,
         });
+        let backend: Arc<dyn web::Backend> = master.clone();
+        master.at_work().loaded.generation.set_data(web::Data::new(Arc::downgrade(&backend)));
+        master.locals.hide(secrets::private_variables(&config));
         // Before anybody can ask: a master that answers has its own workers.
         for spec in &config.workers {
             master.locals.attach(&registry, spec).await?;

@@ -19,6 +19,7 @@ use crate::config::{BuilderSpec, MasterConfig, WorkerKind};
 use crate::lua;
 use crate::model::request::NewBuildset;
 use crate::model::{Event, Properties, Results, SourceStamp};
+use crate::secrets::private_variables;
 use crate::store::{Store, StoreOptions};
 use crate::workers::registry::Registry;
 
@@ -77,12 +78,14 @@ pub async fn start(options: Options) -> Result<OneShot, StartError> {
     let engine = Engine::new(store.clone(), registry.clone(), clock.clone());
     let ids = Ids::sync(&store, &config).await.map_err(|e| anyhow!(e))?;
     let builder = *ids.builders.get(&options.builder).ok_or_else(|| anyhow!("the store gave no id for builder {}", options.builder))?;
+    loaded.generation.set_data(Arc::new(NoData));
     let workers = configured(&config, ids.workers);
     engine.configure(Active { config: config.clone(), generation: loaded.generation, builder_ids: ids.builders }, workers);
     engine.wait_for_watchers();
     let events = engine.subscribe();
     let distributor = tokio::spawn(engine.clone().distribute(worker_events));
     let locals = Locals::new(scratch.0.clone());
+    locals.hide(private_variables(&config));
     for spec in &config.workers {
         locals.attach(&registry, spec).await?;
     }
@@ -106,6 +109,15 @@ pub async fn start(options: Options) -> Result<OneShot, StartError> {
         .map_err(|e| anyhow!(e))?;
     let request = submitted.requests.into_values().next().ok_or_else(|| anyhow!("no request was made"))?;
     Ok(OneShot { engine, registry, store, request, events, distributor, scratch })
+}
+
+/// What `master.data:get` finds here: the database of the master is not open, and that of the build knows nothing else.
+struct NoData;
+
+impl lua::DataSource for NoData {
+    fn get<'a>(&'a self, _: &'a str) -> lua::Answer<'a> {
+        Box::pin(async { Err("'buildmoon run' has no data of a master; it is there under 'buildmoon start'".into()) })
+    }
 }
 
 /// The configuration with one builder, and one local worker in place of its workers.

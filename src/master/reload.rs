@@ -20,6 +20,8 @@ use crate::base::Timestamp;
 use crate::config::diff::{Change, Changes, diff};
 use crate::config::{MasterConfig, Mistake};
 use crate::lua::{self, Generation, Loaded};
+use crate::secrets::{self, SecretSource};
+use crate::web;
 
 /// After a reload, signals wait that long, so that a burst of them costs two reloads at most. Who waits for an answer does not.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -254,6 +256,10 @@ impl Master {
         if !refused.is_empty() {
             return Err(refused);
         }
+        let open = secrets::check(&config, loaded.generation.folder());
+        if !open.is_empty() {
+            return Err(open.iter().map(Mistake::to_string).collect());
+        }
         let done = Done {
             changes: diff(&before, &config),
             warnings: new_warnings(&before, &config).map(Mistake::to_string).collect(),
@@ -279,9 +285,16 @@ impl Master {
 
         // What can't.
         let workers = configured(&config, std::mem::take(&mut ids.workers));
+        let backend: Arc<dyn web::Backend> = self.clone();
+        loaded.generation.set_data(web::Data::new(Arc::downgrade(&backend)));
+        self.locals.hide(secrets::private_variables(&config));
+        let source = SecretSource::new(config.clone(), loaded.generation.clone());
         lock(&self.reloads.generations).push(Arc::downgrade(&loaded.generation));
         let at_work = AtWork::new(loaded, old.generation + 1, self.clock.now(), &ids);
         self.engine.configure(at_work.active(), workers);
+        let registry = self.registry.clone();
+        // A slow provider holds nobody up: a worker whose password is on its way is asked to try again.
+        tokio::spawn(async move { registry.fetch_passwords(source).await });
         *self.at_work.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(at_work);
         listeners.commit(ports, &config, &servers);
         let was_local = |name: &str| before.workers.iter().any(|w| w.name == name && locals::base(self.folder.path(), w).is_some());

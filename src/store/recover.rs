@@ -17,6 +17,8 @@ pub struct Recovery {
     pub interrupted: Vec<BuildId>,
     /// The highest build number of each builder that has builds.
     pub last_numbers: HashMap<BuilderId, i64>,
+    /// When the newest build of each of them ended.
+    pub last_completions: HashMap<BuilderId, Timestamp>,
 }
 
 impl Store {
@@ -52,9 +54,16 @@ fn recover(sql: &mut dyn Sql, now: Timestamp, max_attempts: u32) -> Result<Recov
         rows(sql, "SELECT id, (SELECT MAX(number) FROM builds WHERE builds.builder_id = builders.id) FROM builders", &[], |row| {
             Ok((BuilderId(row.int(0)?), row.opt_int(1)?))
         })?;
+    let completions = rows(
+        sql,
+        "SELECT id, (SELECT complete_at FROM builds WHERE builds.builder_id = builders.id ORDER BY number DESC LIMIT 1) FROM builders",
+        &[],
+        |row| Ok((BuilderId(row.int(0)?), row.time(1)?)),
+    )?;
     Ok(Recovery {
         waiting: requests::waiting(sql)?,
         interrupted: open.into_iter().map(|(build, _)| build).collect(),
+        last_completions: completions.into_iter().filter_map(|(builder, when)| Some((builder, when?))).collect(),
         last_numbers: numbers.into_iter().filter_map(|(builder, number)| Some((builder, number?))).collect(),
     })
 }

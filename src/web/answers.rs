@@ -52,7 +52,7 @@ async fn ready(State(backend): State<Master>) -> Response {
     }
 }
 
-async fn api(State(backend): State<Master>, request: Request) -> Response {
+pub(super) async fn api(State(backend): State<Master>, request: Request) -> Response {
     let path = request.uri().path().strip_prefix("/api/v2").unwrap_or_default().trim_start_matches('/');
     let path = path.strip_suffix('/').unwrap_or(path);
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -121,6 +121,9 @@ fn made(plural: &str, rows: impl Iterator<Item = Value>, query: &str) -> Respons
 }
 
 async fn read(backend: Master, route: &Route, query: &str) -> Result<Response, ApiError> {
+    if route.leaf == Leaf::List(Kind::Forceschedulers) || route.hops.iter().any(|hop| hop.kind == Kind::Forceschedulers) {
+        backend.prepare_forms().await;
+    }
     match (route.leaf, route.hops.as_slice()) {
         (Leaf::List(kind), hops) => list(backend, kind, hops, query).await,
         (Leaf::Row, [above @ .., hop]) => row(&*backend, above, hop, query).await,

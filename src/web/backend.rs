@@ -106,6 +106,10 @@ pub trait Backend: Send + Sync + 'static {
     fn builders(&self) -> Arc<Vec<Row>>;
     fn workers(&self) -> Arc<Vec<Row>>;
     fn schedulers(&self) -> Vec<Row>;
+    /// Forms may show what functions say, which takes a while: called before [`Backend::forceschedulers`].
+    fn prepare_forms(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
     fn forceschedulers(&self) -> Vec<Row>;
     /// Rows that pass the scope and the query, by id where the query gives no order.
     fn list(&self, what: Resource, scope: Vec<Filter>, query: Query) -> BoxFuture<'_, Result<Page, ApiError>>;

@@ -9,6 +9,7 @@ mod answers;
 mod ask;
 pub mod backend;
 mod control;
+mod data;
 mod kinds;
 mod listen;
 mod logs;
@@ -21,5 +22,6 @@ mod tests;
 
 pub use answers::router;
 pub use backend::{ApiError, Backend, BoxFuture, BoxStream, Caller, ControlError, Forced, LogLines, RawLog, Resource, WorkerAction};
+pub use data::Data;
 pub use listen::{Bound, bind};
 pub use serve::{serve_tcp, serve_unix};

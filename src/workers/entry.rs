@@ -131,6 +131,14 @@ impl Entry {
 }
 
 impl Entry {
+    /// Begin a quarantine; the next one is twice as long.
+    pub fn rest(&mut self, now: Timestamp) -> Duration {
+        let delay = self.quarantine_delay;
+        self.quarantined_until = Some(now.plus(delay));
+        self.quarantine_delay = delay.saturating_mul(2).min(self.spec.quarantine_max_timeout.max(delay));
+        delay
+    }
+
     pub fn row(&self, name: &str, master: i64, builder_ids: &HashMap<String, i64>, now: Timestamp) -> Row {
         let mut row = Row::new();
         let connected: Vec<Json> = self.attached.iter().map(|_| json!({ "masterid": master })).collect();

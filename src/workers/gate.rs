@@ -8,8 +8,9 @@ use crate::base::Secret;
 use crate::model::WorkerInfo;
 
 pub trait Gate: Send + Sync + 'static {
-    /// The password of a configured worker; none if the name is unknown or may not log in.
-    fn password(&self, name: &str) -> Option<Secret>;
+    /// The password of a configured worker; none if the name is unknown or may not log in. The error is why it can't be told
+    /// now: the worker is to try again.
+    fn password(&self, name: &str) -> Result<Option<Secret>, String>;
     /// How often an idle connection is to be asked for a sign of life; none: never.
     fn keepalive_interval(&self, name: &str) -> Option<Duration>;
     /// The link of the worker that is attached under this name now.

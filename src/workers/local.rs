@@ -72,10 +72,15 @@ struct Builder {
 impl LocalLink {
     /// A worker whose builders' folders are in `basedir`.
     pub fn new(basedir: PathBuf) -> Arc<LocalLink> {
+        LocalLink::without(basedir, &[])
+    }
+
+    /// The same, without those variables of this process whose names begin so.
+    pub fn without(basedir: PathBuf, private: &[String]) -> Arc<LocalLink> {
         let environ = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Arc::new(LocalLink {
             basedir: std::path::absolute(&basedir).unwrap_or(basedir),
-            environ: environ.collect(),
+            environ: environ.filter(|(name, _)| !private.iter().any(|p| name.starts_with(p))).collect(),
             builders: Mutex::default(),
             groups: Groups::default(),
             line: CancellationToken::new(),

@@ -4,6 +4,7 @@ mod entry;
 pub mod gate;
 pub mod link;
 pub mod local;
+mod passwords;
 pub mod pb;
 pub mod registry;
 

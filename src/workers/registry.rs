@@ -13,11 +13,13 @@ pub use super::entry::Builders;
 use super::entry::{Attached, Entry};
 use super::gate::Gate;
 use super::link::Link;
+use super::passwords::Passwords;
 use crate::base::duration::human;
 use crate::base::{Clock, Secret, Timestamp, WorkerId};
-use crate::config::WorkerSpec;
+use crate::config::{Password, WorkerSpec};
 use crate::model::query::Row;
 use crate::model::{Results, WorkerInfo};
+use crate::secrets::{Mask, SecretSource};
 use crate::store::{Store, StoredWorker};
 
 /// Something about a worker changed that may let a request start.
@@ -70,6 +72,7 @@ pub struct Registry {
     events: mpsc::UnboundedSender<WorkerEvent>,
     store: Store,
     clock: Arc<dyn Clock>,
+    passwords: Arc<Passwords>,
     /// The master ends: nobody is to attach again.
     closing: AtomicBool,
     /// The configuration was replaced: a worker that attaches may have been told of an older one.
@@ -78,6 +81,17 @@ pub struct Registry {
 
 /// A place on a worker: who it is, the line to it, what it said of itself.
 pub type Reserved = (WorkerId, Arc<dyn Link>, Arc<WorkerInfo>);
+
+/// A worker as it is now, for who decides by more than its availability.
+pub struct Snapshot {
+    pub spec: Arc<WorkerSpec>,
+    pub attached: bool,
+    pub availability: Availability,
+    pub running: u32,
+    pub info: Arc<WorkerInfo>,
+    /// How long it rests after the next failure.
+    pub quarantine_delay: Duration,
+}
 
 /// A configured worker, for [`Registry::configure`].
 pub struct Configured {
@@ -95,6 +109,7 @@ impl Registry {
             events,
             store,
             clock,
+            passwords: Arc::default(),
             closing: AtomicBool::new(false),
             replaced: AtomicBool::new(false),
         });
@@ -226,6 +241,21 @@ impl Registry {
         unsettled.map(|(name, a)| (name.to_string(), (a.knows.clone(), a.refused.clone()))).collect()
     }
 
+    /// Fetch the passwords of the configured workers that are secrets. To be waited for before anybody may log in.
+    pub async fn fetch_passwords(&self, source: SecretSource) {
+        let named = |entry: &Entry| match &entry.spec.password {
+            Some(Password::Named(name)) => Some(name.clone()),
+            _ => None,
+        };
+        let names = self.entries().values().filter_map(named).collect();
+        self.passwords.fetch(source, names).await;
+    }
+
+    /// The passwords that were fetched, as what builds hide.
+    pub fn password_mask(&self) -> Arc<Mask> {
+        self.passwords.mask()
+    }
+
     pub fn availability(&self, name: &str) -> Availability {
         let now = self.clock.now();
         self.entries().get(name).map_or(Availability::NotConfigured, |e| e.availability(now))
@@ -269,9 +299,7 @@ impl Registry {
             }
             match results {
                 Some(Results::Exception) => {
-                    let delay = entry.quarantine_delay;
-                    entry.quarantined_until = Some(now.plus(delay));
-                    entry.quarantine_delay = (delay * 2).min(entry.spec.quarantine_max_timeout);
+                    let delay = entry.rest(now);
                     tracing::warn!(worker = name, "gets no build for {}: the last one ended with an exception", human(delay));
                     self.poke_after(name, delay);
                 }
@@ -294,6 +322,51 @@ impl Registry {
             tokio::spawn(async move { link.shutdown().await });
         }
         self.tell(WorkerEvent::Changed(name.into()));
+    }
+
+    /// No new builds for a while, for as long as is its turn or is said. Does not end a pause, nor what runs.
+    pub fn quarantine(&self, name: &str, timeout: Option<Duration>) {
+        let now = self.clock.now();
+        let delay = {
+            let mut entries = self.entries();
+            let Some(entry) = entries.get_mut(name) else { return };
+            entry.quarantine_delay = timeout.unwrap_or(entry.quarantine_delay);
+            entry.rest(now)
+        };
+        tracing::info!(worker = name, "gets no build for {}: the configuration put it in quarantine", human(delay));
+        self.poke_after(name, delay);
+        self.tell(WorkerEvent::Changed(name.into()));
+    }
+
+    /// How long its next quarantine is; none: as long as the first.
+    pub fn set_quarantine_timeout(&self, name: &str, timeout: Option<Duration>) {
+        if let Some(entry) = self.entries().get_mut(name) {
+            entry.quarantine_delay = timeout.unwrap_or(entry.spec.quarantine_initial_timeout);
+        }
+    }
+
+    /// Those of these that are configured, each once, by name.
+    pub fn snapshots(&self, names: impl IntoIterator<Item = impl AsRef<str>>) -> BTreeMap<String, Snapshot> {
+        let now = self.clock.now();
+        let entries = self.entries();
+        let mut found = BTreeMap::new();
+        for name in names {
+            let name = name.as_ref();
+            if !found.contains_key(name)
+                && let Some(entry) = entries.get(name)
+            {
+                let snapshot = Snapshot {
+                    spec: entry.spec.clone(),
+                    attached: entry.attached.is_some(),
+                    availability: entry.availability(now),
+                    running: entry.running(),
+                    info: entry.info.clone(),
+                    quarantine_delay: entry.quarantine_delay,
+                };
+                found.insert(name.to_owned(), snapshot);
+            }
+        }
+        found
     }
 
     fn poke_after(&self, name: &str, delay: Duration) {
@@ -390,8 +463,13 @@ impl Registry {
 }
 
 impl Gate for Registry {
-    fn password(&self, name: &str) -> Option<Secret> {
-        self.entries().get(name).filter(|e| !e.removed).and_then(|e| e.spec.password.clone())
+    fn password(&self, name: &str) -> Result<Option<Secret>, String> {
+        let password = self.entries().get(name).filter(|e| !e.removed).and_then(|e| e.spec.password.clone());
+        match password {
+            Some(Password::Plain(secret)) => Ok(Some(secret)),
+            Some(Password::Named(secret)) => self.passwords.get(&secret).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn keepalive_interval(&self, name: &str) -> Option<Duration> {

@@ -44,8 +44,8 @@ impl TestGate {
 }
 
 impl Gate for TestGate {
-    fn password(&self, name: &str) -> Option<Secret> {
-        name.starts_with("worker").then(|| Secret::new("secret-pw"))
+    fn password(&self, name: &str) -> Result<Option<Secret>, String> {
+        Ok(name.starts_with("worker").then(|| Secret::new("secret-pw")))
     }
 
     fn keepalive_interval(&self, _: &str) -> Option<Duration> {

@@ -1,6 +1,7 @@
 //! The real program, started on a temporary base folder and driven as its users drive it: commands, signals, REST.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
@@ -49,7 +50,11 @@ pub fn signal(pid: u32, name: &str) {
 impl Master {
     /// A base folder with this configuration, not started. `@PB@`, `@WEB@` and `@DIR@` stand for the ports and the folder.
     pub fn create(lua: &str) -> Master {
-        let home = tempfile::Builder::new().prefix("master-").tempdir().expect("a temporary folder");
+        let home = tempfile::Builder::new()
+            .prefix("master-")
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir()
+            .expect("a temporary folder");
         let master = Master { home, pb: free_port(), http: Http { port: free_port() }, child: None };
         fs::create_dir(master.dir()).expect("the base folder");
         master.configure(lua);

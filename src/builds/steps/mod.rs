@@ -47,18 +47,11 @@ pub(crate) async fn run(run: &mut Run, spec: &StepSpec, step: &mut Step) -> Step
 
 /// A new log of a step.
 pub(crate) fn new_log(run: &Run, step: &Step, name: &str, kind: LogKind) -> StepLog {
-    let log = Log {
-        id: run.job.store.next_log_id(),
-        step: step.id,
-        name: name.to_owned(),
-        slug: slug(name),
-        kind,
-        complete: false,
-        num_lines: 0,
-    };
+    let name = run.masked(name.to_owned());
+    let log = Log { id: run.job.store.next_log_id(), step: step.id, slug: slug(&name), name, kind, complete: false, num_lines: 0 };
     drop(run.job.store.put_log(&log));
     let limits = LogLimits { max_bytes: run.job.config.log_max_size, max_tail_bytes: run.job.config.log_max_tail_size };
-    StepLog::new(run.job.store.log_writer(log.clone(), limits), &log, run.job.events.clone())
+    StepLog::new(run.job.store.log_writer(log.clone(), limits), &log, run.job.events.clone(), run.secrets.clone())
 }
 
 /// A log that is written at once.
@@ -70,6 +63,7 @@ pub(crate) fn complete_log(run: &Run, step: &Step, name: &str, text: &str) -> Re
 
 /// Say in a log `err.text` what went wrong in the master or the configuration.
 pub(crate) fn explain(run: &Run, step: &Step, text: &str) {
+    let text = &*run.masked(text.to_owned());
     tracing::warn!(builder = run.job.builder.name, number = run.job.build.number, step = step.name, "{text}");
     if let Err(e) = complete_log(run, step, "err.text", &format!("{text}\n")) {
         tracing::error!("the log of that could not be written: {e}");

@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 
 use super::{StepError, command, shell, suffix};
-use crate::builds::render::RenderError;
+use crate::builds::render::{RenderError, of_function};
 use crate::builds::rules::{Flags, Progress};
 use crate::builds::run::{Run, StepEnd};
-use crate::config::{FnRef, SequenceCommands, SequenceSpec, ShellArgSpec, StepSpec, Template, Value, sequence_commands};
-use crate::lua::RenderInput;
+use crate::config::{SequenceCommands, SequenceSpec, ShellArgSpec, StepSpec, Template, Value, sequence_commands};
 use crate::model::{Results, Step};
 
 /// Functions that give functions: more is taken for a loop.
@@ -32,15 +31,16 @@ pub(super) async fn run(run: &mut Run, spec: &StepSpec, sequence: &SequenceSpec,
             warn_on_warnings: r.arg(&format!("{place}.warnOnWarnings"), &one.warn_on_warnings).await?,
             always_run: false,
         };
-        last = Some(shell::shorten(&line));
-        run.show_state(step, format!("running {}", shell::shorten(&line)));
+        let shown = shell::shorten(&line, &run.secrets.mask());
+        run.show_state(step, format!("running {shown}"));
+        last = Some(shown);
         let stdio = match (logname, index) {
             (Some(name), _) => name,
             (None, 0) => "stdio".to_owned(),
             (None, n) => format!("stdio_{n}"),
         };
         let mut logs = options.logs(run, step, &stdio);
-        let ended = command::run(run, step, options.command(&line), &mut logs, &mut |_, _| Ok(())).await;
+        let ended = command::run(run, step, options.command(run, &line), &mut logs, &mut |_, _| Ok(())).await;
         logs.finish()?;
         let ended = ended?;
         let results = shell::judge(&ended, &options.decode_rc);
@@ -57,30 +57,32 @@ pub(super) async fn run(run: &mut Run, spec: &StepSpec, sequence: &SequenceSpec,
 
 /// The commands of this build.
 async fn commands<'a>(run: &Run, commands: &'a SequenceCommands) -> Result<Cow<'a, [ShellArgSpec]>, StepError> {
-    let value = match commands {
+    let template = match commands {
         SequenceCommands::List(list) => return Ok(Cow::Borrowed(list)),
-        SequenceCommands::Render(template) => Value::from_json(&run.renderer().value(template).await?),
-        SequenceCommands::Call(function) => called(run, function).await?,
+        SequenceCommands::Render(template) => template,
     };
-    let list = sequence_commands(&value).map_err(|wrong| RenderError(wrong.inside("commands").to_string()))?;
+    let value = rendered(run, template).await?;
+    let list = sequence_commands(&value).map_err(|wrong| {
+        // A mistake may be told with a part of the value.
+        let hidden = value.to_json().ok().and_then(|json| sequence_commands(&Value::from_json(&run.secrets.mask().json(json))).err());
+        RenderError(format!("{}{}", hidden.unwrap_or(wrong).inside("commands"), of_function(template)))
+    })?;
     Ok(Cow::Owned(list))
 }
 
-/// What a function gives; it may be a `Property` or another function.
-async fn called(run: &Run, function: &FnRef) -> Result<Value, StepError> {
-    let mut function = function.clone();
+/// What a function gives may hold `ShellArg`s; it may also be a `Property` or another function.
+async fn rendered(run: &Run, template: &Template) -> Result<Value, StepError> {
+    let mut template = Cow::Borrowed(template);
     for _ in 0..DEEPEST {
         let r = run.renderer();
-        let input = RenderInput { properties: run.properties.clone(), build: Some(r.build.clone()) };
-        match run.job.generation.render(&function, &input).await? {
-            Value::Function(next) => function = next,
-            value @ Value::Object(_) => {
-                let template = Template::read_for(&value, "a list of util.ShellArg or command lines");
-                let template = template.map_err(|wrong| RenderError(wrong.inside("commands").to_string()))?;
-                return Ok(Value::from_json(&r.value(&template).await?));
+        template = match r.called(&template).await? {
+            None => return Ok(Value::from_json(&r.value(&template).await?)),
+            Some(value @ (Value::Object(_) | Value::Function(_))) => {
+                let read = Template::read_for(&value, "a list of util.ShellArg or command lines");
+                Cow::Owned(read.map_err(|wrong| RenderError(format!("{}{}", wrong.inside("commands"), of_function(&template))))?)
             }
-            value => return Ok(value),
+            Some(value) => return Ok(value),
         }
     }
-    Err(RenderError(format!("commands: more than {DEEPEST} functions within each other")).into())
+    Err(RenderError(format!("commands: more than {DEEPEST} functions within each other{}", of_function(&template))).into())
 }

@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use super::{StepError, complete_log, shell, suffix};
+use crate::builds::render::of_function;
 use crate::builds::run::{Run, StepEnd};
 use crate::config::{Arg, SetPropertyFromCommandSpec, StepSpec, Template};
 use crate::model::build::Stream;
@@ -37,7 +38,9 @@ pub(super) async fn many(run: &mut Run, template: &Template, step: &Step) -> Res
         // An empty table of Lua is an empty list.
         Json::Null => "no properties set".to_owned(),
         Json::Array(items) if items.is_empty() => "no properties set".to_owned(),
-        other => return Err(StepError::Other(format!("properties must be a table of names and values, got {other}"))),
+        other => {
+            return Err(StepError::Other(format!("properties must be a table of names and values, got {other}{}", of_function(template))));
+        }
     };
     Ok(StepEnd { results: Results::Success, state, lost: None })
 }

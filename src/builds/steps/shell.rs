@@ -1,5 +1,6 @@
 //! `ShellCommand` and its relatives: a command, its exit code, warnings in its output.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use crate::config::{CommandLine, CommandOptions, Env, EnvValue, LogEncoding, She
 use crate::lua::{StepInput, WarningFound};
 use crate::model::build::Stream;
 use crate::model::{Results, Step};
+use crate::secrets::Mask;
 use crate::wire::Command;
 use crate::wire::commands::{CommandArg, EnvArg, ShellArgs};
 
@@ -64,12 +66,9 @@ impl Options {
         })
     }
 
-    pub fn command(&self, line: &CommandLine) -> Command {
+    pub fn command(&self, run: &Run, line: &CommandLine) -> Command {
         ShellArgs {
-            command: match line {
-                CommandLine::Shell(text) => CommandArg::Shell(text.clone()),
-                CommandLine::Words(words) => CommandArg::Words(words.clone()),
-            },
+            command: command_arg(line, &run.secrets.mask(), run.job.worker.system == "nt"),
             workdir: self.workdir.clone(),
             env: self.env.iter().map(|(name, value)| (name.clone(), env_arg(value))).collect(),
             want_stdout: self.want_stdout,
@@ -90,6 +89,21 @@ impl Options {
     pub fn logs(&self, run: &Run, step: &Step, stdio: &str) -> Logs {
         let names = self.logfiles.keys().filter(|_| !self.lazylogfiles).cloned();
         Logs::new(run, step, stdio, names, self.encoding)
+    }
+}
+
+/// Words that hold secrets go with what is shown in their place, so that the worker's own log does not have them either.
+fn command_arg(line: &CommandLine, mask: &Mask, windows: bool) -> CommandArg {
+    let with_shown = |words: &[&str]| words.iter().map(|w| ((*w).to_owned(), mask.text(w).into_owned())).collect();
+    let holds = |text: &str| matches!(mask.text(text), Cow::Owned(_));
+    match line {
+        // A text can't be sent so. Elsewhere the shell that workers use is known; on Windows it depends.
+        CommandLine::Shell(text) if !windows && holds(text) => CommandArg::Obfuscated(with_shown(&["/bin/sh", "-c", text])),
+        CommandLine::Shell(text) => CommandArg::Shell(text.clone()),
+        CommandLine::Words(words) if words.iter().any(|w| holds(w)) => {
+            CommandArg::Obfuscated(with_shown(&words.iter().map(String::as_str).collect::<Vec<_>>()))
+        }
+        CommandLine::Words(words) => CommandArg::Words(words.clone()),
     }
 }
 
@@ -116,7 +130,7 @@ pub(super) async fn carry_out(
     let options = Options::render(run, spec, &shell.options).await?;
     let line = run.renderer().arg("command", &shell.command).await?;
     if spec.description == Default::default() {
-        run.show_state(step, format!("running {}", shorten(&line)));
+        run.show_state(step, format!("running {}", shorten(&line, &run.secrets.mask())));
     }
     let warning_spec = match &shell.warnings {
         Some(spec) => Some(with_file(run, &options, spec).await?),
@@ -124,7 +138,7 @@ pub(super) async fn carry_out(
     };
     let mut logs = options.logs(run, step, "stdio");
     let mut warnings = warning_spec.as_ref().map(Warnings::new);
-    let ended = command::run(run, step, options.command(&line), &mut logs, &mut |stream, text| {
+    let ended = command::run(run, step, options.command(run, &line), &mut logs, &mut |stream, text| {
         if let Some(warnings) = &mut warnings {
             warnings.look(stream, text);
         }
@@ -145,7 +159,7 @@ pub(super) async fn carry_out(
     }
     let what = match run.describe(spec, false).await {
         Some(text) => text,
-        None => shorten(&line),
+        None => shorten(&line, &run.secrets.mask()),
     };
     let rc = ended.rc;
     let mut state = what + &detail(&ended) + &suffix(results);
@@ -234,11 +248,15 @@ pub(super) fn detail(ended: &Ended) -> String {
     }
 }
 
-/// `'make check ...'`
-pub(super) fn shorten(line: &CommandLine) -> String {
+/// `'make check ...'`; secrets are hidden before anything is cut.
+pub(super) fn shorten(line: &CommandLine, mask: &Mask) -> String {
+    let shown: Vec<Cow<'_, str>> = match line {
+        CommandLine::Shell(text) => vec![mask.text(text)],
+        CommandLine::Words(words) => words.iter().take(3).map(|word| mask.text(word)).collect(),
+    };
     let words: Vec<&str> = match line {
-        CommandLine::Shell(text) => text.split_whitespace().take(3).collect(),
-        CommandLine::Words(words) => words.iter().map(String::as_str).take(3).collect(),
+        CommandLine::Shell(_) => shown.iter().flat_map(|text| text.split_whitespace()).take(3).collect(),
+        CommandLine::Words(_) => shown.iter().map(|word| &**word).collect(),
     };
     let mut text: String = words.iter().take(2).map(|w| w.chars().take(40).collect::<String>()).collect::<Vec<_>>().join(" ");
     if words.len() > 2 {

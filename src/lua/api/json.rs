@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
-use mlua::{Lua, Table, Value};
+use mlua::{IntoLuaMulti, Lua, Table, Value};
 use serde_json::Value as Json;
 
 use super::super::convert::to_lua;
 use super::super::host::Host;
-use super::fs;
+use super::offer::{offer, reading};
 
 const DEEPEST: usize = 100;
 
@@ -16,18 +16,15 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result
     json.raw_set(
         "decode",
         lua.create_function(|lua, (text, options): (mlua::LuaString, Option<Table>)| {
-            decode(lua, "json.decode", &text.as_bytes(), options.as_ref())
+            let json: Json = serde_json::from_slice(&text.as_bytes()).map_err(|e| mlua::Error::runtime(format!("json.decode: {e}")))?;
+            to_lua(lua, &json, &null(options.as_ref())?)
         })?,
     )?;
-    let h = host.clone();
-    json.raw_set(
-        "load_file",
-        lua.create_function(move |lua, (name, options): (String, Option<Table>)| {
-            let (path, content) = fs::load(&h, "json.load_file", &name)?;
-            h.file_read(&path, &content);
-            decode(lua, &format!("json.load_file({name:?})"), &content, options.as_ref())
-        })?,
-    )?;
+    offer(lua, host, &json, "json.load_file", |_, h, (name, options): (String, Option<Table>)| {
+        let null = null(options.as_ref())?;
+        let parse = |content: &[u8]| serde_json::from_slice::<Json>(content).map_err(|e| e.to_string());
+        Ok(reading(h, name, parse, move |lua, json, _| to_lua(lua, &json, &null)?.into_lua_multi(lua)))
+    })?;
     json.raw_set(
         "encode",
         lua.create_function(|_, (value, options): (Value, Option<Table>)| {
@@ -40,14 +37,12 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result
     into.raw_set("json", json)
 }
 
-fn decode(lua: &Lua, what: &str, text: &[u8], options: Option<&Table>) -> mlua::Result<Value> {
-    let json: Json = serde_json::from_slice(text).map_err(|e| mlua::Error::runtime(format!("{what}: {e}")))?;
-    let null = options.map(|o| o.raw_get("null")).transpose()?.unwrap_or(Value::Nil);
-    to_lua(lua, &json, &null)
+fn null(options: Option<&Table>) -> mlua::Result<Value> {
+    Ok(options.map(|o| o.raw_get("null")).transpose()?.unwrap_or(Value::Nil))
 }
 
 /// A table with items is a list, one with names an object, an empty one a list.
-fn encode(value: &Value, depth: usize) -> Result<Json, String> {
+pub(super) fn encode(value: &Value, depth: usize) -> Result<Json, String> {
     if depth > DEEPEST {
         return Err(format!("nested deeper than {DEEPEST}, or a table that holds itself"));
     }

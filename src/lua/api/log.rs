@@ -1,5 +1,6 @@
 //! `log.info/warn/error/debug`, and where `print` goes: the master's own log, with the line that said it.
 
+use std::io::Write;
 use std::rc::Rc;
 
 use mlua::{Lua, LuaString, Table, Variadic};
@@ -45,4 +46,16 @@ pub(in super::super) fn write(host: &Host, lua: &Lua, level: &str, text: &str) {
         "error" => tracing::error!(target: "lua", %place, "{text}"),
         _ => tracing::info!(target: "lua", %place, "{text}"),
     }
+}
+
+/// What `print` says: a line of the log, or of the standard output where the file is run for what it does.
+pub(in super::super) fn print(host: &Host, lua: &Lua, text: &[u8]) -> std::io::Result<()> {
+    if !host.script.get() {
+        write(host, lua, "info", &String::from_utf8_lossy(text));
+        return Ok(());
+    }
+    let mut out = std::io::stdout().lock();
+    out.write_all(text)?;
+    out.write_all(b"\n")?;
+    out.flush()
 }

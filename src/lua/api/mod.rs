@@ -2,30 +2,46 @@
 
 mod args;
 mod codec;
+mod formats;
 mod fs;
+mod glob;
+mod http;
+mod ini;
 mod json;
 pub(super) mod library;
 pub mod log;
+mod offer;
 mod os;
 mod pattern;
+mod process;
 mod random;
 pub(super) mod regex;
+mod settings;
+mod template;
 mod time;
 mod url;
+mod wait;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use mlua::{Lua, Table, Value};
 
 use super::host::Host;
+use crate::base::duration;
 
 /// The registry's name of the table that the parts of the prelude share.
 pub(super) const PRELUDE: &str = "buildmoon prelude";
 
 pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result<()> {
     fs::register(lua, host, into)?;
+    http::register(lua, host, into)?;
     json::register(lua, host, into)?;
     log::register(lua, host, into)?;
+    template::register(lua, into)?;
+    formats::register(lua, host, into)?;
+    process::register(lua, host, into)?;
+    settings::register(lua, host, into)?;
     time::register(lua, host, into)?;
     codec::register(lua, into)?;
     random::register(lua, into)?;
@@ -54,10 +70,23 @@ fn library(lua: &Lua, check: &Table, into: &Table) -> mlua::Result<()> {
 }
 
 /// Refuse to wait where the instance under construction would be seen half made.
-fn may_wait(lua: &Lua, host: &Host) -> mlua::Result<()> {
+pub(super) fn may_wait(lua: &Lua, host: &Host) -> mlua::Result<()> {
     let prelude: Table = lua.named_registry_value(PRELUDE)?;
     if host.loading() && prelude.raw_get::<i64>("initialising")? > 0 {
         return Err(mlua::Error::runtime("init may not wait: make what it needs before the instance"));
     }
     Ok(())
+}
+
+/// A duration as files give it: a number of seconds or text such as `"2h30m"`.
+pub(super) fn seconds(value: &Value) -> Result<Duration, String> {
+    let given = match value {
+        Value::Integer(i) => duration::from_seconds(*i as f64),
+        Value::Number(x) => duration::from_seconds(*x),
+        Value::String(text) => duration::parse(&text.to_string_lossy()),
+        _ => None,
+    };
+    // Longer ones overflow the timer.
+    let longest = Duration::from_secs(100 * 365 * 86_400);
+    given.map(|d| d.min(longest)).ok_or_else(|| "needs a number of seconds, at least 0, or a text such as \"2h30m\"".to_owned())
 }

@@ -10,7 +10,6 @@ use mlua::{Lua, Table, Value};
 
 use super::super::host::Host;
 use super::args::{self, Options};
-use crate::base::duration;
 use crate::base::{Clock, SystemClock};
 
 /// Of a date or a format.
@@ -57,13 +56,11 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result
     )?;
     into.raw_set("time", time)?;
     let h = host.clone();
-    let sleep = lua.create_async_function(move |lua, seconds: f64| {
+    let sleep = lua.create_async_function(move |lua, seconds: Value| {
         let h = h.clone();
         async move {
             super::may_wait(&lua, &h)?;
-            let wait =
-                duration::from_seconds(seconds).ok_or_else(|| mlua::Error::runtime("sleep needs a number of seconds, at least 0"))?;
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep(super::seconds(&seconds).map_err(|e| mlua::Error::runtime(format!("sleep: {e}")))?).await;
             Ok(())
         }
     })?;

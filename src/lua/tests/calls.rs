@@ -10,7 +10,15 @@ use crate::config::LuaLimits;
 use crate::model::{Properties, Results, SourceStamp};
 
 fn builder(name: &str) -> BuilderInput {
-    BuilderInput { name: name.into(), builderid: 7, tags: vec!["t".into()], building: 2, workers: vec!["w1".into()], ..Default::default() }
+    let building = ["w1", "gone"].map(|worker| BuildingInput { number: 3, workername: worker.into() });
+    BuilderInput {
+        name: name.into(),
+        builderid: 7,
+        tags: vec!["t".into()],
+        building: building.into(),
+        workers: vec!["w0".into(), "w1".into(), "w2".into()],
+        ..Default::default()
+    }
 }
 
 fn worker(name: &str) -> WorkerInput {
@@ -18,8 +26,9 @@ fn worker(name: &str) -> WorkerInput {
         name: name.into(),
         properties: json!({"os": "linux"}).as_object().unwrap().clone(),
         max_builds: Some(2),
-        state: "attached".into(),
+        state: "ready".into(),
         active_builds: 1,
+        quarantine_timeout: 10.0,
         attached: true,
         ..Default::default()
     }
@@ -48,27 +57,31 @@ fn request(id: i64) -> RequestInput {
 async fn next_worker_picks_one_that_was_offered() {
     let seen = see(r#"return {
         pick = function(builder, workers, request)
-          assert(builder.name == "b" and builder:getBuilderId() == 7 and #builder.building == 2 and builder.workers[1].worker.name == "w1")
+          assert(builder.name == "b" and builder:getBuilderId() == 7 and #builder.building == 2 and builder.workers[2].worker.name == "w1")
+          assert(#builder.workers == 3 and #workers == 2 and builder.workers[2]:isBusy() and builder.workers[1].worker:active_builds() == 1)
           assert(builder:get_highest_priority() == nil and builder:getNewestCompleteTime() == nil and builder.tags[1] == "t")
           assert(request.priority == 5 and request.sources[1].branch == "main" and request.sources.cb and request.submittedAt == 1.5)
           assert(request.properties.branch == "main" and request:getProperty("none", 3) == 3)
           for _, wfb in ipairs(workers) do
-            assert(wfb:isAvailable() and not wfb:isBusy() and wfb.attached and wfb.worker:active_builds() == 1 and wfb.worker.max_builds == 2)
+            assert(wfb:isAvailable() == not wfb:isBusy() and wfb.attached and wfb.worker:active_builds() == 1 and wfb.worker.max_builds == 2)
             if wfb.worker.name == "w2" and wfb.worker.properties.os == "linux" then return wfb end
           end
         end,
         worker = function(b, workers) return workers[1].worker end,
         none = function() return None end,
         other = function() return "elsewhere" end,
+        taken = function(builder) return builder.workers[1] end,
         wrong = function() return 5 end,
     }"#)
     .await;
     let ask = async |name: &str| {
-        seen.loaded.generation.next_worker(seen.function(name), &builder("b"), &[worker("w1"), worker("w2")], &request(1)).await
+        let (crew, offered) = (["w0", "w1", "w2"].map(worker), ["w1".to_owned(), "w2".into()]);
+        seen.loaded.generation.next_worker(seen.function(name), &builder("b"), &crew, &offered, &request(1)).await.map(|d| d.answer)
     };
     assert_eq!(ask("pick").await.unwrap().as_deref(), Some("w2"));
     assert_eq!(ask("worker").await.unwrap().as_deref(), Some("w1"));
     assert_eq!(ask("none").await.unwrap(), None);
+    assert!(ask("taken").await.unwrap_err().message.contains("'w0', which was not offered"));
     assert!(ask("other").await.unwrap_err().to_string().contains("nextWorker: returned the worker 'elsewhere', which was not offered"));
     assert!(ask("wrong").await.unwrap_err().message.contains("must return one of the workers or nil, got 5"));
 }
@@ -78,14 +91,18 @@ async fn the_other_decisions() {
     let seen = see(r#"return {
         build = function(builder, requests) return requests[2] end,
         build_other = function() return { id = 99 } end,
-        yes = function(builder, wfb, request) return wfb.worker.name == "w" and request.reason == "force" end,
+        yes = function(builder, wfb, request) return wfb.worker.name == "w1" and request.reason == "force" end,
         later = function() return false, 30 end,
         quarantine = function(b, wfb) wfb.worker.quarantine_timeout = 12.5 wfb.worker:putInQuarantine() return false end,
+        reset = function(b, wfb) wfb.worker:resetQuarantine() return true end,
+        longer = function(b, wfb) wfb.worker.quarantine_timeout = 99 return true end,
+        absurd = function(b, wfb) wfb.worker.quarantine_timeout = "long" return true end,
         unsure = function() return "yes" end,
         order = function(master, builders) assert(master.config.title == "") return { builders[3], "a" } end,
         order_wrong = function(master) return { { name = "zz" } } end,
         db = function(master) return master.db.x end,
         collapse = function(master, builder, a, b) return a.properties.branch == b.properties.branch end,
+        collapse_wrong = function() return "no" end,
         extract = function(rc, stdout, stderr) return { rc = rc, out = stdout, list = { 1, 2 } } end,
         extract_none = function() return {} end,
         extract_wrong = function() return { f = print } end,
@@ -93,18 +110,25 @@ async fn the_other_decisions() {
     .await;
     let g = &seen.loaded.generation;
     let f = |name: &str| seen.function(name).clone();
-    assert_eq!(g.next_build(&f("build"), &builder("b"), &[request(1), request(2)]).await.unwrap(), Some(RequestId(2)));
-    assert!(g.next_build(&f("build_other"), &builder("b"), &[request(1)]).await.unwrap_err().message.contains("request 99"));
-    let can = async |name: &str| g.can_start_build(&f(name), &builder("b"), &worker("w"), &request(1)).await;
-    assert_eq!(can("yes").await.unwrap(), CanStart::Yes);
-    assert_eq!(can("later").await.unwrap(), CanStart::No { again_in: Some(Duration::from_secs(30)) });
-    assert_eq!(can("quarantine").await.unwrap(), CanStart::No { again_in: Some(Duration::from_millis(12_500)) });
+    assert_eq!(g.next_build(&f("build"), &builder("b"), &[], &[request(1), request(2)]).await.unwrap().answer, Some(RequestId(2)));
+    assert!(g.next_build(&f("build_other"), &builder("b"), &[], &[request(1)]).await.unwrap_err().message.contains("request 99"));
+    let can = async |name: &str| g.can_start_build(&f(name), &builder("b"), &[worker("w1")], "w1", &request(1)).await;
+    let orders = |order| vec![QuarantineOrder { worker: "w1".into(), order }];
+    assert_eq!(can("yes").await.unwrap(), Decided { answer: CanStart::Yes, quarantine: vec![] });
+    assert_eq!(can("later").await.unwrap().answer, CanStart::No { again_in: Some(Duration::from_secs(30)) });
+    let rest = Duration::from_millis(12_500);
+    let quarantined = Decided { answer: CanStart::No { again_in: Some(rest) }, quarantine: orders(Quarantine::Put(Some(rest))) };
+    assert_eq!(can("quarantine").await.unwrap(), quarantined);
+    assert_eq!(can("reset").await.unwrap().quarantine, orders(Quarantine::Reset));
+    assert_eq!(can("longer").await.unwrap().quarantine, orders(Quarantine::Next(Duration::from_secs(99))));
+    assert!(can("absurd").await.unwrap_err().message.contains("quarantine_timeout must be a number of seconds, got \"long\""));
     assert!(can("unsure").await.unwrap_err().to_string().ends_with("canStartBuild: must return true or false, got \"yes\""));
     let builders = [builder("a"), builder("b"), builder("c")];
-    assert_eq!(g.prioritize_builders(&f("order"), &builders).await.unwrap(), ["c", "a", "b"]);
-    assert!(g.prioritize_builders(&f("order_wrong"), &builders).await.unwrap_err().message.contains("'zz', which was not offered"));
-    assert!(g.prioritize_builders(&f("db"), &builders).await.unwrap_err().message.contains("use master.data"));
-    assert!(g.collapse_requests(&f("collapse"), &builder("b"), &request(1), &request(2)).await.unwrap());
+    assert_eq!(g.prioritize_builders(&f("order"), &builders, &[]).await.unwrap().answer, ["c", "a", "b"]);
+    assert!(g.prioritize_builders(&f("order_wrong"), &builders, &[]).await.unwrap_err().message.contains("'zz', which was not offered"));
+    assert!(g.prioritize_builders(&f("db"), &builders, &[]).await.unwrap_err().message.contains("use master.data"));
+    assert!(g.collapse_requests(&f("collapse"), &builder("b"), &[], &request(1), &request(2)).await.unwrap().answer);
+    assert!(g.collapse_requests(&f("collapse_wrong"), &builder("b"), &[], &request(1), &request(2)).await.is_err());
     let found = g.extract(&f("extract"), 3, "out", "").await.unwrap();
     assert_eq!(serde_json::Value::Object(found), json!({"rc": 3, "out": "out", "list": [1, 2]}));
     assert!(g.extract(&f("extract_none"), 0, "", "").await.unwrap().is_empty());

@@ -1,6 +1,7 @@
 //! The web over real connections: a fake master behind it, raw TCP before it.
 
 mod calling;
+mod data;
 mod fake;
 mod reading;
 mod serving;

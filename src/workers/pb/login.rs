@@ -90,7 +90,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return Ok(());
         };
         let bot = *bot;
-        let password = self.shared.gate.password(&name);
+        let password = match self.shared.gate.password(&name) {
+            Ok(password) => password,
+            // A refusal would end the worker's process; a closed connection lets it try again.
+            Err(why) => return loud(format!("worker '{name}' can't log in: {why}")),
+        };
         let right = response.as_bytes().is_some_and(|r| password.as_ref().is_some_and(|p| proves(r, p, &challenge)));
         if self.claim.is_some() || self.refused || self.trusted || !right {
             let why = if password.is_some() { "wrong password" } else { "unknown name" };
@@ -127,7 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if let Err(why) = taken.and_then(|value| self.take_builders(builders, value)) {
             return loud(format!("worker '{name}' does not take its builders: {why}"));
         }
-        if self.shared.gate.password(&name) != password {
+        if self.shared.gate.password(&name).is_ok_and(|now| now != password) {
             return loud(format!("worker '{name}' logged in with a password that was changed meanwhile"));
         }
         let (link, requests, closed) = PbLink::new();

@@ -1,5 +1,18 @@
-//! One file per topic of the language's rules.
+//! The numbered rules of the language, one file per topic; a test is named by its rule.
 
 use super::*;
 
+mod callbacks;
+mod calling;
+mod classes;
+mod files;
+mod http;
 mod library;
+mod mistakes;
+mod objects;
+mod processes;
+mod sandbox;
+mod secrets;
+mod tasks;
+mod template;
+mod values;

@@ -1,0 +1,2 @@
+local again = require("lib.circle")
+return again

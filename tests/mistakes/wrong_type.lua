@@ -1,0 +1,10 @@
+local c = BuildmasterConfig
+c.workers = { Worker{ "w", "pw", max_builds = "two" } }
+
+--[==[ told
+master.lua:2: Worker "w": 'max_builds' must be a whole number ≥ 1, got "two"
+  --> master.lua:2
+   | 2 | c.workers = { Worker{ "w", "pw", max_builds = "two" } }
+1 mistake
+exit 1
+]==]
