@@ -79,6 +79,7 @@ pub(super) use arguments;
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Preset {
     Bool(bool),
+    Int(i64),
     Text(&'static str),
     Words(&'static [&'static str]),
 }
@@ -87,6 +88,7 @@ impl Preset {
     pub fn value(self) -> Value {
         match self {
             Preset::Bool(b) => Value::Bool(b),
+            Preset::Int(i) => Value::Int(i),
             Preset::Text(t) => Value::Text(t.into()),
             Preset::Words(words) => {
                 Value::Table(Arc::new(Table { items: words.iter().map(|w| Value::Text((*w).into())).collect(), ..Table::default() }))
@@ -97,6 +99,7 @@ impl Preset {
     pub fn shown(self) -> String {
         match self {
             Preset::Bool(b) => b.to_string(),
+            Preset::Int(i) => i.to_string(),
             Preset::Text(t) => format!("{t:?}"),
             Preset::Words(words) => format!("{{ {} }}", words.iter().map(|w| format!("{w:?}")).collect::<Vec<_>>().join(", ")),
         }

@@ -9,6 +9,7 @@ use regex::Regex;
 use super::arguments::Reader;
 use super::class::{Kind, class_named};
 use super::diff::Said;
+use super::latent;
 use super::root::{self, BuilderItem};
 use super::spec::*;
 use super::value::{Mistake, Object, Place, Table, Value};
@@ -210,7 +211,7 @@ impl Assembly {
             objects: Arc::new(workers.iter().chain(&builders).chain(&schedulers).cloned().collect()),
             functions: Arc::default(),
         };
-        let known_workers = self.unique(&workers);
+        let mut known_workers = self.unique(&workers);
         let known_builders = self.unique(&builders);
         self.unique(&schedulers);
 
@@ -219,13 +220,25 @@ impl Assembly {
                 config.secrets_providers.push(provider.clone());
             }
         }
+        // The workers of each pool.
+        let mut pools: HashMap<String, Vec<String>> = HashMap::new();
         for object in &workers {
             let Some(Some(Parsed::Worker(worker))) = self.parsed.get(&object.id).cloned() else { continue };
             if let (Some(Password::Named(name)), true) = (&worker.password, secrets_providers.is_empty()) {
                 let text = format!("its password is the secret '{name}', but c.secretsProviders is empty");
                 self.mistake(object.id, &object.place, &subject(object), text);
             }
-            config.workers.push(worker);
+            let members = latent::members(&worker);
+            if members.len() != 1 || members[0].name != worker.name {
+                for member in &members {
+                    if !known_workers.insert(member.name.clone()) {
+                        let text = format!("the name '{}' of a worker of its pool is taken already", member.name);
+                        self.mistake(object.id, &object.place, &subject(object), text);
+                    }
+                }
+                pools.insert(worker.name.clone(), members.iter().map(|m| m.name.clone()).collect());
+            }
+            config.workers.extend(members);
         }
         let mut used = BTreeSet::new();
         let mut folders: HashMap<String, Arc<Object>> = HashMap::new();
@@ -249,7 +262,7 @@ impl Assembly {
                 let text = format!("builddir '{}' is that of {} ({}) too", builder.builddir, subject(&other), other.place);
                 self.mistake(object.id, &object.place, &subject(object), text);
             }
-            config.builders.push(builder);
+            config.builders.push(in_pools(builder, &pools));
         }
         let mut scheduled = BTreeSet::new();
         for object in &schedulers {
@@ -320,6 +333,22 @@ impl Assembly {
             }
         }
     }
+}
+
+/// The builder with the workers of a pool where it names the pool.
+fn in_pools(builder: Arc<BuilderSpec>, pools: &HashMap<String, Vec<String>>) -> Arc<BuilderSpec> {
+    if !builder.workers.iter().any(|w| pools.contains_key(w)) {
+        return builder;
+    }
+    let mut workers: Vec<String> = Vec::new();
+    for name in &builder.workers {
+        for member in pools.get(name).map_or(std::slice::from_ref(name), Vec::as_slice) {
+            if !workers.contains(member) {
+                workers.push(member.clone());
+            }
+        }
+    }
+    Arc::new(BuilderSpec { workers, ..(*builder).clone() })
 }
 
 fn without_repeats(list: Vec<(u64, Mistake)>) -> Vec<Mistake> {

@@ -75,6 +75,8 @@ pub enum Reload {
     NextBuild,
     /// The worker gets no more builds, is disconnected when it has none, and attaches anew.
     Drain,
+    /// Machines that run go on as they are.
+    NextLaunch,
     /// The new port is open before the old one is closed; connections stay.
     Reopen,
     /// What has another name is another object.
@@ -91,6 +93,7 @@ impl Reload {
             Reload::AtOnce => "at once",
             Reload::NextBuild => "for builds that start from now on",
             Reload::Drain => "the worker finishes its builds, then it has to attach anew",
+            Reload::NextLaunch => "for machines that start from now on",
             Reload::Reopen => "the new port is opened before the old one is closed; connections stay",
             Reload::Identity => "another name is another object",
             Reload::Restart => "refused: the master must be started again",
@@ -206,6 +209,7 @@ pub fn classes() -> &'static [ClassDecl] {
     static CLASSES: LazyLock<Vec<ClassDecl>> = LazyLock::new(|| {
         let mut list = Vec::new();
         super::workers::declare(&mut list);
+        super::ec2::declare(&mut list);
         super::builders::declare(&mut list);
         super::steps::declare(&mut list);
         super::schedulers::declare(&mut list);

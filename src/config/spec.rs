@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 use super::diff::Said;
-use super::{Arg, FnRef, MaybeCommand, Mistake, Place, Template, WarningSpec};
+use super::{Arg, BackendSpec, FnRef, LatentSpec, MaybeCommand, Mistake, Place, Template, WarningSpec};
 use crate::base::Secret;
 use crate::model::Results;
 
@@ -139,8 +139,23 @@ pub struct WorkerSpec {
 pub enum WorkerKind {
     /// Connects by itself.
     Remote,
+    /// Its machine is started when a build wants it.
+    Latent(Arc<LatentSpec>),
     /// Runs in the master; `workdir` is relative to the base folder (default: `workers/NAME`).
     Local { workdir: Option<PathBuf> },
+}
+
+impl WorkerKind {
+    /// The class that makes such workers.
+    pub fn class(&self) -> &'static str {
+        match self {
+            WorkerKind::Remote => "Worker",
+            WorkerKind::Local { .. } => "LocalWorker",
+            WorkerKind::Latent(latent) => match latent.backend {
+                BackendSpec::Ec2(_) => "EC2LatentWorker",
+            },
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Debug)]

@@ -65,7 +65,7 @@ fn local_worker(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Optio
     Some(spec(reader, object, args.common, args.name, None, WorkerKind::Local { workdir: args.workdir.map(PathBuf::from) }))
 }
 
-fn spec(
+pub(super) fn spec(
     reader: &mut Reader,
     object: &Object,
     common: WorkerCommon,

@@ -24,7 +24,7 @@ pub struct Locals {
 pub fn base(folder: &Path, spec: &WorkerSpec) -> Option<PathBuf> {
     match &spec.kind {
         WorkerKind::Local { workdir } => Some(folder.join(workdir.clone().unwrap_or_else(|| PathBuf::from("workers").join(&spec.name)))),
-        WorkerKind::Remote => None,
+        WorkerKind::Remote | WorkerKind::Latent(_) => None,
     }
 }
 

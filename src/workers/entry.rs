@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use super::link::Link;
 use super::registry::Availability;
 use crate::base::{Timestamp, WorkerId};
-use crate::config::WorkerSpec;
+use crate::config::{WorkerKind, WorkerSpec};
 use crate::model::WorkerInfo;
 use crate::model::query::Row;
 
@@ -73,7 +73,7 @@ impl Entry {
             Some("its password changed")
         } else if std::mem::discriminant(&attached.spec.kind) != std::mem::discriminant(&self.spec.kind) {
             Some("its class changed")
-        } else if attached.spec.kind != self.spec.kind {
+        } else if matches!(self.spec.kind, WorkerKind::Local { .. }) && attached.spec.kind != self.spec.kind {
             Some("its folder changed")
         } else {
             None
@@ -184,7 +184,6 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::WorkerKind;
 
     fn pair(builder: &str, folder: &str) -> (String, String) {
         (builder.into(), folder.into())
