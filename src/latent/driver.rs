@@ -19,7 +19,6 @@ use crate::base::{Clock, RequestId, Secret, Timestamp};
 use crate::model::{LaunchId, LaunchRecord, Quarantine};
 use crate::store::Store;
 
-const TICK: Duration = Duration::from_secs(2);
 const CHECK_DEADLINE: Duration = Duration::from_secs(30);
 const LIST_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -271,7 +270,7 @@ struct Worker {
 
 impl Worker {
     async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Order>) {
-        let mut ticks = tokio::time::interval(TICK);
+        let mut ticks = tokio::time::interval(self.configured.policy.timing.tick);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let order = tokio::select! {
@@ -498,6 +497,7 @@ mod tests {
 
     use super::*;
     use crate::base::SystemClock;
+    use crate::latent::Timing;
     use crate::latent::backend::Started;
     use crate::store::StoreOptions;
     use crate::workers::link::BoxFuture;
@@ -598,6 +598,7 @@ mod tests {
             can_check: true,
             can_list: true,
             stop_timeout: Duration::from_secs(600),
+            timing: Timing::default(),
         }
     }
 

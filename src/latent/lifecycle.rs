@@ -34,6 +34,41 @@ pub struct Policy {
     pub can_list: bool,
     /// The longest that `stop_instance` may take.
     pub stop_timeout: Duration,
+    pub timing: Timing,
+}
+
+/// The engine's own times, the same for every worker. A test of the whole has no hours and makes them short.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Timing {
+    /// Between two looks at what is due.
+    pub tick: Duration,
+    /// How long a backend that has no room is left alone.
+    pub capacity_rest: Duration,
+    /// A provider may not show an instance for so long after its start.
+    pub settling: Duration,
+    /// Between two listings that must both lack an instance before it counts as gone.
+    pub absence: Duration,
+    pub look_every: Duration,
+    /// Beyond `max_lifetime` a running build may go on for so long.
+    pub drain: Duration,
+    /// After the first stop that failed; each one more doubles it.
+    pub stop_backoff: Duration,
+    pub longest_stop_backoff: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Timing {
+        Timing {
+            tick: Duration::from_secs(2),
+            capacity_rest: Duration::from_secs(60),
+            settling: Duration::from_secs(120),
+            absence: Duration::from_secs(60),
+            look_every: Duration::from_secs(30),
+            drain: Duration::from_secs(600),
+            stop_backoff: Duration::from_secs(10),
+            longest_stop_backoff: Duration::from_secs(300),
+        }
+    }
 }
 
 /// What is to be known of one worker and its machine.

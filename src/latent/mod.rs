@@ -11,4 +11,4 @@ mod rules;
 #[cfg(test)]
 mod simulation;
 
-pub use lifecycle::{Action, Event, Failure, Launch, Lifecycle, Outcome, Policy, Row, Shutdown, State, Stop};
+pub use lifecycle::{Action, Event, Failure, Launch, Lifecycle, Outcome, Policy, Row, Shutdown, State, Stop, Timing};

@@ -12,18 +12,6 @@ use crate::base::Timestamp;
 use crate::base::duration::human;
 use crate::model::{LaunchId, Quarantine};
 
-/// How long a backend that has no room is left alone.
-const CAPACITY_REST: Duration = Duration::from_secs(60);
-/// A provider may not show an instance for so long after its start.
-const SETTLING: Duration = Duration::from_secs(120);
-/// Between two listings that must both lack an instance before it counts as gone.
-const ABSENCE: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// Beyond `max_lifetime` a running build may go on for so long.
-const DRAIN: Duration = Duration::from_secs(600);
-const STOP_BACKOFF: Duration = Duration::from_secs(10);
-const LONGEST_STOP_BACKOFF: Duration = Duration::from_secs(300);
-
 const UNKNOWN: &str = "whether it was started is not known, and the backend can't list its instances";
 
 type Actions = Vec<Action>;
@@ -151,14 +139,14 @@ impl Lifecycle {
             }
             Event::StopFailed(id, _) => {
                 if let Some(stop) = self.launch_of(&id).and_then(|l| l.stop.as_mut()) {
-                    stop.failed(now);
+                    stop.failed(now, policy);
                 }
             }
             Event::Listed(id, found) => self.listed(&id, found, now, policy, actions),
             Event::NotListed(id, _) => {
                 if let Some(Launch { outcome: Outcome::Unknown { looking, look_at, .. }, .. }) = self.launch_of(&id) {
                     *looking = false;
-                    *look_at = now.plus(LOOK_EVERY);
+                    *look_at = now.plus(policy.timing.look_every);
                 }
             }
         }
@@ -207,7 +195,7 @@ impl Lifecycle {
                 return self.fail(text, now, policy, actions);
             }
             Failure::Configuration(text) => (text, None),
-            Failure::Capacity(text) => (text, Some(CAPACITY_REST)),
+            Failure::Capacity(text) => (text, Some(policy.timing.capacity_rest)),
             Failure::Retry(text, after) => (text, Some(after)),
         };
         if alive {
@@ -242,7 +230,7 @@ impl Lifecycle {
             Outcome::Unknown { looking, look_at, looks } => {
                 *looking = false;
                 *looks += 1;
-                *look_at = now.plus(LOOK_EVERY);
+                *look_at = now.plus(policy.timing.look_every);
                 enough = *looks >= 2;
             }
             Outcome::Running { .. } => {}
@@ -251,7 +239,7 @@ impl Lifecycle {
             return;
         }
         let absent_since = *launch.absent_since.get_or_insert(now);
-        if enough && now.since(absent_since) >= ABSENCE && now.since(launch.created_at) >= SETTLING {
+        if enough && now.since(absent_since) >= policy.timing.absence && now.since(launch.created_at) >= policy.timing.settling {
             let stopping = launch.stop.as_ref().map(|s| s.reason.clone());
             let lived = matches!(launch.outcome, Outcome::Running { .. });
             match stopping {
@@ -331,7 +319,7 @@ impl Lifecycle {
             Some(Shutdown::Fast) => Some("the master stops at once".to_owned()),
             Some(Shutdown::Orderly) if free => Some("the master stops".to_owned()),
             _ if !policy.configured && free => Some("the worker is not in the configuration any more".to_owned()),
-            _ if outlived && (free || policy.max_lifetime.is_some_and(|max| now.since(launch.created_at) >= max + DRAIN)) => {
+            _ if outlived && (free || policy.max_lifetime.is_some_and(|max| now.since(launch.created_at) >= max + policy.timing.drain)) => {
                 Some("it has reached its max_lifetime".to_owned())
             }
             _ if !launch.attached && now >= launch.attach_by => {
@@ -382,7 +370,7 @@ impl Lifecycle {
                 Some(stop) => {
                     if stop.calling_since.is_some_and(|since| now.since(since) >= policy.stop_timeout) {
                         actions.push(Action::AbandonStop(launch.id.clone()));
-                        stop.failed(now);
+                        stop.failed(now, policy);
                     }
                     if stop.calling_since.is_none() && now >= stop.try_at {
                         stop.tries += 1;
@@ -453,9 +441,9 @@ impl Stop {
     }
 
     /// Tried again later, for ever.
-    fn failed(&mut self, now: Timestamp) {
+    fn failed(&mut self, now: Timestamp, policy: &Policy) {
         self.calling_since = None;
-        let backoff = STOP_BACKOFF.saturating_mul(1 << self.tries.saturating_sub(1).min(10));
-        self.try_at = now.plus(backoff.min(LONGEST_STOP_BACKOFF));
+        let backoff = policy.timing.stop_backoff.saturating_mul(1 << self.tries.saturating_sub(1).min(10));
+        self.try_at = now.plus(backoff.min(policy.timing.longest_stop_backoff));
     }
 }

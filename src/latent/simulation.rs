@@ -141,6 +141,7 @@ impl World {
             can_check: rng.bool(),
             can_list: true,
             stop_timeout: seconds(600),
+            timing: Timing::default(),
         };
         let calm = Timestamp(rng.i64(600_000..6_000_000));
         let mut world = World {

@@ -159,7 +159,7 @@ impl ApiError {
 pub trait Ec2Api: Send + Sync + 'static {
     fn run_instance(&self, run: RunInstance) -> BoxFuture<'_, Result<InstanceState, ApiError>>;
 
-    /// Those of the ids that there are; one call for up to a thousand.
+    /// Those of the ids that there are; one call for up to two hundred.
     fn describe(&self, ids: Vec<String>) -> BoxFuture<'_, Result<Vec<InstanceState>, ApiError>>;
 
     /// Every instance that carries the tag with this value and is not over; all pages.

@@ -17,12 +17,6 @@ use crate::latent::lifecycle::Failure;
 use crate::model::LaunchId;
 use crate::workers::link::BoxFuture;
 
-/// An instance may not be visible for so long after its launch.
-const SETTLING: Duration = Duration::from_secs(120);
-/// An image that was chosen is chosen again without a look for so long.
-const IMAGE_KEPT: Duration = Duration::from_secs(60);
-const FIRST_COOLING: Duration = Duration::from_secs(180);
-const LONGEST_COOLING: Duration = Duration::from_secs(1800);
 /// Denied calls are not repeated sooner.
 const DENIED_REST: Duration = Duration::from_secs(600);
 const THROTTLED_REST: Duration = Duration::from_secs(30);
@@ -73,17 +67,48 @@ pub struct Region {
     pub name: String,
     /// Choices for which there was no room, until when, and how often in a row.
     cooling: Mutex<HashMap<String, (Instant, u32)>>,
+    pace: Pace,
+}
+
+/// How long things take at this provider. A test against one that is quicker says so.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// Questions of so long a time go together.
+    pub ask: Duration,
+    /// An instance may not be visible for so long after its launch.
+    pub settling: Duration,
+    /// An image that was chosen is chosen again without a look for so long.
+    pub image_kept: Duration,
+    /// A choice for which there was no room is left alone for so long; each time more doubles it.
+    pub first_cooling: Duration,
+    pub longest_cooling: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace {
+            ask: Duration::from_secs(5),
+            settling: Duration::from_secs(120),
+            image_kept: Duration::from_secs(60),
+            first_cooling: Duration::from_secs(180),
+            longest_cooling: Duration::from_secs(1800),
+        }
+    }
 }
 
 impl Region {
     pub fn new(name: String, api: Arc<dyn Ec2Api>) -> Arc<Region> {
-        Arc::new(Region { describer: Describer::new(api.clone()), api, name, cooling: Mutex::default() })
+        Region::at_pace(name, api, Pace::default())
+    }
+
+    pub fn at_pace(name: String, api: Arc<dyn Ec2Api>, pace: Pace) -> Arc<Region> {
+        Arc::new(Region { describer: Describer::new(api.clone(), pace.ask), api, name, cooling: Mutex::default(), pace })
     }
 
     fn cool(&self, choice: &Choice) {
         let mut cooling = self.cooling.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let (until, times) = cooling.entry(choice.key()).or_insert((Instant::now(), 0));
-        let rest = FIRST_COOLING.saturating_mul(1 << (*times).min(8)).min(LONGEST_COOLING);
+        let rest = self.pace.first_cooling.saturating_mul(1 << (*times).min(8)).min(self.pace.longest_cooling);
         *times += 1;
         *until = Instant::now() + rest;
     }
@@ -237,7 +262,7 @@ impl Parts {
         let images = self.region.api.images(filters.owners.clone()).await.map_err(|e| failure("the images can't be listed", &e))?;
         let image = image::choose(&images, filters).map_err(|none| Failure::Configuration(none.to_string()))?;
         tracing::info!(image = image.id, location = image.location, "image chosen of {}", images.len());
-        *self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some((image.id.clone(), Instant::now() + IMAGE_KEPT));
+        *self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some((image.id.clone(), Instant::now() + self.region.pace.image_kept));
         Ok(image.id.clone())
     }
 
@@ -393,7 +418,7 @@ impl Parts {
 
     fn young(&self, handle: &Json) -> bool {
         let launched_at = handle["launched_at"].as_i64().map(Timestamp);
-        launched_at.is_some_and(|at| self.clock.now().since(at) < SETTLING)
+        launched_at.is_some_and(|at| self.clock.now().since(at) < self.region.pace.settling)
     }
 
     async fn check(&self, handle: &Json) -> Result<Result<(), String>, String> {

@@ -8,22 +8,22 @@ use tokio::sync::oneshot;
 
 use super::api::{ApiError, Ec2Api, InstanceState};
 
-/// Questions of so long a time go together.
-const TICK: Duration = Duration::from_secs(5);
-/// The most ids that one call takes.
-const MOST: usize = 1000;
+/// The most values that one filter takes.
+const MOST: usize = 200;
 
 type Answer = Result<Option<InstanceState>, ApiError>;
 
 /// One for all workers of a region and an account.
 pub struct Describer {
     api: Arc<dyn Ec2Api>,
+    /// Questions of so long a time go together.
+    tick: Duration,
     waiting: Arc<Mutex<HashMap<String, Vec<oneshot::Sender<Answer>>>>>,
 }
 
 impl Describer {
-    pub fn new(api: Arc<dyn Ec2Api>) -> Describer {
-        Describer { api, waiting: Arc::default() }
+    pub fn new(api: Arc<dyn Ec2Api>, tick: Duration) -> Describer {
+        Describer { api, tick, waiting: Arc::default() }
     }
 
     /// None: the provider does not know it, or does not know it yet.
@@ -36,9 +36,9 @@ impl Describer {
             first
         };
         if first {
-            let (api, waiting) = (self.api.clone(), self.waiting.clone());
+            let (api, tick, waiting) = (self.api.clone(), self.tick, self.waiting.clone());
             tokio::spawn(async move {
-                tokio::time::sleep(TICK).await;
+                tokio::time::sleep(tick).await;
                 let asked = std::mem::take(&mut *waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
                 answer_all(&*api, asked).await;
             });
