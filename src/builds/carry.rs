@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::engine::{Engine, MAX_ATTEMPTS};
 use super::run::{Job, Outcome, Run, Stop, initial_properties};
 use crate::config::WorkerSpec;
+use crate::latent;
 use crate::model::request::RequestEnd;
 use crate::model::{Build, BuildRequest, Event, Results};
 
@@ -142,6 +143,8 @@ impl Engine {
         state.dirty.insert(build.builder);
         drop(state);
         if was_running {
+            // Before anybody can ask for it again.
+            self.tell_latent(worker, latent::Event::BuildEnded { lost: results.is_none_or(|r| r == Results::Retry) });
             self.registry.release(worker, &name, results);
         }
         self.poke();

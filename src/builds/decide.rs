@@ -103,14 +103,22 @@ impl Engine {
         let builder = state.builders.get(&id).filter(|b| !b.waiting.is_empty() && !state.stopping)?;
         let spec = builder.spec.clone()?;
         let rooms = self.rooms(builder.candidates().map(String::as_str));
-        let free = |w: &&String| rooms.get(*w).is_some_and(|r| r.more != Some(0)) && builder.known_to(w, &unsettled);
+        // What its requests ask for is theirs already.
+        let wished =
+            |w: &str| state.wishes.iter().any(|(r, wish)| wish.worker == w && state.by_request.get(r).is_some_and(|(b, _)| *b == id));
+        let askable = self.askable(&state, builder.candidates().map(String::as_str).filter(|w| !wished(w)));
+        let free = |w: &&String| {
+            let room = rooms.get(*w).is_some_and(|r| r.more != Some(0)) || askable.contains_key(*w);
+            room && builder.known_to(w, &unsettled)
+        };
         let candidates: Vec<String> = builder.candidates().filter(free).cloned().collect();
         if candidates.is_empty() {
             return None;
         }
         let input = builder_input(id, builder, &spec);
         let most = if spec.next_build.is_some() { MOST_REQUESTS } else { usize::MAX };
-        let requests = builder.waiting.values().take(most).map(|q| q.request.clone()).collect();
+        let asking = |r: &BuildRequest| !state.wishes.contains_key(&r.id);
+        let requests = builder.waiting.values().map(|q| q.request.clone()).filter(|r| asking(r)).take(most).collect();
         Some((Question { spec, builder: input, requests, candidates }, active))
     }
 
@@ -188,7 +196,12 @@ impl Engine {
                 None => {
                     let rooms = self.rooms(workers.iter().map(String::as_str));
                     let mut random = self.state().random.fork();
-                    match distribute::choose(&workers, &rooms, &mut random) {
+                    let room = distribute::choose(&workers, &rooms, &mut random);
+                    let asked = || {
+                        let askable = self.askable(&self.state(), workers.iter().map(String::as_str));
+                        distribute::choose_askable(&workers, &askable, &mut random)
+                    };
+                    match room.or_else(asked) {
                         Some(index) => workers[index].clone(),
                         None => {
                             self.ask_again(id);

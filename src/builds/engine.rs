@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -18,8 +18,11 @@ use super::decide::Turn;
 use super::distribute::{self, Room, Situation, Start};
 use super::run::{Job, Stop};
 use super::why::{self, Waits, why};
+use super::wishes::Wish;
 use crate::base::{BuildId, BuilderId, Clock, RequestId, Timestamp};
 use crate::config::{BuilderSpec, Collapse, MasterConfig};
+use crate::latent::driver::Latent;
+use crate::latent::{self};
 use crate::lua::Generation;
 use crate::model::{Build, BuildRequest, Event, Results};
 use crate::store::Store;
@@ -59,6 +62,7 @@ pub struct Engine {
     replaced: Notify,
     /// A build has ended.
     pub(super) ended: Notify,
+    pub(super) latent: OnceLock<Arc<Latent>>,
 }
 
 #[derive(Default)]
@@ -69,7 +73,9 @@ pub(super) struct State {
     pub by_request: HashMap<RequestId, (BuilderId, i64)>,
     pub running: HashMap<BuildId, Running>,
     /// Builders that each worker may build.
-    worker_builders: HashMap<String, Vec<BuilderId>>,
+    pub worker_builders: HashMap<String, Vec<BuilderId>>,
+    /// Requests that ask for a latent worker.
+    pub wishes: HashMap<RequestId, Wish>,
     /// Builders for which something may have become possible.
     pub dirty: BTreeSet<BuilderId>,
     pub stopping: bool,
@@ -143,7 +149,7 @@ impl BuilderState {
     }
 
     /// Does starting its builds need more than the plain rules?
-    fn needs_asking(&self, active: &Active) -> bool {
+    pub fn needs_asking(&self, active: &Active) -> bool {
         let callbacks =
             self.spec.as_ref().is_some_and(|s| s.next_worker.is_some() || s.next_build.is_some() || s.can_start_build.is_some());
         callbacks || active.config.select_next_worker.is_some() || self.choosers > 0
@@ -196,6 +202,7 @@ impl Engine {
             poke: Notify::new(),
             replaced: Notify::new(),
             ended: Notify::new(),
+            latent: OnceLock::new(),
         })
     }
 
@@ -334,6 +341,7 @@ impl Engine {
                 self.worker_event(event);
             }
             self.round().await;
+            self.settle_wishes();
         }
     }
 
@@ -341,10 +349,12 @@ impl Engine {
         let name = match &event {
             WorkerEvent::Attached(name) => {
                 self.tell(Event::WorkerAttached(name.clone()));
+                self.tell_latent(name, latent::Event::Attached);
                 name
             }
             WorkerEvent::Detached(name) => {
                 self.tell(Event::WorkerDetached(name.clone()));
+                self.tell_latent(name, latent::Event::Detached);
                 return;
             }
             WorkerEvent::Changed(name) => name,
@@ -391,7 +401,14 @@ impl Engine {
                     since: first.request.submitted_at,
                     requests: builder.waiting.keys().map(|(_, id)| *id).take(workers.len()).collect(),
                     workers,
+                    wishes: Vec::new(),
                 });
+            }
+            for (request, wish) in &state.wishes {
+                let builder = state.by_request.get(request).map(|(builder, _)| *builder);
+                if let Some(waiting) = able.iter_mut().find(|w| Some(w.builder) == builder) {
+                    waiting.wishes.push((*request, wish.worker.clone()));
+                }
             }
             (able, active)
         };
@@ -402,9 +419,11 @@ impl Engine {
         distribute::order(&mut builders, names.as_deref());
         let builders = self.ask_in_turn(builders, names.is_some());
         let rooms = self.rooms(builders.iter().flat_map(|b| b.workers.iter().map(String::as_str)));
-        let mut situation = Situation { builders, rooms };
+        let askable = self.askable(&self.state(), builders.iter().flat_map(|b| b.workers.iter().map(String::as_str)));
+        let mut situation = Situation { builders, rooms, askable };
         let mut random = self.state().random.fork();
-        for start in distribute::plan(&mut situation, &mut random) {
+        let plan = distribute::plan(&mut situation, &mut random);
+        for start in plan.starts.into_iter().chain(plan.asks) {
             let builder = start.builder;
             if !self.start(start, &active) {
                 self.reconsider(builder);
@@ -427,20 +446,26 @@ impl Engine {
         plain
     }
 
-    /// The workers of these that may take a build.
+    /// The workers of these that may take a build; latent ones have to be asked for.
     pub(super) fn rooms<'a>(&self, names: impl Iterator<Item = &'a str>) -> HashMap<String, Room> {
         let unique: BTreeSet<&str> = names.collect();
         let all = self.registry.availabilities(unique.into_iter());
         all.into_iter()
             .filter_map(|(name, availability)| match availability {
-                Availability::Free { more, running } => Some((name, Room { more, running })),
+                Availability::Free { more, running } if !self.is_latent(&name) => Some((name, Room { more, running })),
                 _ => None,
             })
             .collect()
     }
 
-    /// Take a request out of the queue and start its build. False if the situation has changed.
+    /// Take a request out of the queue and start its build, or ask for the worker's machine if it is a latent one. False if the situation has
+    /// changed.
     pub(super) fn start(self: &Arc<Self>, start: Start, active: &Active) -> bool {
+        if self.is_latent(&start.worker) { self.wish(start) } else { self.start_at(start, active, None) }
+    }
+
+    /// `promised`: the request that the latent worker said yes to.
+    pub(super) fn start_at(self: &Arc<Self>, start: Start, active: &Active, promised: Option<RequestId>) -> bool {
         let Start { builder: id, request, worker } = start;
         let mut state = self.state();
         let Some(builder) = state.builders.get(&id) else { return false };
@@ -477,6 +502,9 @@ impl Engine {
             results: None,
         };
         let (stop, stop_receiver) = watch::channel(None);
+        if let Some(promised) = promised {
+            self.tell_latent(&worker, latent::Event::BuildStarted(promised));
+        }
         state.running.insert(build.id, Running { request: request.id, builder: id, worker: worker.clone(), stop });
         if !builder_is_empty(&state, id) {
             state.dirty.insert(id);
@@ -538,12 +566,15 @@ impl Engine {
             }
             other => other,
         };
+        let closed = names.iter().filter_map(|name| Some((*name, self.closed(name)?))).collect();
         let workers = names.into_iter().map(|name| (name, availability(name), builder.building.get(name).copied())).collect();
         let waits = Waits {
             builder: &builder.name,
             builder_removed: builder.spec.is_none(),
             shutting_down: state.stopping,
             ahead,
+            wished: self.wished(&state, id),
+            closed,
             verdict: queued
                 .verdict
                 .as_deref()

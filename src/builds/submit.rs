@@ -144,6 +144,7 @@ impl Engine {
     /// Take a waiting request out of the queue with a result. False if it does not wait.
     async fn withdraw(&self, id: RequestId, results: Results) -> Result<bool, Refusal> {
         let Some(request) = self.state().dequeue(id) else { return Ok(false) };
+        self.settle_wishes();
         match self.store.finish_request(id, results, self.now()).await {
             Ok(done) => {
                 if done {
