@@ -13,6 +13,9 @@ use super::spec::{Collapse, Listen, LuaLimits, MasterConfig};
 use super::value::{FnRef, Object, Table, Value};
 use super::workers::Address;
 
+/// Each look asks the providers for a whole list.
+const SHORTEST_REAP_INTERVAL: Duration = Duration::from_secs(10);
+
 arguments! {
     /// `c.…`
     RootArgs {
@@ -24,6 +27,8 @@ arguments! {
         "www" www: Settings = Settings::default() => "{}", "The web server: `{ port = 8010 }`.", Reopen;
         "db" db: Settings = Settings::default() => "{}", "The database: `{ db_url = \"sqlite:///state.sqlite\" }`.", Restart;
         "db_url" db_url: Option<DbUrl> = None => "None", "The same, shorter.", Restart;
+        "reap_interval" reap_interval: Duration = Duration::from_secs(300) => "300", "How often latent workers' backends are asked for machines that nobody knows.", AtOnce;
+        "notify_on_leak" notify_on_leak: OneOrMany<Address> = OneOrMany(Vec::new()) => "{}", "Who is told of a machine that can't be stopped.", AtOnce;
         "title" title: String = "Buildbot".into() => "\"Buildbot\"", "The title of pages.", AtOnce;
         "titleURL" title_url: String = "https://buildbot.net/".into() => "\"https://buildbot.net/\"", "Where the title links to.", AtOnce;
         "buildbotURL" buildbot_url: String = "http://localhost:8080/".into() => "\"http://localhost:8080/\"", "The address under which people reach the master.", AtOnce;
@@ -153,6 +158,14 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
     if args.as_ref().is_some_and(|a| !a.notify_on_reload_failure.0.is_empty()) {
         reader.warn_once("'notify_on_reload_failure' is kept, but nobody is mailed yet");
     }
+    if let Some(args) = &args {
+        if !args.notify_on_leak.0.is_empty() {
+            reader.warn_once("'notify_on_leak' is kept, but nobody is mailed yet");
+        }
+        if args.reap_interval < SHORTEST_REAP_INTERVAL {
+            reader.wrong("'reap_interval' must be 10 seconds or more");
+        }
+    }
     told("", reader);
     let args = args?;
     let protocols: Option<ProtocolsArgs> = settings(&args.protocols, "protocols", told);
@@ -176,6 +189,7 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
         schedulers: args.schedulers.0.into_iter().map(|s| s.0).collect(),
         secrets_providers: args.secrets.0.into_iter().map(|p| p.0).collect(),
         config: MasterConfig {
+            reap_interval: args.reap_interval,
             title: args.title,
             title_url: args.title_url,
             buildbot_url,

@@ -18,6 +18,8 @@ pub struct MasterConfig {
     pub title_url: String,
     /// Ends with a slash.
     pub buildbot_url: String,
+    /// How often it is looked for machines that nobody knows.
+    pub reap_interval: Duration,
     pub workers: Vec<Arc<WorkerSpec>>,
     pub builders: Vec<Arc<BuilderSpec>>,
     pub schedulers: Vec<Arc<SchedulerSpec>>,

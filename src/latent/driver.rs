@@ -154,7 +154,9 @@ impl Latent {
                     attached_at: record.attached_at,
                     stop: record.stop.clone(),
                 };
-                if row.stop.is_none() && (record.backend != configured.backend.class() || record.settings != configured.backend.settings())
+                if row.stop.is_none()
+                    && !configured.backend.settings().is_empty()
+                    && (record.backend != configured.backend.class() || record.settings != configured.backend.settings())
                 {
                     row.stop = Some(("it was started with other settings".into(), now));
                 }

@@ -214,7 +214,13 @@ impl Backend for Master {
 
     fn workers(&self) -> Arc<Vec<Row>> {
         let ids: HashMap<String, i64> = self.at_work().builder_ids.iter().map(|(name, id)| (name.clone(), id.0)).collect();
-        Arc::new(self.registry.rows(MASTER_ID, &ids))
+        let mut rows = self.registry.rows(MASTER_ID, &ids);
+        let machines = super::machines::shown(&self.machines.latent);
+        for row in &mut rows {
+            let machine = row.get("name").and_then(Json::as_str).and_then(|name| machines.get(name)).cloned();
+            row.insert("machine".into(), machine.into());
+        }
+        Arc::new(rows)
     }
 
     fn schedulers(&self) -> Vec<Row> {

@@ -3,15 +3,18 @@
 //! Nothing is decided here. Two masters can live in one process: everything hangs on [`Master`].
 
 mod backend;
+#[cfg(feature = "ec2")]
+mod ec2;
 pub mod folder;
 mod listeners;
 mod locals;
+mod machines;
 pub mod oneshot;
 mod reload;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -21,6 +24,7 @@ use crate::base::{BuilderId, Clock, SystemClock, Timestamp, WorkerId};
 use crate::builds::engine::MAX_ATTEMPTS;
 use crate::builds::{Active, Engine};
 use crate::config::{MasterConfig, Mistake, WorkerSpec};
+use crate::latent::Shutdown;
 use crate::lua::{self, Loaded};
 use crate::model::query::Row;
 use crate::secrets::{self, SecretSource};
@@ -32,7 +36,11 @@ use crate::workers::registry::{Configured, Registry};
 use folder::Folder;
 use listeners::{Listeners, Servers};
 use locals::Locals;
+use machines::Machines;
 use reload::Reloads;
+
+/// So long a stopping master waits for its machines' ends, after all builds have ended.
+const MACHINES_END: Duration = Duration::from_secs(30);
 
 /// The only master of its database, until several share one.
 const MASTER_ID: i64 = 1;
@@ -64,6 +72,7 @@ pub struct Master {
     name: String,
     listeners: tokio::sync::Mutex<Listeners>,
     locals: Arc<Locals>,
+    machines: Machines,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
     config_timeout: Duration,
     folder: Folder,
@@ -117,6 +126,8 @@ impl Master {
         let (registry, worker_events) = Registry::new(store.clone(), clock.clone());
         let engine = Engine::new(store.clone(), registry.clone(), clock.clone());
 
+        let machines = Machines::new(folder.path(), store.clone(), &*clock, &engine, &registry)?;
+
         // Listeners first: a port that is taken must not cost a recovery.
         let mut listeners = Listeners::new(folder.path().to_owned());
         let ports = listeners.prepare(&config, None).await?;
@@ -135,6 +146,8 @@ impl Master {
         let at_work = AtWork::new(loaded, 1, now, &ids);
         engine.configure(at_work.active(), workers);
         registry.fetch_passwords(secrets).await;
+        // Before anybody attaches, and before a request asks for one.
+        machines.configure(&at_work).await.map_err(|e| anyhow!("the ledger of latent workers can't be read: {e}"))?;
         engine.adopt(recovery.waiting, &recovery.last_numbers);
         engine.remember_completions(&recovery.last_completions);
 
@@ -150,6 +163,7 @@ impl Master {
             name,
             listeners: tokio::sync::Mutex::new(Listeners::default()),
             locals: Locals::new(folder.path().to_owned()),
+            machines,
             tasks: tokio::sync::Mutex::new(JoinSet::new()),
             config_timeout: options.config_timeout,
             folder,
@@ -164,6 +178,7 @@ impl Master {
         let mut tasks = master.tasks.lock().await;
         tasks.spawn(engine.clone().distribute(worker_events));
         tasks.spawn(master.clone().serve_reloads());
+        tasks.spawn(reap(Arc::downgrade(&master)));
         drop(tasks);
         let servers = master.servers();
         listeners.commit(ports, &config, &servers);
@@ -200,7 +215,14 @@ impl Master {
     pub async fn shutdown(&self, grace: Duration) {
         // From here on no reload begins, and none is half done.
         self.reloads.close().await;
+        // What has no build ends now, the rest when its builds have ended.
+        self.machines.latent.shutdown(Shutdown::Orderly, Duration::ZERO).await;
         self.engine.shutdown(grace).await;
+        match self.machines.latent.shutdown(Shutdown::Fast, MACHINES_END).await {
+            0 => {}
+            left => tracing::warn!("{left} machines of latent workers are not known to be gone; the next start looks after them"),
+        }
+        self.machines.latent.close();
         self.registry.disconnect_all("the master stops");
         // The sessions note when they end; give them a moment, since nothing is lost if they can't.
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -208,6 +230,20 @@ impl Master {
         self.tasks.lock().await.shutdown().await;
         self.store.close().await;
         self.folder.release();
+    }
+}
+
+/// Looks for machines that nobody knows, at the start and from time to time.
+async fn reap(master: Weak<Master>) {
+    loop {
+        let Some(interval) = master.upgrade().map(|m| m.at_work().loaded.config.reap_interval) else { return };
+        let Some(latent) = master.upgrade().map(|m| m.machines.latent.clone()) else { return };
+        let stopped = latent.reap().await;
+        if stopped > 0 {
+            tracing::warn!("{stopped} machines that nobody knew were stopped");
+        }
+        drop(latent);
+        tokio::time::sleep(interval).await;
     }
 }
 

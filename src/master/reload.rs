@@ -292,6 +292,9 @@ impl Master {
         lock(&self.reloads.generations).push(Arc::downgrade(&loaded.generation));
         let at_work = AtWork::new(loaded, old.generation + 1, self.clock.now(), &ids);
         self.engine.configure(at_work.active(), workers);
+        if let Err(e) = self.machines.configure(&at_work).await {
+            tracing::error!("latent workers stay as they were: the ledger can't be read: {e}");
+        }
         let registry = self.registry.clone();
         // A slow provider holds nobody up: a worker whose password is on its way is asked to try again.
         tokio::spawn(async move { registry.fetch_passwords(source).await });

@@ -107,6 +107,16 @@ impl Entry {
         if self.removed {
             return Availability::NotConfigured;
         }
+        let latent = matches!(self.spec.kind, WorkerKind::Latent(_));
+        // A latent worker that is paused or rests is not to be started either.
+        if self.attached.is_none() && latent {
+            if self.paused {
+                return Availability::Paused { reason: self.pause_reason.clone() };
+            }
+            if let Some(until) = self.quarantined_until.filter(|until| *until > now) {
+                return Availability::Quarantined { until };
+            }
+        }
         if self.attached.is_none() {
             return Availability::NotAttached { last_seen: self.last_seen };
         }

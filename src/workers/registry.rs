@@ -4,19 +4,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 pub use super::entry::Builders;
 use super::entry::{Attached, Entry};
-use super::gate::Gate;
+use super::gate::{Gate, Warden};
 use super::link::Link;
 use super::passwords::Passwords;
 use crate::base::duration::human;
 use crate::base::{Clock, Secret, Timestamp, WorkerId};
-use crate::config::{Password, WorkerSpec};
+use crate::config::{Password, WorkerKind, WorkerSpec};
 use crate::model::query::Row;
 use crate::model::{Results, WorkerInfo};
 use crate::secrets::{Mask, SecretSource};
@@ -77,6 +77,7 @@ pub struct Registry {
     closing: AtomicBool,
     /// The configuration was replaced: a worker that attaches may have been told of an older one.
     replaced: AtomicBool,
+    warden: OnceLock<Arc<dyn Warden>>,
 }
 
 /// A place on a worker: who it is, the line to it, what it said of itself.
@@ -112,8 +113,30 @@ impl Registry {
             passwords: Arc::default(),
             closing: AtomicBool::new(false),
             replaced: AtomicBool::new(false),
+            warden: OnceLock::new(),
         });
         (registry, receiver)
+    }
+
+    /// Whom to ask about latent workers; once, before anybody attaches.
+    pub fn set_warden(&self, warden: Arc<dyn Warden>) {
+        if self.warden.set(warden).is_err() {
+            tracing::error!("the warden of latent workers was given twice");
+        }
+    }
+
+    fn is_latent(&self, name: &str) -> bool {
+        self.entries().get(name).is_some_and(|e| matches!(e.spec.kind, WorkerKind::Latent(_)))
+    }
+
+    /// The password that the configuration gives a worker; the error is why it can't be had now.
+    pub fn configured_password(&self, name: &str) -> Result<Option<Secret>, String> {
+        let password = self.entries().get(name).filter(|e| !e.removed).and_then(|e| e.spec.password.clone());
+        match password {
+            Some(Password::Plain(secret)) => Ok(Some(secret)),
+            Some(Password::Named(secret)) => self.passwords.get(&secret).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
@@ -464,11 +487,9 @@ impl Registry {
 
 impl Gate for Registry {
     fn password(&self, name: &str) -> Result<Option<Secret>, String> {
-        let password = self.entries().get(name).filter(|e| !e.removed).and_then(|e| e.spec.password.clone());
-        match password {
-            Some(Password::Plain(secret)) => Ok(Some(secret)),
-            Some(Password::Named(secret)) => self.passwords.get(&secret).map(Some),
-            None => Ok(None),
+        match self.configured_password(name)? {
+            None if self.is_latent(name) => Ok(self.warden.get().and_then(|warden| warden.password(name))),
+            password => Ok(password),
         }
     }
 
@@ -486,6 +507,9 @@ impl Gate for Registry {
 
     fn attach(&self, name: &str, peer: &str, info: WorkerInfo, link: Arc<dyn Link>) -> Result<(), String> {
         let now = self.clock.now();
+        if self.is_latent(name) {
+            self.warden.get().map_or_else(|| Err("latent workers are not ready yet".to_owned()), |warden| warden.admits(name))?;
+        }
         let (key, id, info) = {
             let mut entries = self.entries();
             let (key, entry) = match entries.get_key_value(name) {
@@ -512,14 +536,15 @@ impl Gate for Registry {
             });
             let told = (key, entry.id, changed.then(|| entry.info.clone()));
             self.tell_builders(&told.0, entry);
+            // Under the lock: it comes and goes in the order in which it is told.
+            self.tell(WorkerEvent::Attached(told.0.clone()));
             told
         };
         match info {
             Some(info) => drop(self.store.worker_attached(id, &info, now)),
             None => drop(self.store.worker_seen(id, now)),
         }
-        tracing::info!(worker = name, peer, "worker attached");
-        self.tell(WorkerEvent::Attached(key));
+        tracing::info!(worker = &*key, peer, "worker attached");
         Ok(())
     }
 
@@ -536,11 +561,11 @@ impl Gate for Registry {
             // What it was asked to do is done.
             entry.stopping = false;
             entry.last_seen = Some(now);
+            self.tell(WorkerEvent::Detached(name.into()));
             entry.id
         };
         drop(self.store.worker_seen(id, now));
         tracing::info!(worker = name, why, "worker detached");
-        self.tell(WorkerEvent::Detached(name.into()));
     }
 
     fn shutdown_requested(&self, name: &str) {
