@@ -120,7 +120,7 @@ impl Ec2 {
                 let build =
                     BuildInput { workername: start.worker.to_string(), reason: "its machine starts".into(), ..BuildInput::default() };
                 let renderer = Renderer {
-                    properties: &properties,
+                    properties: Arc::new(properties),
                     sourcestamps: &[],
                     worker: &worker,
                     generation: &generation,
