@@ -186,7 +186,8 @@ pub trait Ec2Api: Send + Sync + 'static {
 
     fn associate_address(&self, address: String, instance: String) -> BoxFuture<'_, Result<(), ApiError>>;
 
-    fn disassociate_address(&self, address: String) -> BoxFuture<'_, Result<(), ApiError>>;
+    /// Takes the address from this instance; nothing if it belongs to another or to none.
+    fn disassociate_address(&self, address: String, instance: String) -> BoxFuture<'_, Result<(), ApiError>>;
 
     fn attach_volume(&self, volume: String, device: String, instance: String) -> BoxFuture<'_, Result<(), ApiError>>;
 

@@ -401,7 +401,7 @@ impl Parts {
         let id = id_of(handle)?;
         let api = &self.region.api;
         if let Some(address) = &self.settings.elastic_ip
-            && let Err(e) = api.disassociate_address(address.clone()).await
+            && let Err(e) = api.disassociate_address(address.clone(), id.to_owned()).await
         {
             tracing::warn!(instance = id, "its address {address} could not be taken back: {e}");
         }

@@ -1,28 +1,29 @@
 //! The real EC2 through `aws-sdk-ec2`: the only file that names the SDK. Translates; decides nothing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::config::retry::RetryConfig;
+use aws_sdk_ec2::config::interceptors::InterceptorContext;
+use aws_sdk_ec2::config::retry::{ClassifyRetry, RetryAction, RetryConfig};
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use aws_sdk_ec2::config::{Credentials, Region};
 use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::operation::run_instances::RunInstancesError;
 use aws_sdk_ec2::types as sdk;
 use aws_smithy_http_client::tls;
 use aws_smithy_types::DateTime;
 use base64::Engine as _;
 
-use super::api::{ApiError, BlockDevice, Ec2Api, InstanceState, RunInstance};
+use super::api::{ApiError, BlockDevice, Class, Ec2Api, InstanceState, RunInstance};
 use super::credentials::Keys;
 use super::image::Image;
 use crate::base::{Clock, SystemClock};
 use crate::workers::link::BoxFuture;
 
-/// Throttling and failures of transport are tried again so often within one call.
-const ATTEMPTS: u32 = 4;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// Pages of one listing; an endless one is a fault of the provider.
 const MOST_PAGES: usize = 1000;
 
@@ -36,20 +37,42 @@ pub struct Connect {
     pub keys: Option<Keys>,
 }
 
+/// How long one call goes on.
+#[derive(Clone, Debug)]
+pub struct Patience {
+    /// Throttling and failures of transport are tried again so often within one call.
+    pub attempts: u32,
+    /// Before the second attempt, at most; each one more doubles it.
+    pub backoff: Duration,
+    pub answer_within: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience { attempts: 4, backoff: Duration::from_secs(1), answer_within: Duration::from_secs(60) }
+    }
+}
+
 pub struct Ec2 {
     client: Client,
 }
 
 impl Ec2 {
     pub async fn connect(to: Connect) -> Ec2 {
+        Ec2::connect_with(to, Patience::default()).await
+    }
+
+    pub async fn connect_with(to: Connect, patience: Patience) -> Ec2 {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .build_https();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
             .region(Region::new(to.region))
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_WITHIN).operation_attempt_timeout(ANSWER_WITHIN).build());
+            .retry_config(RetryConfig::standard().with_max_attempts(patience.attempts).with_initial_backoff(patience.backoff))
+            .timeout_config(
+                TimeoutConfig::builder().connect_timeout(CONNECT_WITHIN).operation_attempt_timeout(patience.answer_within).build(),
+            );
         if let Some(profile) = to.profile {
             loader = loader.profile_name(profile);
         }
@@ -73,6 +96,33 @@ fn error<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::fmt::Deb
         // Nothing was sent.
         SdkError::ConstructionFailure(_) => ApiError { code: Some("Client.NotSent".into()), message: DisplayErrorContext(&e).to_string() },
         _ => ApiError { code: None, message: DisplayErrorContext(&e).to_string() },
+    }
+}
+
+/// The attempts of one launch. Where there is no room a repetition only takes time; and after an attempt of which nobody knows whether
+/// it started something, a refusal of the next one does not say that nothing was started.
+#[derive(Clone, Debug, Default)]
+struct Attempts {
+    unclear: Arc<AtomicBool>,
+}
+
+impl ClassifyRetry for Attempts {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let Some(Err(failed)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
+        let answer = failed.as_operation_error().and_then(|e| e.downcast_ref::<RunInstancesError>());
+        let known = answer.map(|e| ApiError { code: e.code().map(str::to_owned), message: String::new() });
+        match known.map_or(Class::Ambiguous, |e| e.class()) {
+            Class::Capacity => RetryAction::RetryForbidden,
+            Class::Ambiguous => {
+                self.unclear.store(true, Ordering::SeqCst);
+                RetryAction::NoActionIndicated
+            }
+            _ => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "attempts of a launch"
     }
 }
 
@@ -185,7 +235,14 @@ impl Ec2 {
             ),
             (_, subnet) => call.set_subnet_id(subnet).set_security_group_ids(ids).set_security_groups(names),
         };
-        let answer = call.send().await.map_err(error)?;
+        let attempts = Attempts::default();
+        let how = aws_sdk_ec2::Config::builder().retry_classifier(attempts.clone());
+        let answer = call.customize().config_override(how).send().await.map_err(|e| match error(e) {
+            e if attempts.unclear.load(Ordering::SeqCst) => {
+                ApiError { code: None, message: format!("an attempt may have started it, and was answered in the end: {e}") }
+            }
+            e => e,
+        })?;
         match answer.instances().iter().find_map(state) {
             Some(instance) => Ok(instance),
             None => nothing("instance"),
@@ -210,7 +267,7 @@ impl Ec2 {
     async fn all_images(&self, owners: Vec<String>) -> Result<Vec<Image>, ApiError> {
         let mut found = Vec::new();
         let call = self.client.describe_images().filters(filter("state", ["available".to_owned()]));
-        let mut pages = call.set_owners((!owners.is_empty()).then_some(owners)).into_paginator().send();
+        let mut pages = call.set_owners((!owners.is_empty()).then_some(owners)).into_paginator().page_size(1000).send();
         let mut count = 0;
         while let Some(page) = pages.next().await {
             found.extend(page.map_err(error)?.images().iter().filter_map(image));
@@ -301,14 +358,13 @@ impl Ec2Api for Ec2 {
         })
     }
 
-    fn disassociate_address(&self, address: String) -> BoxFuture<'_, Result<(), ApiError>> {
+    fn disassociate_address(&self, address: String, instance: String) -> BoxFuture<'_, Result<(), ApiError>> {
         Box::pin(async move {
-            let Some(known) = self.address(&address).await? else { return Ok(()) };
+            let known = self.address(&address).await?;
+            let Some(known) = known.filter(|a| a.instance_id() == Some(&instance)) else { return Ok(()) };
             let call = self.client.disassociate_address();
             let call = match known.association_id() {
                 Some(id) => call.association_id(id),
-                // It belongs to no instance now.
-                None if known.instance_id().is_none_or(str::is_empty) => return Ok(()),
                 None => call.public_ip(address),
             };
             call.send().await.map(drop).map_err(error)

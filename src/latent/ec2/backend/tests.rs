@@ -71,7 +71,7 @@ impl Ec2Api for Provider {
     fn associate_address(&self, _: String, _: String) -> BoxFuture<'_, Result<(), ApiError>> {
         done(self.no_address.lock().unwrap().map_or(Ok(()), |code| Err(error(code))))
     }
-    fn disassociate_address(&self, _: String) -> BoxFuture<'_, Result<(), ApiError>> {
+    fn disassociate_address(&self, _: String, _: String) -> BoxFuture<'_, Result<(), ApiError>> {
         done(Ok(()))
     }
     fn attach_volume(&self, _: String, _: String, _: String) -> BoxFuture<'_, Result<(), ApiError>> {
