@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::engine::{Engine, MAX_ATTEMPTS};
 use super::run::{Job, Outcome, Run, Stop, initial_properties};
 use crate::config::WorkerSpec;
+use crate::latent;
 use crate::model::request::RequestEnd;
 use crate::model::{Build, BuildRequest, Event, Results};
 
@@ -128,13 +129,13 @@ impl Engine {
         if cancelled {
             given_back = again.take().map(|(request, _)| request);
         }
+        let mut name = String::new();
         if let Some(builder) = state.builders.get_mut(&build.builder) {
+            name.clone_from(&builder.name);
             builder.newest_complete = builder.newest_complete.max(build.complete_at);
-        }
-        if let Some(builder) = state.builders.get_mut(&build.builder)
-            && builder.building.get(worker) == Some(&build.number)
-        {
-            builder.building.remove(worker);
+            if builder.building.get(worker) == Some(&build.number) {
+                builder.building.remove(worker);
+            }
         }
         if let Some((request, verdict)) = again {
             state.enqueue(request, Some(verdict).filter(|v| !v.is_empty()));
@@ -142,7 +143,9 @@ impl Engine {
         state.dirty.insert(build.builder);
         drop(state);
         if was_running {
-            self.registry.release(worker, results);
+            // Before anybody can ask for it again.
+            self.tell_latent(worker, latent::Event::BuildEnded { lost: results.is_none_or(|r| r == Results::Retry) });
+            self.registry.release(worker, &name, results);
         }
         self.poke();
         self.ended.notify_waiters();

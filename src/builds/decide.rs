@@ -48,14 +48,19 @@ struct Question {
 }
 
 impl Engine {
-    pub(super) async fn decide(self: Arc<Self>, id: BuilderId, active: Active, turn: Turn) {
+    pub(super) async fn decide(self: Arc<Self>, id: BuilderId, turn: Turn) {
         let Turn { before, done: _done } = turn;
         if let Some(before) = before {
             // Whether it is done or slow: it had its turn.
             let _ = timeout(LONGEST_TURN, before).await;
         }
-        while let Some(question) = self.question(id) {
-            match self.choose(id, &question, &active).await {
+        while let Some((question, active)) = self.question(id) {
+            let chosen = tokio::select! {
+                chosen = self.choose(id, &question, &active) => chosen,
+                // The new one's callbacks are asked instead.
+                () = self.replaced(&active) => continue,
+            };
+            match chosen {
                 Ok(Some(start)) => {
                     if !self.start(start, &active) {
                         // The request or the worker went away meanwhile; there may be others.
@@ -90,19 +95,31 @@ impl Engine {
         }
     }
 
-    fn question(&self, id: BuilderId) -> Option<Question> {
+    /// What there is to ask, and the configuration whose callbacks are asked.
+    fn question(&self, id: BuilderId) -> Option<(Question, Active)> {
+        let unsettled = self.registry.unsettled();
         let state = self.state();
+        let active = state.active.clone()?;
         let builder = state.builders.get(&id).filter(|b| !b.waiting.is_empty() && !state.stopping)?;
         let spec = builder.spec.clone()?;
         let rooms = self.rooms(builder.candidates().map(String::as_str));
-        let candidates: Vec<String> = builder.candidates().filter(|w| rooms.get(*w).is_some_and(|r| r.more != Some(0))).cloned().collect();
+        // What its requests ask for is theirs already.
+        let wished =
+            |w: &str| state.wishes.iter().any(|(r, wish)| wish.worker == w && state.by_request.get(r).is_some_and(|(b, _)| *b == id));
+        let askable = self.askable(&state, builder.candidates().map(String::as_str).filter(|w| !wished(w)));
+        let free = |w: &&String| {
+            let room = rooms.get(*w).is_some_and(|r| r.more != Some(0)) || askable.contains_key(*w);
+            room && builder.known_to(w, &unsettled)
+        };
+        let candidates: Vec<String> = builder.candidates().filter(free).cloned().collect();
         if candidates.is_empty() {
             return None;
         }
         let input = builder_input(id, builder, &spec);
         let most = if spec.next_build.is_some() { MOST_REQUESTS } else { usize::MAX };
-        let requests = builder.waiting.values().take(most).map(|q| q.request.clone()).collect();
-        Some(Question { spec, builder: input, requests, candidates })
+        let asking = |r: &BuildRequest| !state.wishes.contains_key(&r.id);
+        let requests = builder.waiting.values().map(|q| q.request.clone()).filter(|r| asking(r)).take(most).collect();
+        Some((Question { spec, builder: input, requests, candidates }, active))
     }
 
     async fn choose(self: &Arc<Self>, id: BuilderId, q: &Question, active: &Active) -> Result<Option<Start>, LuaFailure> {
@@ -179,7 +196,12 @@ impl Engine {
                 None => {
                     let rooms = self.rooms(workers.iter().map(String::as_str));
                     let mut random = self.state().random.fork();
-                    match distribute::choose(&workers, &rooms, &mut random) {
+                    let room = distribute::choose(&workers, &rooms, &mut random);
+                    let asked = || {
+                        let askable = self.askable(&self.state(), workers.iter().map(String::as_str));
+                        distribute::choose_askable(&workers, &askable, &mut random)
+                    };
+                    match room.or_else(asked) {
                         Some(index) => workers[index].clone(),
                         None => {
                             self.ask_again(id);

@@ -4,7 +4,7 @@
 //! orders them; a builder runs at most one build on a worker at a time, since they would share a folder.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::base::{BuilderId, RequestId, Timestamp};
 
@@ -14,6 +14,17 @@ pub struct Room {
     /// Builds that it may take more; none: any number.
     pub more: Option<u32>,
     pub running: u32,
+}
+
+/// A latent worker that a request may ask for.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Askable {
+    /// Requests that may ask for it besides those that do; none: any number.
+    pub more: Option<u32>,
+    /// Builds that it runs, and requests that ask for it.
+    pub load: u32,
+    /// 2: its machine is ready, 1: it is on its way, 0: it would have to start.
+    pub near: u8,
 }
 
 /// A builder with requests that wait.
@@ -28,6 +39,8 @@ pub struct Waiting {
     pub requests: Vec<RequestId>,
     /// Workers that may build it and do not build it now.
     pub workers: Vec<String>,
+    /// The latent workers that its requests ask for.
+    pub wishes: Vec<(RequestId, String)>,
 }
 
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -35,6 +48,15 @@ pub struct Situation {
     pub builders: Vec<Waiting>,
     /// The workers that may take a build.
     pub rooms: HashMap<String, Room>,
+    pub askable: HashMap<String, Askable>,
+}
+
+/// What is to be done now.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Plan {
+    pub starts: Vec<Start>,
+    /// Requests that are to ask for a latent worker.
+    pub asks: Vec<Start>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]
@@ -58,8 +80,40 @@ pub fn order(builders: &mut [Waiting], names: Option<&[String]>) {
     }
 }
 
-/// All that can start now, builders in the order given.
-pub fn plan(situation: &mut Situation, random: &mut fastrand::Rng) -> Vec<Start> {
+/// All that can start now, builders in the order given; what can't then asks for latent workers. A request that asks already goes on
+/// doing so unless it starts, and its worker is nobody else's of the same builder.
+pub fn plan(situation: &mut Situation, random: &mut fastrand::Rng) -> Plan {
+    let starts = starts(situation, random);
+    let mut asks = Vec::new();
+    let started: HashSet<RequestId> = starts.iter().map(|s| s.request).collect();
+    for waiting in &mut situation.builders {
+        for (request, worker) in &waiting.wishes {
+            if let Some(askable) = situation.askable.get_mut(worker).filter(|_| started.contains(request)) {
+                askable.load = askable.load.saturating_sub(1);
+                askable.more = askable.more.map(|more| more + 1);
+            }
+        }
+        waiting.wishes.retain(|(request, _)| !started.contains(request));
+        waiting.workers.retain(|w| waiting.wishes.iter().all(|(_, wished)| wished != w));
+    }
+    for waiting in &mut situation.builders {
+        for request in &waiting.requests {
+            if started.contains(request) || waiting.wishes.iter().any(|(wisher, _)| wisher == request) {
+                continue;
+            }
+            let Some(index) = choose_askable(&waiting.workers, &situation.askable, random) else { break };
+            let worker = waiting.workers.swap_remove(index);
+            if let Some(askable) = situation.askable.get_mut(&worker) {
+                askable.load += 1;
+                askable.more = askable.more.map(|more| more.saturating_sub(1));
+            }
+            asks.push(Start { builder: waiting.builder, request: *request, worker });
+        }
+    }
+    Plan { starts, asks }
+}
+
+fn starts(situation: &mut Situation, random: &mut fastrand::Rng) -> Vec<Start> {
     let mut starts = Vec::new();
     for waiting in &mut situation.builders {
         for request in &waiting.requests {
@@ -99,14 +153,22 @@ pub fn choose(workers: &[String], rooms: &HashMap<String, Room>, random: &mut fa
     best.map(|(_, index)| index)
 }
 
+/// One of the latent workers that can be asked for: one that nobody uses if there is one, the nearest of those; among equals by chance.
+pub fn choose_askable(workers: &[String], askable: &HashMap<String, Askable>, random: &mut fastrand::Rng) -> Option<usize> {
+    let key = |a: &Askable| (a.load > 0, Reverse(a.near));
+    let able = |w: &String| askable.get(w).filter(|a| a.more != Some(0)).map(key);
+    let best = workers.iter().filter_map(able).min()?;
+    let equals: Vec<usize> = (0..workers.len()).filter(|i| able(&workers[*i]) == Some(best)).collect();
+    equals.get(random.usize(0..equals.len())).copied()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     fn random_situation(random: &mut fastrand::Rng) -> Situation {
         let workers: Vec<String> = (0..random.usize(0..6)).map(|i| format!("w{i}")).collect();
+        let latent: Vec<String> = (0..random.usize(0..5)).map(|i| format!("l{i}")).collect();
         let mut rooms = HashMap::new();
         for worker in workers.iter().filter(|w| w.as_str() != "w3") {
             rooms.insert(worker.clone(), Room { more: [None, Some(random.u32(0..4))][random.usize(0..2)], running: random.u32(0..3) });
@@ -124,11 +186,27 @@ mod tests {
                         RequestId(next)
                     })
                     .collect(),
-                workers: workers.iter().filter(|_| random.bool()).cloned().collect(),
+                workers: workers.iter().chain(&latent).filter(|_| random.bool()).cloned().collect(),
+                wishes: Vec::new(),
             })
             .collect();
+        for waiting in &mut builders {
+            let mut free: Vec<String> = waiting.workers.iter().filter(|w| latent.contains(w)).cloned().collect();
+            for request in waiting.requests.iter().filter(|_| random.bool()) {
+                if let Some(worker) = free.pop() {
+                    waiting.wishes.push((*request, worker));
+                }
+            }
+        }
+        let wished = |worker: &String| builders.iter().flat_map(|b| &b.wishes).filter(|(_, w)| w == worker).count() as u32;
+        let mut askable = HashMap::new();
+        for worker in latent.iter().filter(|w| w.as_str() != "l3") {
+            let load = wished(worker) + random.u32(0..2);
+            let more = [None, Some(random.u32(0..3))][random.usize(0..2)];
+            askable.insert(worker.clone(), Askable { more, load, near: random.u8(0..3) });
+        }
         order(&mut builders, None);
-        Situation { builders, rooms }
+        Situation { builders, rooms, askable }
     }
 
     /// The rules that must never break, through many random situations.
@@ -141,11 +219,20 @@ mod tests {
         for _ in 0..rounds {
             let before = random_situation(&mut random);
             let mut after = before.clone();
-            let starts = plan(&mut after, &mut random);
+            let Plan { starts, asks } = plan(&mut after, &mut random);
             let pairs: HashSet<_> = starts.iter().map(|s| (s.builder, &s.worker)).collect();
             assert_eq!(pairs.len(), starts.len(), "a builder twice on one worker: {before:?}");
             let requests: HashSet<_> = starts.iter().map(|s| s.request).collect();
             assert_eq!(requests.len(), starts.len(), "a request twice: {before:?}");
+            for (worker, askable) in &before.askable {
+                let taken = asks.iter().filter(|s| &s.worker == worker).count() as u32;
+                let freed =
+                    before.builders.iter().flat_map(|b| &b.wishes).filter(|(r, w)| w == worker && starts.iter().any(|s| s.request == *r));
+                assert!(
+                    askable.more.is_none_or(|more| taken <= more + freed.count() as u32),
+                    "{worker} is asked for too often: {before:?}"
+                );
+            }
             for (worker, room) in &before.rooms {
                 let taken = starts.iter().filter(|s| &s.worker == worker).count() as u32;
                 assert!(room.more.is_none_or(|more| taken <= more), "{worker} got too much: {before:?}");
@@ -153,6 +240,23 @@ mod tests {
             for waiting in &before.builders {
                 let mine: Vec<_> = starts.iter().filter(|s| s.builder == waiting.builder).collect();
                 assert!(mine.iter().all(|s| before.rooms.contains_key(&s.worker) && waiting.workers.contains(&s.worker)));
+                let asked: Vec<_> = asks.iter().filter(|s| s.builder == waiting.builder).collect();
+                let kept: Vec<_> = waiting.wishes.iter().filter(|(r, _)| mine.iter().all(|s| s.request != *r)).collect();
+                for ask in &asked {
+                    assert!(before.askable.contains_key(&ask.worker) && waiting.workers.contains(&ask.worker), "{before:?}");
+                    assert!(mine.iter().all(|s| s.request != ask.request), "it starts and asks: {before:?}");
+                    assert!(kept.iter().all(|(r, w)| *r != ask.request && *w != ask.worker), "two for one: {before:?}");
+                }
+                let mut places: Vec<&str> = asked.iter().map(|a| a.worker.as_str()).chain(kept.iter().map(|(_, w)| w.as_str())).collect();
+                places.sort_unstable();
+                places.dedup();
+                assert_eq!(places.len(), asked.len() + kept.len(), "two requests of a builder ask for one worker: {before:?}");
+                // Nobody waits without asking beside a latent worker that could be asked for.
+                let idle = waiting.requests.len() - mine.len() - asked.len() - kept.len();
+                let after_asking = after.builders.iter().find(|w| w.builder == waiting.builder).expect("same builders");
+                if idle > 0 {
+                    assert_eq!(choose_askable(&after_asking.workers, &after.askable, &mut random), None, "{before:?}");
+                }
                 // In order, without gaps …
                 assert!(mine.iter().map(|s| s.request).eq(waiting.requests.iter().copied().take(mine.len())), "{before:?}");
                 // … and nothing waits beside a worker that could take it.
@@ -162,6 +266,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_near_and_unused_is_asked_for() {
+        let askable = |load, near| Askable { more: None, load, near };
+        let all = HashMap::from([
+            ("used".to_owned(), askable(1, 2)),
+            ("far".to_owned(), askable(0, 0)),
+            ("near".to_owned(), askable(0, 1)),
+            ("full".to_owned(), Askable { more: Some(0), load: 0, near: 2 }),
+        ]);
+        let workers = ["used", "far", "full", "near"].map(str::to_owned);
+        assert_eq!(choose_askable(&workers, &all, &mut fastrand::Rng::with_seed(1)), Some(3));
+        assert_eq!(choose_askable(&workers[..3], &all, &mut fastrand::Rng::with_seed(1)), Some(1));
+        assert_eq!(choose_askable(&workers[..1], &all, &mut fastrand::Rng::with_seed(1)), Some(0));
     }
 
     #[test]
@@ -198,6 +317,7 @@ mod tests {
             since: Timestamp(0),
             requests: vec![],
             workers: vec![],
+            wishes: vec![],
         };
         let mut builders = vec![waiting("a", 0), waiting("b", 5), waiting("c", 1)];
         order(&mut builders, Some(&["c".into()]));

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -18,12 +18,15 @@ use super::decide::Turn;
 use super::distribute::{self, Room, Situation, Start};
 use super::run::{Job, Stop};
 use super::why::{self, Waits, why};
+use super::wishes::Wish;
 use crate::base::{BuildId, BuilderId, Clock, RequestId, Timestamp};
 use crate::config::{BuilderSpec, Collapse, MasterConfig};
+use crate::latent::driver::Latent;
+use crate::latent::{self};
 use crate::lua::Generation;
 use crate::model::{Build, BuildRequest, Event, Results};
 use crate::store::Store;
-use crate::workers::registry::{Availability, Registry, WorkerEvent};
+use crate::workers::registry::{Availability, Builders, Configured, Registry, WorkerEvent};
 
 /// A request whose worker was lost that often is given up.
 pub const MAX_ATTEMPTS: u32 = 3;
@@ -38,6 +41,12 @@ pub struct Active {
     pub builder_ids: Arc<HashMap<String, BuilderId>>,
 }
 
+impl Active {
+    pub fn is(&self, other: &Active) -> bool {
+        Arc::ptr_eq(&self.generation, &other.generation)
+    }
+}
+
 pub struct Engine {
     pub(super) store: Store,
     pub(super) registry: Arc<Registry>,
@@ -49,8 +58,11 @@ pub struct Engine {
     pub(super) kept: Kept,
     state: Mutex<State>,
     poke: Notify,
+    /// Another configuration is at work.
+    replaced: Notify,
     /// A build has ended.
     pub(super) ended: Notify,
+    pub(super) latent: OnceLock<Arc<Latent>>,
 }
 
 #[derive(Default)]
@@ -61,7 +73,9 @@ pub(super) struct State {
     pub by_request: HashMap<RequestId, (BuilderId, i64)>,
     pub running: HashMap<BuildId, Running>,
     /// Builders that each worker may build.
-    worker_builders: HashMap<String, Vec<BuilderId>>,
+    pub worker_builders: HashMap<String, Vec<BuilderId>>,
+    /// Requests that ask for a latent worker.
+    pub wishes: HashMap<RequestId, Wish>,
     /// Builders for which something may have become possible.
     pub dirty: BTreeSet<BuilderId>,
     pub stopping: bool,
@@ -127,8 +141,15 @@ impl BuilderState {
         self.spec.iter().flat_map(|s| &s.workers).filter(|w| !self.building.contains_key(*w))
     }
 
+    /// Does a worker know it already?
+    pub fn known_to(&self, worker: &str, unsettled: &HashMap<String, (Arc<Builders>, Option<String>)>) -> bool {
+        let Some((known, _)) = unsettled.get(worker) else { return true };
+        let Some(spec) = &self.spec else { return false };
+        known.iter().any(|(builder, folder)| *builder == spec.name && *folder == spec.workerbuilddir)
+    }
+
     /// Does starting its builds need more than the plain rules?
-    fn needs_asking(&self, active: &Active) -> bool {
+    pub fn needs_asking(&self, active: &Active) -> bool {
         let callbacks =
             self.spec.as_ref().is_some_and(|s| s.next_worker.is_some() || s.next_build.is_some() || s.can_start_build.is_some());
         callbacks || active.config.select_next_worker.is_some() || self.choosers > 0
@@ -179,7 +200,9 @@ impl Engine {
             kept: Kept::default(),
             state,
             poke: Notify::new(),
+            replaced: Notify::new(),
             ended: Notify::new(),
+            latent: OnceLock::new(),
         })
     }
 
@@ -205,9 +228,12 @@ impl Engine {
         self.state().active.clone()
     }
 
-    /// Take over a configuration. Running builds end on the one that they began with.
-    pub fn configure(&self, active: Active) {
+    /// Take over a configuration with its workers. Running builds end on the one that they began with; what is being decided is
+    /// decided anew.
+    pub fn configure(&self, active: Active, workers: Vec<Configured>) {
+        // Nothing starts in between.
         let mut state = self.state();
+        self.registry.configure(workers);
         for builder in state.builders.values_mut() {
             builder.spec = None;
         }
@@ -222,18 +248,34 @@ impl Engine {
             }
         }
         state.dirty = state.builders.keys().copied().collect();
+        // What failed before may be mended.
+        state.unordered_until = None;
         state.active = Some(active);
         drop(state);
+        self.replaced.notify_waiters();
         self.poke.notify_one();
+    }
+
+    /// Resolves when this configuration is not the newest any more.
+    pub(super) async fn replaced(&self, active: &Active) {
+        loop {
+            let replaced = self.replaced.notified();
+            tokio::pin!(replaced);
+            replaced.as_mut().enable();
+            if !self.state().active.as_ref().is_some_and(|newest| newest.is(active)) {
+                return;
+            }
+            replaced.await;
+        }
     }
 
     /// Requests that waited when the master ended, and the numbers of the last builds.
     pub fn adopt(&self, waiting: Vec<BuildRequest>, last_numbers: &HashMap<BuilderId, i64>) {
         let mut state = self.state();
         for (builder, number) in last_numbers {
-            if let Some(builder) = state.builders.get_mut(builder) {
-                builder.last_number = builder.last_number.max(*number);
-            }
+            // Also of those that are not configured now: they may come back.
+            let builder = state.builders.entry(*builder).or_insert_with(|| BuilderState::named(&format!("#{builder}")));
+            builder.last_number = builder.last_number.max(*number);
         }
         for request in waiting {
             state.enqueue(Arc::new(request), None);
@@ -299,6 +341,7 @@ impl Engine {
                 self.worker_event(event);
             }
             self.round().await;
+            self.settle_wishes();
         }
     }
 
@@ -306,10 +349,12 @@ impl Engine {
         let name = match &event {
             WorkerEvent::Attached(name) => {
                 self.tell(Event::WorkerAttached(name.clone()));
+                self.tell_latent(name, latent::Event::Attached);
                 name
             }
             WorkerEvent::Detached(name) => {
                 self.tell(Event::WorkerDetached(name.clone()));
+                self.tell_latent(name, latent::Event::Detached);
                 return;
             }
             WorkerEvent::Changed(name) => name,
@@ -322,6 +367,7 @@ impl Engine {
 
     /// Everything that can start now.
     async fn round(self: &Arc<Self>) {
+        let unsettled = self.registry.unsettled();
         let (mut builders, active) = {
             let mut state = self.state();
             let dirty = std::mem::take(&mut state.dirty);
@@ -343,7 +389,7 @@ impl Engine {
                     builder.ask_again = true;
                     continue;
                 }
-                let workers: Vec<String> = builder.candidates().cloned().collect();
+                let workers: Vec<String> = builder.candidates().filter(|w| builder.known_to(w, &unsettled)).cloned().collect();
                 if workers.is_empty() {
                     continue;
                 }
@@ -355,7 +401,14 @@ impl Engine {
                     since: first.request.submitted_at,
                     requests: builder.waiting.keys().map(|(_, id)| *id).take(workers.len()).collect(),
                     workers,
+                    wishes: Vec::new(),
                 });
+            }
+            for (request, wish) in &state.wishes {
+                let builder = state.by_request.get(request).map(|(builder, _)| *builder);
+                if let Some(waiting) = able.iter_mut().find(|w| Some(w.builder) == builder) {
+                    waiting.wishes.push((*request, wish.worker.clone()));
+                }
             }
             (able, active)
         };
@@ -364,11 +417,13 @@ impl Engine {
         }
         let names = self.prioritized(&builders, &active).await;
         distribute::order(&mut builders, names.as_deref());
-        let builders = self.ask_in_turn(builders, &active, names.is_some());
+        let builders = self.ask_in_turn(builders, names.is_some());
         let rooms = self.rooms(builders.iter().flat_map(|b| b.workers.iter().map(String::as_str)));
-        let mut situation = Situation { builders, rooms };
+        let askable = self.askable(&self.state(), builders.iter().flat_map(|b| b.workers.iter().map(String::as_str)));
+        let mut situation = Situation { builders, rooms, askable };
         let mut random = self.state().random.fork();
-        for start in distribute::plan(&mut situation, &mut random) {
+        let plan = distribute::plan(&mut situation, &mut random);
+        for start in plan.starts.into_iter().chain(plan.asks) {
             let builder = start.builder;
             if !self.start(start, &active) {
                 self.reconsider(builder);
@@ -377,7 +432,7 @@ impl Engine {
     }
 
     /// Ask the callbacks of builders that have some, if in order, then each in its turn; the others are given back.
-    fn ask_in_turn(self: &Arc<Self>, builders: Vec<distribute::Waiting>, active: &Active, in_order: bool) -> Vec<distribute::Waiting> {
+    fn ask_in_turn(self: &Arc<Self>, builders: Vec<distribute::Waiting>, in_order: bool) -> Vec<distribute::Waiting> {
         let (asked, plain): (Vec<_>, Vec<_>) = {
             let state = self.state();
             builders.into_iter().partition(|w| state.builders.get(&w.builder).is_some_and(|b| b.deciding))
@@ -386,39 +441,49 @@ impl Engine {
         for waiting in asked {
             let (done, next) = oneshot::channel();
             let turn = Turn { before: std::mem::replace(&mut before, in_order.then_some(next)), done };
-            tokio::spawn(self.clone().decide(waiting.builder, active.clone(), turn));
+            tokio::spawn(self.clone().decide(waiting.builder, turn));
         }
         plain
     }
 
-    /// The workers of these that may take a build.
+    /// The workers of these that may take a build; latent ones have to be asked for.
     pub(super) fn rooms<'a>(&self, names: impl Iterator<Item = &'a str>) -> HashMap<String, Room> {
         let unique: BTreeSet<&str> = names.collect();
         let all = self.registry.availabilities(unique.into_iter());
         all.into_iter()
             .filter_map(|(name, availability)| match availability {
-                Availability::Free { more, running } => Some((name, Room { more, running })),
+                Availability::Free { more, running } if !self.is_latent(&name) => Some((name, Room { more, running })),
                 _ => None,
             })
             .collect()
     }
 
-    /// Take a request out of the queue and start its build. False if the situation has changed.
+    /// Take a request out of the queue and start its build, or ask for the worker's machine if it is a latent one. False if the situation has
+    /// changed.
     pub(super) fn start(self: &Arc<Self>, start: Start, active: &Active) -> bool {
+        if self.is_latent(&start.worker) { self.wish(start) } else { self.start_at(start, active, None) }
+    }
+
+    /// `promised`: the request that the latent worker said yes to.
+    pub(super) fn start_at(self: &Arc<Self>, start: Start, active: &Active, promised: Option<RequestId>) -> bool {
         let Start { builder: id, request, worker } = start;
         let mut state = self.state();
         let Some(builder) = state.builders.get(&id) else { return false };
         let Some(spec) = builder.spec.clone() else { return false };
+        // What an older configuration decided does not count any more.
+        if !state.active.as_ref().is_some_and(|newest| newest.is(active)) {
+            return false;
+        }
         if state.stopping || builder.building.contains_key(&worker) || state.by_request.get(&request).map(|(b, _)| *b) != Some(id) {
             return false;
         }
         let Some(worker_spec) = self.registry.spec(&worker) else { return false };
-        let (worker_id, link, info) = match self.registry.reserve(&worker) {
+        let (worker_id, link, info) = match self.registry.reserve(&worker, &spec.name, &spec.workerbuilddir) {
             Ok(reserved) => reserved,
             Err(_) => return false,
         };
         let Some(request) = state.dequeue(request) else {
-            self.registry.release(&worker, None);
+            self.registry.release(&worker, &spec.name, None);
             return false;
         };
         let Some(builder) = state.builders.get_mut(&id) else { return false };
@@ -437,6 +502,9 @@ impl Engine {
             results: None,
         };
         let (stop, stop_receiver) = watch::channel(None);
+        if let Some(promised) = promised {
+            self.tell_latent(&worker, latent::Event::BuildStarted(promised));
+        }
         state.running.insert(build.id, Running { request: request.id, builder: id, worker: worker.clone(), stop });
         if !builder_is_empty(&state, id) {
             state.dirty.insert(id);
@@ -491,17 +559,22 @@ impl Engine {
         let ahead = builder.waiting.range(..key).take(why::COUNTED).count();
         let names: Vec<&str> = builder.spec.iter().flat_map(|s| s.workers.iter().map(String::as_str)).collect();
         let availabilities = self.registry.availabilities(names.iter().copied());
-        let workers = names
-            .into_iter()
-            .map(|name| {
-                (name, availabilities.get(name).cloned().unwrap_or(Availability::NotConfigured), builder.building.get(name).copied())
-            })
-            .collect();
+        let unsettled = self.registry.unsettled();
+        let availability = |name: &str| match availabilities.get(name).cloned().unwrap_or(Availability::NotConfigured) {
+            Availability::Free { .. } if !builder.known_to(name, &unsettled) => {
+                Availability::Untold { refused: unsettled.get(name).and_then(|(_, why)| why.clone()) }
+            }
+            other => other,
+        };
+        let closed = names.iter().filter_map(|name| Some((*name, self.closed(name)?))).collect();
+        let workers = names.into_iter().map(|name| (name, availability(name), builder.building.get(name).copied())).collect();
         let waits = Waits {
             builder: &builder.name,
             builder_removed: builder.spec.is_none(),
             shutting_down: state.stopping,
             ahead,
+            wished: self.wished(&state, id),
+            closed,
             verdict: queued
                 .verdict
                 .as_deref()

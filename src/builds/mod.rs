@@ -18,6 +18,7 @@ pub mod run;
 mod steps;
 mod submit;
 pub mod why;
+mod wishes;
 
 pub use engine::{Active, Engine};
 pub use submit::{Refusal, Submitted};

@@ -1,8 +1,11 @@
 //! Why a request waits: one sentence and its parts for machines. Pure.
 
+use std::collections::HashMap;
+
 use serde_json::{Value as Json, json};
 
 use crate::base::Timestamp;
+use crate::latent::State as Machine;
 use crate::workers::registry::Availability;
 
 /// Requests that go first are counted up to that, so that a long queue can be listed.
@@ -19,8 +22,22 @@ pub struct Waits<'a> {
     pub ahead: usize,
     /// What a callback or the store said last.
     pub verdict: Option<&'a str>,
+    /// The machine that it asks for.
+    pub wished: Option<Wished>,
+    /// Why latent workers can't be asked for now, by their names.
+    pub closed: HashMap<&'a str, String>,
     /// The builder's workers; with the build that they run for this builder, if they do.
     pub workers: Vec<(&'a str, Availability, Option<i64>)>,
+}
+
+/// The machine of a latent worker that a request asks for.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Wished {
+    pub worker: String,
+    pub state: Machine,
+    /// None: it has not begun to start.
+    pub launch: Option<String>,
+    pub since: Timestamp,
 }
 
 /// `{"text": …, "code": …, …}`.
@@ -32,8 +49,16 @@ pub fn why(waits: &Waits, now: Timestamp) -> Json {
     if waits.builder_removed {
         return json!({ "code": "builder_removed", "builder": builder, "text": format!("builder {builder} is not in the configuration any more") });
     }
-    let reasons: Vec<Json> =
-        waits.workers.iter().map(|(name, availability, building)| worker_reason(builder, name, availability, *building, now)).collect();
+    if let Some(wished) = &waits.wished {
+        return machine_reason(wished, now);
+    }
+    let reason = |(name, availability, building): &(&str, Availability, Option<i64>)| match waits.closed.get(name) {
+        Some(why) => {
+            json!({ "code": "worker_starts_no_machine", "worker": name, "reason": why, "text": format!("worker {name} starts no machine now: {why}") })
+        }
+        None => worker_reason(builder, name, availability, *building, now),
+    };
+    let reasons: Vec<Json> = waits.workers.iter().map(reason).collect();
     let any_free = reasons.iter().any(|r| r["code"] == "worker_free");
     if let Some(verdict) = waits.verdict.filter(|_| any_free) {
         return json!({ "code": "not_started", "builder": builder, "text": verdict });
@@ -59,6 +84,19 @@ pub fn why(waits: &Waits, now: Timestamp) -> Json {
     }
 }
 
+fn machine_reason(wished: &Wished, now: Timestamp) -> Json {
+    let Wished { worker, state, launch, since } = wished;
+    let what = match state {
+        Machine::Idle | Machine::Quarantined => "is about to start",
+        Machine::Starting => "is starting",
+        Machine::Waiting => "runs, and the worker on it has not attached yet",
+        Machine::Ready => "is ready",
+        Machine::Stopping => "is being stopped; a new one starts afterwards",
+    };
+    let text = format!("the machine of worker {worker} {what} (for {})", crate::base::duration::human(now.since(*since)));
+    json!({ "code": "worker_machine", "worker": worker, "state": state, "launch_id": launch, "since": since.seconds(), "text": text })
+}
+
 fn worker_reason(builder: &str, worker: &str, availability: &Availability, building: Option<i64>, now: Timestamp) -> Json {
     let ago = |t: Timestamp| crate::base::duration::human(now.since(t));
     match (availability, building) {
@@ -78,6 +116,15 @@ fn worker_reason(builder: &str, worker: &str, availability: &Availability, build
         }
         (Availability::Stopping, _) => {
             json!({ "code": "worker_stopping", "worker": worker, "text": format!("worker {worker} is stopping") })
+        }
+        (Availability::Leaving { why }, _) => {
+            json!({ "code": "worker_leaving", "worker": worker, "text": format!("worker {worker} finishes its builds and is then disconnected: {why}") })
+        }
+        (Availability::Untold { refused: None }, _) => {
+            json!({ "code": "worker_untold", "worker": worker, "builder": builder, "text": format!("worker {worker} is just being told of builder {builder}") })
+        }
+        (Availability::Untold { refused: Some(why) }, _) => {
+            json!({ "code": "worker_refuses", "worker": worker, "builder": builder, "text": format!("worker {worker} does not take builder {builder}: {why}") })
         }
         (Availability::Quarantined { until }, _) => {
             let text = format!("worker {worker} gets no build for {} after a failure", crate::base::duration::human(until.since(now)));
@@ -100,7 +147,16 @@ mod tests {
     use super::*;
 
     fn waits<'a>(workers: Vec<(&'a str, Availability, Option<i64>)>) -> Waits<'a> {
-        Waits { builder: "runtests", builder_removed: false, shutting_down: false, ahead: 0, verdict: None, workers }
+        Waits {
+            builder: "runtests",
+            builder_removed: false,
+            shutting_down: false,
+            ahead: 0,
+            verdict: None,
+            wished: None,
+            closed: HashMap::new(),
+            workers,
+        }
     }
 
     #[test]
@@ -125,6 +181,18 @@ mod tests {
             let why = why(&waits(workers), now);
             assert_eq!((why["code"].as_str(), why["text"].as_str()), (Some(code), Some(text)));
         }
+    }
+
+    #[test]
+    fn tells_of_a_machine() {
+        let wished = Wished { worker: "bot".into(), state: Machine::Waiting, launch: Some("ab".into()), since: Timestamp(40_000) };
+        let off = Availability::NotAttached { last_seen: None };
+        let waiting = Waits { wished: Some(wished), ..waits(vec![("bot", off.clone(), None)]) };
+        let told = why(&waiting, Timestamp(100_000));
+        let text = "the machine of worker bot runs, and the worker on it has not attached yet (for 1 min 0 s)";
+        assert_eq!((told["text"].as_str(), told["launch_id"].as_str(), told["state"].as_str()), (Some(text), Some("ab"), Some("waiting")));
+        let closed = Waits { closed: HashMap::from([("bot", "no room".to_owned())]), ..waits(vec![("bot", off, None)]) };
+        assert_eq!(why(&closed, Timestamp(0))["text"], "worker bot starts no machine now: no room");
     }
 
     #[test]

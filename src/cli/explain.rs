@@ -7,7 +7,7 @@ use std::fmt::Write;
 use serde_json::{Value as Json, json};
 
 use crate::base::suggest;
-use crate::config::{Arg, BuilderSpec, MasterConfig, Place, SchedulerKind, SchedulerSpec, StepSpec, WorkerKind, WorkerSpec};
+use crate::config::{Arg, BuilderSpec, MasterConfig, Place, SchedulerKind, SchedulerSpec, StepSpec, WorkerSpec};
 
 /// The error says which builder was perhaps meant.
 pub(super) fn builder<'a>(config: &'a MasterConfig, name: &str) -> Result<&'a BuilderSpec, String> {
@@ -26,8 +26,7 @@ struct Row<'a> {
 
 fn worker<'a>(name: &str, config: &'a MasterConfig) -> Option<Row<'a>> {
     let spec: &WorkerSpec = config.workers.iter().find(|w| w.name == name)?;
-    let class = if matches!(spec.kind, WorkerKind::Local { .. }) { "LocalWorker" } else { "Worker" };
-    Some(Row { name: name.to_owned(), class, place: &spec.place })
+    Some(Row { name: name.to_owned(), class: spec.kind.class(), place: &spec.place })
 }
 
 fn scheduler(spec: &SchedulerSpec) -> Row<'_> {

@@ -26,11 +26,12 @@ pub trait Arguments: Sized {
 }
 
 /// `[position] "name" | "old name" field: Type = default => "default as shown", "what it is for";`, without a default
-/// if it must be given. `include group: Type;` takes over another list.
+/// if it must be given. After the text may stand what a reload does with it, where the class has no rule of its own for all.
+/// `include group: Type;` takes over another list.
 macro_rules! arguments {
     ($(#[$meta:meta])* $name:ident {
         $(include $group:ident: $group_type:ty;)*
-        $( $([$position:literal])? $key:literal $(| $alias:literal)* $field:ident: $type:ty $(= $default:expr => $shown:literal)?, $doc:literal; )*
+        $( $([$position:literal])? $key:literal $(| $alias:literal)* $field:ident: $type:ty $(= $default:expr => $shown:literal)?, $doc:literal $(, $reload:ident)?; )*
     }) => {
         $(#[$meta])*
         // An argument that is accepted without effect has a field that nobody reads.
@@ -50,6 +51,8 @@ macro_rules! arguments {
                     default: String::new() $(+ $shown)?,
                     doc: $doc,
                     aliases: &[$($alias),*],
+                    reload: arguments!(@reload $type $(, $reload)?),
+                    secret: <$type as $crate::config::convert::FromValue>::SECRET,
                 });)*
                 $(<$group_type as $crate::config::arguments::Arguments>::declare(list);)*
             }
@@ -61,6 +64,8 @@ macro_rules! arguments {
             }
         }
     };
+    (@reload $type:ty) => { <$type as $crate::config::convert::FromValue>::RELOAD };
+    (@reload $type:ty, $reload:ident) => { Some($crate::config::class::Reload::$reload) };
     (@optional) => { None };
     (@optional $value:expr) => { Some($value) };
     (@required) => { true };
@@ -74,6 +79,7 @@ pub(super) use arguments;
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Preset {
     Bool(bool),
+    Int(i64),
     Text(&'static str),
     Words(&'static [&'static str]),
 }
@@ -82,6 +88,7 @@ impl Preset {
     pub fn value(self) -> Value {
         match self {
             Preset::Bool(b) => Value::Bool(b),
+            Preset::Int(i) => Value::Int(i),
             Preset::Text(t) => Value::Text(t.into()),
             Preset::Words(words) => {
                 Value::Table(Arc::new(Table { items: words.iter().map(|w| Value::Text((*w).into())).collect(), ..Table::default() }))
@@ -92,6 +99,7 @@ impl Preset {
     pub fn shown(self) -> String {
         match self {
             Preset::Bool(b) => b.to_string(),
+            Preset::Int(i) => i.to_string(),
             Preset::Text(t) => format!("{t:?}"),
             Preset::Words(words) => format!("{{ {} }}", words.iter().map(|w| format!("{w:?}")).collect::<Vec<_>>().join(", ")),
         }
@@ -261,7 +269,7 @@ impl Reader {
 }
 
 /// A class that takes a list first may be given the list's items directly: `BuildFactory{ step, step }`.
-fn as_first_list(class: &ClassDecl, args: &Table) -> Table {
+pub(super) fn as_first_list(class: &ClassDecl, args: &Table) -> Table {
     let Some(holds) = class.holds else { return args.clone() };
     let held = |v: &Value| matches!(v, Value::Object(o) if holds.fits(&o.class));
     if !args.items.iter().any(held) {

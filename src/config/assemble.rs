@@ -8,6 +8,8 @@ use regex::Regex;
 
 use super::arguments::Reader;
 use super::class::{Kind, class_named};
+use super::diff::Said;
+use super::latent;
 use super::root::{self, BuilderItem};
 use super::spec::*;
 use super::value::{Mistake, Object, Place, Table, Value};
@@ -74,8 +76,20 @@ pub fn assemble(root: &Table, root_place: &Place, objects: &[Arc<Object>], said_
         let place = assembly.said_at.keys.get(key).unwrap_or(root_place).clone();
         assembly.tell(AFTER_ALL, &place, &subject, reader);
     });
-    let config = read.map(|read| assembly.whole(read, root_place));
+    let config = read.map(|read| assembly.whole(read, root, root_place));
     assembly.end(config, root_place)
+}
+
+/// A step that was made while a build runs: understood by itself, or its mistakes as one text.
+pub fn step(object: &Arc<Object>) -> Result<Arc<StepSpec>, String> {
+    let mut assembly = Assembly::of(std::slice::from_ref(object), SaidAt::default());
+    match assembly.parsed(object) {
+        Some(Parsed::Step(step)) if assembly.mistakes.is_empty() => Ok(step),
+        _ => {
+            let told: Vec<String> = without_repeats(assembly.mistakes).iter().map(ToString::to_string).collect();
+            Err(if told.is_empty() { format!("must be a step, got a {}", object.class) } else { told.join("\n") })
+        }
+    }
 }
 
 /// What one object says wrong, without a configuration around it.
@@ -172,7 +186,7 @@ impl Assembly {
     }
 
     /// What the objects say of each other.
-    fn whole(&mut self, read: root::Root, root_place: &Place) -> MasterConfig {
+    fn whole(&mut self, read: root::Root, said: &Table, root_place: &Place) -> MasterConfig {
         let root::Root { workers, builders, schedulers, secrets_providers, mut config } = read;
         let builders: Vec<Arc<Object>> = builders
             .into_iter()
@@ -184,6 +198,7 @@ impl Assembly {
                     class: "BuilderConfig".into(),
                     custom_class: None,
                     args: (*table).clone(),
+                    methods: None,
                     place: root_place.clone(),
                 }),
             })
@@ -191,7 +206,12 @@ impl Assembly {
         for object in builders.iter().chain(&workers).chain(&schedulers).chain(&secrets_providers) {
             self.parsed(object);
         }
-        let known_workers = self.unique(&workers);
+        config.said = Said {
+            root: Arc::new(said.clone()),
+            objects: Arc::new(workers.iter().chain(&builders).chain(&schedulers).cloned().collect()),
+            functions: Arc::default(),
+        };
+        let mut known_workers = self.unique(&workers);
         let known_builders = self.unique(&builders);
         self.unique(&schedulers);
 
@@ -200,13 +220,25 @@ impl Assembly {
                 config.secrets_providers.push(provider.clone());
             }
         }
+        // The workers of each pool.
+        let mut pools: HashMap<String, Vec<String>> = HashMap::new();
         for object in &workers {
             let Some(Some(Parsed::Worker(worker))) = self.parsed.get(&object.id).cloned() else { continue };
             if let (Some(Password::Named(name)), true) = (&worker.password, secrets_providers.is_empty()) {
                 let text = format!("its password is the secret '{name}', but c.secretsProviders is empty");
                 self.mistake(object.id, &object.place, &subject(object), text);
             }
-            config.workers.push(worker);
+            let members = latent::members(&worker);
+            if members.len() != 1 || members[0].name != worker.name {
+                for member in &members {
+                    if !known_workers.insert(member.name.clone()) {
+                        let text = format!("the name '{}' of a worker of its pool is taken already", member.name);
+                        self.mistake(object.id, &object.place, &subject(object), text);
+                    }
+                }
+                pools.insert(worker.name.clone(), members.iter().map(|m| m.name.clone()).collect());
+            }
+            config.workers.extend(members);
         }
         let mut used = BTreeSet::new();
         let mut folders: HashMap<String, Arc<Object>> = HashMap::new();
@@ -230,7 +262,7 @@ impl Assembly {
                 let text = format!("builddir '{}' is that of {} ({}) too", builder.builddir, subject(&other), other.place);
                 self.mistake(object.id, &object.place, &subject(object), text);
             }
-            config.builders.push(builder);
+            config.builders.push(in_pools(builder, &pools));
         }
         let mut scheduled = BTreeSet::new();
         for object in &schedulers {
@@ -303,6 +335,22 @@ impl Assembly {
     }
 }
 
+/// The builder with the workers of a pool where it names the pool.
+fn in_pools(builder: Arc<BuilderSpec>, pools: &HashMap<String, Vec<String>>) -> Arc<BuilderSpec> {
+    if !builder.workers.iter().any(|w| pools.contains_key(w)) {
+        return builder;
+    }
+    let mut workers: Vec<String> = Vec::new();
+    for name in &builder.workers {
+        for member in pools.get(name).map_or(std::slice::from_ref(name), Vec::as_slice) {
+            if !workers.contains(member) {
+                workers.push(member.clone());
+            }
+        }
+    }
+    Arc::new(BuilderSpec { workers, ..(*builder).clone() })
+}
+
 fn without_repeats(list: Vec<(u64, Mistake)>) -> Vec<Mistake> {
     let mut seen = HashSet::new();
     list.into_iter().map(|(_, m)| m).filter(|m| seen.insert((m.place.clone(), m.subject.clone(), m.text.clone()))).collect()
@@ -313,7 +361,7 @@ fn said(place: &Place, subject: &str, text: String) -> Mistake {
 }
 
 /// `Worker "bot-linux"`.
-fn subject(object: &Object) -> String {
+pub(super) fn subject(object: &Object) -> String {
     let class = object.custom_class.as_ref().unwrap_or(&object.class);
     match name_of(object) {
         Some(name) => format!("{class} {name:?}"),
@@ -322,7 +370,7 @@ fn subject(object: &Object) -> String {
 }
 
 /// The name that it was given, whatever else is wrong with it.
-fn name_of(object: &Object) -> Option<&str> {
+pub(super) fn name_of(object: &Object) -> Option<&str> {
     let class = class_named(&object.class)?;
     let first = || object.args.items.first().filter(|_| class.args.iter().any(|a| a.name == "name" && a.position == Some(1)));
     let named = object.args.named.get("name").or_else(|| object.args.named.get("slavename").filter(|_| class.kind == Kind::Worker));

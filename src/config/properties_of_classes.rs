@@ -30,6 +30,7 @@ fn required(class: &ClassDecl) -> Table {
     }
     match class.name {
         "BuilderConfig" => args.named.insert("workername".into(), "bot".into()),
+        "EC2LatentWorker" | "EC2LatentBuildSlave" => args.named.insert("ami".into(), "ami-1".into()),
         "SetPropertyFromCommand" => args.named.insert("property".into(), "p".into()),
         _ => None,
     };

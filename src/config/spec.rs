@@ -1,13 +1,14 @@
 //! A whole configuration, understood and checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-use super::{Arg, FnRef, MaybeCommand, Mistake, Place, Template, WarningSpec};
+use super::diff::Said;
+use super::{Arg, BackendSpec, FnRef, LatentSpec, MaybeCommand, Mistake, Place, Template, WarningSpec};
 use crate::base::Secret;
 use crate::model::Results;
 
@@ -17,6 +18,8 @@ pub struct MasterConfig {
     pub title_url: String,
     /// Ends with a slash.
     pub buildbot_url: String,
+    /// How often it is looked for machines that nobody knows.
+    pub reap_interval: Duration,
     pub workers: Vec<Arc<WorkerSpec>>,
     pub builders: Vec<Arc<BuilderSpec>>,
     pub schedulers: Vec<Arc<SchedulerSpec>>,
@@ -34,6 +37,10 @@ pub struct MasterConfig {
     /// Bytes of the end that are kept of a log that was cut off.
     pub log_max_tail_size: Option<u64>,
     pub limits: LuaLimits,
+    /// Who is told when a reload fails.
+    pub notify_on_reload_failure: Vec<String>,
+    /// What the file said, for the difference to another one.
+    pub said: Said,
     /// Asked in this order.
     pub secrets_providers: Vec<Arc<SecretProviderSpec>>,
     pub warnings: Vec<Mistake>,
@@ -85,11 +92,13 @@ pub struct LuaLimits {
     /// For callbacks; none: the default of the kind.
     pub callback_timeout: Option<Duration>,
     pub memory_bytes: usize,
+    /// The longest that `run` of a step may compute without waiting for anything.
+    pub step_stretch: Duration,
 }
 
 impl Default for LuaLimits {
     fn default() -> Self {
-        LuaLimits { callback_timeout: None, memory_bytes: 256 << 20 }
+        LuaLimits { callback_timeout: None, memory_bytes: 256 << 20, step_stretch: Duration::from_secs(60) }
     }
 }
 
@@ -132,8 +141,23 @@ pub struct WorkerSpec {
 pub enum WorkerKind {
     /// Connects by itself.
     Remote,
+    /// Its machine is started when a build wants it.
+    Latent(Arc<LatentSpec>),
     /// Runs in the master; `workdir` is relative to the base folder (default: `workers/NAME`).
     Local { workdir: Option<PathBuf> },
+}
+
+impl WorkerKind {
+    /// The class that makes such workers.
+    pub fn class(&self) -> &'static str {
+        match self {
+            WorkerKind::Remote => "Worker",
+            WorkerKind::Local { .. } => "LocalWorker",
+            WorkerKind::Latent(latent) => match latent.backend {
+                BackendSpec::Ec2(_) => "EC2LatentWorker",
+            },
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -198,7 +222,19 @@ pub struct StepSpec {
     pub workdir: Arg<Option<String>>,
     pub log_encoding: LogEncoding,
     pub kind: StepKind,
+    /// Its class has methods of its own that are asked while it runs.
+    pub script: Option<StepScript>,
     pub place: Place,
+}
+
+/// What of a step is written in Lua.
+#[derive(Clone, PartialEq, Debug)]
+pub struct StepScript {
+    /// The instance that is made anew for each build.
+    pub object: u64,
+    /// It has an `init` of its own, so each build reads its arguments anew.
+    pub init: bool,
+    pub methods: BTreeSet<String>,
 }
 
 /// How output is encoded that is no UTF-8; none: as UTF-8 with mistakes.
@@ -223,9 +259,14 @@ pub struct Words(pub String);
 pub enum StepKind {
     Shell(Box<ShellSpec>),
     Sequence(Box<SequenceSpec>),
-    SetProperty { property: Arg<String>, value: Template },
+    SetProperty {
+        property: Arg<String>,
+        value: Template,
+    },
     SetProperties(Template),
     SetPropertyFromCommand(Box<SetPropertyFromCommandSpec>),
+    /// Only what its `run` does.
+    Scripted,
 }
 
 /// A command line: text for a shell, or words.

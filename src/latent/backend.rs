@@ -36,6 +36,55 @@ pub struct Instance {
     pub handle: Json,
 }
 
+/// Stands for a backend that can't be had: nothing starts, and what may run is not forgotten.
+pub struct Unusable {
+    pub class: &'static str,
+    pub why: String,
+}
+
+impl Backend for Unusable {
+    fn class(&self) -> &str {
+        self.class
+    }
+
+    fn group(&self) -> String {
+        format!("unusable {}", self.why)
+    }
+
+    fn settings(&self) -> String {
+        String::new()
+    }
+
+    fn can_check(&self) -> bool {
+        false
+    }
+
+    fn can_list(&self) -> bool {
+        // It could not say that something is gone.
+        true
+    }
+
+    fn start(&self, _: Start) -> BoxFuture<'static, Result<Started, Failure>> {
+        let why = self.why.clone();
+        Box::pin(async move { Err(Failure::Configuration(why)) })
+    }
+
+    fn stop(&self, _: LaunchId, _: Json, _: bool) -> BoxFuture<'static, Result<(), String>> {
+        let why = self.why.clone();
+        Box::pin(async move { Err(why) })
+    }
+
+    fn check(&self, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
+        let why = self.why.clone();
+        Box::pin(async move { Err(why) })
+    }
+
+    fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
+        let why = self.why.clone();
+        Box::pin(async move { Err(why) })
+    }
+}
+
 pub trait Backend: Send + Sync + 'static {
     /// The class of the configuration: `EC2LatentWorker`.
     fn class(&self) -> &str;
@@ -45,6 +94,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// A digest of the settings that an instance depends on.
     fn settings(&self) -> String;
+
+    /// Is this the handle of an instance that it could end?
+    fn knows(&self, handle: &Json) -> bool {
+        let _ = handle;
+        true
+    }
 
     fn can_check(&self) -> bool;
 

@@ -2,7 +2,7 @@
 //!
 //! Decides nothing. What a backend or the store answers comes back as an event.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -13,12 +13,14 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use super::backend::{Backend, Instance, Start};
-use super::lifecycle::{Action, Event, Failure, Lifecycle, Policy, Row, State};
+use super::lifecycle::{Action, Event, Failure, Lifecycle, Policy, Row, Shutdown, State};
 use crate::base::duration::human;
 use crate::base::{Clock, RequestId, Secret, Timestamp};
 use crate::model::{LaunchId, LaunchRecord, Quarantine};
 use crate::store::Store;
 
+/// A password that can't be had now is asked for again after that.
+const PASSWORD_REST: Duration = Duration::from_secs(10);
 const CHECK_DEADLINE: Duration = Duration::from_secs(30);
 const LIST_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -32,8 +34,8 @@ pub trait Surroundings: Send + Sync + 'static {
     fn missing(&self, worker: &str, why: &str);
     /// Its state may have changed.
     fn changed(&self, worker: &str);
-    /// What an instance of this launch logs in with where the configuration gives no password.
-    fn password(&self, worker: &str, launch: &LaunchId) -> Secret;
+    /// What an instance of this launch logs in with; the error is why that is not known now.
+    fn password(&self, worker: &str, launch: &LaunchId) -> Result<Secret, String>;
     /// Of the build that the request is about.
     fn properties(&self, request: RequestId) -> Map<String, Json>;
 }
@@ -55,6 +57,12 @@ pub struct View {
     pub record: Option<LaunchRecord>,
     pub quarantine: Quarantine,
     pub tries: u32,
+    /// It may take a build now.
+    pub available: bool,
+    /// May a request ask for it? If not, why.
+    pub open: Result<(), String>,
+    /// Since when it is in this state.
+    pub since: Timestamp,
 }
 
 enum Order {
@@ -105,8 +113,9 @@ impl Latent {
     /// Takes over a configuration. Live launches stay as they are and follow the new policy; what is not configured any more is stopped
     /// when its builds have ended. The first time, what an earlier master left behind is settled.
     pub async fn configure(self: &Arc<Latent>, workers: Vec<Configured>) -> Result<(), crate::store::StoreError> {
-        let open = self.store.open_launches().await?;
-        let mut open: HashMap<String, LaunchRecord> = open.into_iter().map(|r| (r.worker.clone(), r)).collect();
+        let known = self.looked_after();
+        let open = self.store.open_launches().await?.into_iter().filter(|r| !known.contains(&r.id));
+        let mut open: HashMap<String, LaunchRecord> = open.map(|r| (r.worker.clone(), r)).collect();
         let mut quarantines = self.store.quarantines().await?;
         let mut entries = lock(&self.entries);
         let mut before: Vec<Arc<str>> = entries.keys().cloned().collect();
@@ -145,7 +154,9 @@ impl Latent {
                     attached_at: record.attached_at,
                     stop: record.stop.clone(),
                 };
-                if row.stop.is_none() && (record.backend != configured.backend.class() || record.settings != configured.backend.settings())
+                if row.stop.is_none()
+                    && !configured.backend.settings().is_empty()
+                    && (record.backend != configured.backend.class() || record.settings != configured.backend.settings())
                 {
                     row.stop = Some(("it was started with other settings".into(), now));
                 }
@@ -154,8 +165,7 @@ impl Latent {
             }
             None => Lifecycle { quarantine, ..Lifecycle::default() },
         };
-        let view = View { state: life.state(now), record: record.clone(), quarantine: life.quarantine.clone(), tries: 0 };
-        let view = Arc::new(Mutex::new(view));
+        let view = Arc::new(Mutex::new(View::of(&life, record.as_ref(), now, &configured.policy)));
         let worker = Worker {
             latent: self.clone(),
             configured: configured.clone(),
@@ -163,6 +173,7 @@ impl Latent {
             view: view.clone(),
             kept_quarantine: life.quarantine.clone(),
             life,
+            launched_by: record.is_some().then(|| configured.backend.clone()),
             record,
             unsettled: Vec::new(),
             start: None,
@@ -170,6 +181,43 @@ impl Latent {
         };
         let task = tokio::spawn(worker.run(queue)).abort_handle();
         Entry { orders, view, configured, task }
+    }
+
+    fn looked_after(&self) -> HashSet<LaunchId> {
+        lock(&self.entries).values().filter_map(|e| Some(lock(&e.view).record.as_ref()?.id.clone())).collect()
+    }
+
+    /// Launches of the ledger that no configured worker looks after.
+    pub async fn strays(&self) -> Result<Vec<LaunchRecord>, crate::store::StoreError> {
+        let open = self.store.open_launches().await?;
+        let known = self.looked_after();
+        Ok(open.into_iter().filter(|r| !known.contains(&r.id)).collect())
+    }
+
+    /// Looks after such a launch until it is gone.
+    pub fn end_stray(self: &Arc<Latent>, record: LaunchRecord, mut policy: Policy, backend: Arc<dyn Backend>) {
+        policy.configured = false;
+        // Not the worker's name: a worker of that name may be configured, and have another machine.
+        let name: Arc<str> = format!("{} (launch {})", record.worker, record.id).into();
+        let configured = Configured { name: name.clone(), policy, backend, generation: record.generation };
+        let entry = self.begin(configured, Some(record), Quarantine::default());
+        lock(&self.entries).insert(name, entry);
+    }
+
+    /// Every machine is to be stopped. Answers when all are known to be gone, or when `limit` is over: how many are left then.
+    pub async fn shutdown(&self, how: Shutdown, limit: Duration) -> usize {
+        let names: Vec<Arc<str>> = lock(&self.entries).keys().cloned().collect();
+        for name in names {
+            self.tell(&name, Event::Shutdown(how));
+        }
+        let until = Instant::now() + limit;
+        loop {
+            let left = self.looked_after().len();
+            if left == 0 || Instant::now() >= until {
+                return left;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// False: there is no such latent worker.
@@ -266,9 +314,50 @@ struct Worker {
     unsettled: Vec<LaunchRecord>,
     start: Option<AbortHandle>,
     stop: Option<AbortHandle>,
+    /// What started the machine also checks and ends it, whatever a new configuration says.
+    launched_by: Option<Arc<dyn Backend>>,
+}
+
+impl View {
+    fn of(life: &Lifecycle, record: Option<&LaunchRecord>, now: Timestamp, policy: &Policy) -> View {
+        View {
+            state: life.state(now),
+            record: record.cloned(),
+            quarantine: life.quarantine.clone(),
+            tries: life.launch.as_ref().and_then(|l| l.stop.as_ref()).map_or(0, |s| s.tries),
+            available: life.available(now, policy),
+            open: life.open(now, policy),
+            since: now,
+        }
+    }
 }
 
 impl Worker {
+    fn backend(&self) -> Arc<dyn Backend> {
+        self.launched_by.as_ref().unwrap_or(&self.configured.backend).clone()
+    }
+
+    /// Puts what is known now on show.
+    fn show(&self, now: Timestamp) {
+        let mut new = View::of(&self.life, self.record.as_ref(), now, &self.configured.policy);
+        let changed = {
+            let mut view = lock(&self.view);
+            if view.state == new.state {
+                new.since = view.since;
+            }
+            let changed = *view != new;
+            if view.state != new.state {
+                tracing::info!(worker = %self.configured.name, launch = new.record.as_ref().map(|r| r.id.to_string()),
+                    "its machine: {} → {}", view.state, new.state);
+            }
+            *view = new;
+            changed
+        };
+        if changed {
+            self.latent.surroundings.changed(&self.configured.name);
+        }
+    }
+
     async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Order>) {
         let mut ticks = tokio::time::interval(self.configured.policy.timing.tick);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -290,26 +379,17 @@ impl Worker {
 
     async fn event(&mut self, event: Event) {
         let now = self.latent.clock.now();
-        let tick = event == Event::Tick;
         let mut new_id = || LaunchId(format!("{:032x}", rand_128()).into());
         let (life, actions) = std::mem::take(&mut self.life).step(event, now, &self.configured.policy, &mut new_id);
         self.life = life;
         self.commit().await;
-        let idle = actions.is_empty();
-        for action in actions {
-            self.act(action, now).await;
-        }
-        if !(tick && idle) {
-            let view = View {
-                state: self.life.state(now),
-                record: self.record.clone(),
-                quarantine: self.life.quarantine.clone(),
-                tries: self.life.launch.as_ref().and_then(|l| l.stop.as_ref()).map_or(0, |s| s.tries),
-            };
-            let changed = std::mem::replace(&mut *lock(&self.view), view.clone()) != view;
-            if changed {
-                self.latent.surroundings.changed(&self.configured.name);
+        // First what is so, then what follows: who gets an answer may look.
+        self.show(now);
+        if !actions.is_empty() {
+            for action in actions {
+                self.act(action, now).await;
             }
+            self.show(now);
         }
     }
 
@@ -361,7 +441,7 @@ impl Worker {
             Action::Start(id) => self.start(id, now).await,
             Action::AbandonStart(_) => abort(&mut self.start),
             Action::Check(id, handle) => {
-                let check = timeout(CHECK_DEADLINE, self.configured.backend.check(handle));
+                let check = timeout(CHECK_DEADLINE, self.backend().check(handle));
                 self.later(async move {
                     let alive = match check.await {
                         Ok(Ok(alive)) => alive,
@@ -377,7 +457,7 @@ impl Worker {
             Action::Stop { launch, handle, fast, tries } => {
                 let reason = self.record.as_ref().and_then(|r| r.stop.as_ref()).map(|(reason, _)| reason.as_str()).unwrap_or_default();
                 tracing::info!(%worker, %launch, tries, "its machine is stopped: {reason}");
-                let stop = self.configured.backend.stop(launch.clone(), handle, fast);
+                let stop = self.backend().stop(launch.clone(), handle, fast);
                 self.stop = Some(self.later(async move {
                     match stop.await {
                         Ok(()) => Event::Stopped(launch),
@@ -390,7 +470,7 @@ impl Worker {
             }
             Action::AbandonStop(_) => abort(&mut self.stop),
             Action::Look(id) => {
-                let list = timeout(LIST_DEADLINE, self.configured.backend.list());
+                let list = timeout(LIST_DEADLINE, self.backend().list());
                 self.later(async move {
                     match list.await {
                         Ok(Ok(there)) => {
@@ -404,6 +484,7 @@ impl Worker {
             }
             Action::Close(id, reason) => {
                 tracing::info!(%worker, launch = %id, "its machine is gone: {reason}");
+                self.launched_by = None;
                 if let Some(record) = self.record.take_if(|r| r.id == id) {
                     self.settle(LaunchRecord { gone: Some((reason, now)), ..record }).await;
                 }
@@ -415,7 +496,7 @@ impl Worker {
     }
 
     async fn start(&mut self, id: LaunchId, now: Timestamp) {
-        let backend = self.configured.backend.clone();
+        let backend = self.backend();
         if self.record.as_ref().is_none_or(|r| r.id != id) {
             let record = LaunchRecord {
                 id: id.clone(),
@@ -436,13 +517,22 @@ impl Worker {
                 return;
             }
             self.record = Some(record);
+            self.launched_by = Some(backend.clone());
         }
         let around = &self.latent.surroundings;
         let wanted_by = self.life.waiting.first();
+        let password = match around.password(&self.configured.name, &id) {
+            Ok(password) => password,
+            Err(why) => {
+                let failure = Failure::Retry(format!("its password is not known: {why}"), PASSWORD_REST);
+                let _ = self.orders.send(Order::Event(Event::StartFailed(id, failure)));
+                return;
+            }
+        };
         let start = Start {
             launch: id.clone(),
             worker: self.configured.name.clone(),
-            password: around.password(&self.configured.name, &id),
+            password,
             properties: wanted_by.map(|r| around.properties(*r)).unwrap_or_default(),
         };
         tracing::info!(worker = %self.configured.name, launch = %id, request = wanted_by.map(|r| r.0), "its machine is started");
@@ -490,215 +580,4 @@ fn rand_128() -> u128 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use serde_json::json;
-
-    use super::*;
-    use crate::base::SystemClock;
-    use crate::latent::Timing;
-    use crate::latent::backend::Started;
-    use crate::store::StoreOptions;
-    use crate::workers::link::BoxFuture;
-
-    /// A cloud in memory, with orders to misbehave.
-    #[derive(Default)]
-    struct Cloud {
-        running: Mutex<Vec<Instance>>,
-        starts: AtomicUsize,
-        /// The next answers of start: the instance is made, the answer is that.
-        start_says: Mutex<Vec<Failure>>,
-        stop_fails: AtomicUsize,
-        ledger: Mutex<Option<Store>>,
-    }
-
-    struct Fake(Arc<Cloud>);
-
-    impl Backend for Fake {
-        fn class(&self) -> &str {
-            "FakeLatentWorker"
-        }
-        fn group(&self) -> String {
-            "fake".into()
-        }
-        fn settings(&self) -> String {
-            "1".into()
-        }
-        fn can_check(&self) -> bool {
-            true
-        }
-        fn can_list(&self) -> bool {
-            true
-        }
-        fn start(&self, start: Start) -> BoxFuture<'static, Result<Started, Failure>> {
-            let cloud = self.0.clone();
-            Box::pin(async move {
-                let ledger = lock(&cloud.ledger).clone();
-                if let Some(ledger) = ledger {
-                    let open = ledger.open_launches().await.expect("the ledger");
-                    assert!(open.iter().any(|r| r.id == start.launch), "started before it was recorded");
-                }
-                cloud.starts.fetch_add(1, Ordering::SeqCst);
-                let instance = Instance { launch: start.launch, handle: json!("i-1") };
-                lock(&cloud.running).push(instance);
-                match lock(&cloud.start_says).pop() {
-                    Some(failure) => Err(failure),
-                    None => Ok(Started { handle: json!("i-1"), ..Started::default() }),
-                }
-            })
-        }
-        fn stop(&self, launch: LaunchId, _: Json, _: bool) -> BoxFuture<'static, Result<(), String>> {
-            let cloud = self.0.clone();
-            Box::pin(async move {
-                if cloud.stop_fails.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
-                    return Err("throttled".into());
-                }
-                lock(&cloud.running).retain(|i| i.launch != launch);
-                Ok(())
-            })
-        }
-        fn check(&self, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
-            Box::pin(async { Ok(Ok(())) })
-        }
-        fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
-            let there = lock(&self.0.running).clone();
-            Box::pin(async { Ok(there) })
-        }
-    }
-
-    #[derive(Default)]
-    struct Around(Mutex<Vec<(RequestId, Result<(), String>)>>);
-
-    impl Surroundings for Around {
-        fn answer(&self, _: &str, request: RequestId, answer: Result<(), String>) {
-            lock(&self.0).push((request, answer));
-        }
-        fn disconnect(&self, _: &str, _: &str) {}
-        fn missing(&self, _: &str, _: &str) {}
-        fn changed(&self, _: &str) {}
-        fn password(&self, _: &str, _: &LaunchId) -> Secret {
-            Secret::new("x".to_owned())
-        }
-        fn properties(&self, _: RequestId) -> Map<String, Json> {
-            Map::new()
-        }
-    }
-
-    fn policy() -> Policy {
-        Policy {
-            configured: true,
-            build_wait: Some(Duration::from_millis(300)),
-            missing_timeout: Duration::from_secs(30),
-            check_interval: Duration::from_secs(10),
-            max_lifetime: None,
-            warm: false,
-            quarantine_initial: Duration::from_secs(10),
-            quarantine_max: Duration::from_secs(3600),
-            can_check: true,
-            can_list: true,
-            stop_timeout: Duration::from_secs(600),
-            timing: Timing::default(),
-        }
-    }
-
-    struct Test {
-        _folder: tempfile::TempDir,
-        store: Store,
-        cloud: Arc<Cloud>,
-        around: Arc<Around>,
-        latent: Arc<Latent>,
-    }
-
-    impl Test {
-        async fn new() -> Test {
-            let folder = tempfile::tempdir().expect("a folder");
-            let options = StoreOptions { database: folder.path().join("state.sqlite"), logs: folder.path().join("logs") };
-            let store = Store::open(options).await.expect("a store");
-            let cloud = Arc::new(Cloud::default());
-            *lock(&cloud.ledger) = Some(store.clone());
-            let around = Arc::new(Around::default());
-            let latent = Latent::new(store.clone(), &SystemClock, around.clone());
-            let test = Test { _folder: folder, store, cloud, around, latent };
-            test.configure().await;
-            test
-        }
-
-        async fn configure(&self) {
-            let backend = Arc::new(Fake(self.cloud.clone()));
-            let configured = Configured { name: "bot".into(), policy: policy(), backend, generation: 1 };
-            self.latent.configure(vec![configured]).await.expect("configured");
-        }
-
-        async fn until(&self, what: &str, mut holds: impl FnMut(&Test, &View) -> bool) {
-            for _ in 0..1500 {
-                if holds(self, &self.latent.view("bot").expect("a view")) {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            panic!("not {what}: {:?}", self.latent.view("bot"));
-        }
-
-        fn running(&self) -> usize {
-            lock(&self.cloud.running).len()
-        }
-    }
-
-    #[tokio::test]
-    async fn from_the_wish_to_the_end() {
-        let test = Test::new().await;
-        test.latent.tell("bot", Event::Wanted(RequestId(7)));
-        test.until("waiting", |_, v| v.state == State::Waiting).await;
-        test.latent.tell("bot", Event::Attached);
-        test.until("answered", |t, _| *lock(&t.around.0) == [(RequestId(7), Ok(()))]).await;
-        test.latent.tell("bot", Event::BuildStarted(RequestId(7)));
-        test.latent.tell("bot", Event::BuildEnded { lost: false });
-        test.until("idle", |_, v| v.state == State::Idle).await;
-        assert_eq!(test.running(), 0);
-        let rows = test.store.launches(9).await.expect("rows");
-        assert!(rows.len() == 1 && rows[0].handle == Some(json!("i-1")) && rows[0].attached_at.is_some(), "{rows:?}");
-        assert!(rows[0].gone.as_ref().is_some_and(|(why, _)| why.contains("idle")), "{rows:?}");
-        assert_eq!(test.cloud.starts.load(Ordering::SeqCst), 1);
-    }
-
-    #[tokio::test]
-    async fn a_start_of_which_nothing_is_known_is_looked_for_and_stopped() {
-        let test = Test::new().await;
-        lock(&test.cloud.start_says).push(Failure::Unknown("connection reset".into()));
-        test.cloud.stop_fails.store(1, Ordering::SeqCst);
-        test.latent.tell("bot", Event::Wanted(RequestId(1)));
-        test.until("refused", |t, _| *lock(&t.around.0) == [(RequestId(1), Err("connection reset".into()))]).await;
-        test.until("gone", |t, v| v.record.is_none() && t.running() == 0).await;
-        let kept = test.store.quarantines().await.expect("quarantines");
-        assert_eq!(kept.get("bot").map(|q| q.failures), Some(1));
-    }
-
-    #[tokio::test]
-    async fn what_a_killed_master_left_is_adopted_or_reaped() {
-        let test = Test::new().await;
-        test.latent.tell("bot", Event::Wanted(RequestId(1)));
-        test.until("waiting", |_, v| v.state == State::Waiting).await;
-        test.latent.close();
-        lock(&test.cloud.running).push(Instance { launch: LaunchId("unknown".into()), handle: json!("i-2") });
-
-        let again = Latent::new(test.store.clone(), &SystemClock, test.around.clone());
-        let test = Test { latent: again, ..test };
-        test.configure().await;
-        test.until("waiting again", |_, v| v.state == State::Waiting).await;
-        assert_eq!(test.latent.reap().await, 1);
-        assert_eq!(test.running(), 1);
-        test.latent.tell("bot", Event::Attached);
-        test.until("ready", |_, v| v.state == State::Ready).await;
-        assert_eq!(test.cloud.starts.load(Ordering::SeqCst), 1, "started twice");
-    }
-
-    #[tokio::test]
-    async fn without_a_record_nothing_is_started() {
-        let test = Test::new().await;
-        test.store.close().await;
-        test.latent.tell("bot", Event::Wanted(RequestId(1)));
-        test.until("refused", |t, _| lock(&t.around.0).first().is_some_and(|(_, a)| a.is_err())).await;
-        assert_eq!(test.cloud.starts.load(Ordering::SeqCst), 0);
-    }
-}
+mod tests;

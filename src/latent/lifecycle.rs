@@ -154,6 +154,19 @@ pub enum State {
     Quarantined,
 }
 
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            State::Idle => "idle",
+            State::Starting => "starting",
+            State::Waiting => "waiting",
+            State::Ready => "ready",
+            State::Stopping => "stopping",
+            State::Quarantined => "quarantined",
+        })
+    }
+}
+
 /// Why a start failed, as the backend tells it.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Failure {
@@ -264,6 +277,21 @@ impl Lifecycle {
                 Outcome::Running { .. } => State::Waiting,
                 Outcome::Starting | Outcome::Unknown { .. } => State::Starting,
             },
+        }
+    }
+
+    /// May a request ask for it? The error says why not.
+    pub fn open(&self, now: Timestamp, policy: &Policy) -> Result<(), String> {
+        if self.shutdown.is_some() {
+            return Err("the master stops".into());
+        }
+        if !policy.configured {
+            return Err("the worker is not in the configuration any more".into());
+        }
+        let starts = self.launch.as_ref().is_none_or(|l| l.stop.is_some());
+        match &self.quarantine.reason {
+            Some(reason) if starts && holds(&self.quarantine, now) => Err(reason.clone()),
+            _ => Ok(()),
         }
     }
 

@@ -69,6 +69,8 @@ impl Lifecycle {
             }
             Event::BuildStarted(request) => {
                 self.promised.remove(&request);
+                // That is its answer.
+                self.waiting.remove(&request);
                 if let Some(launch) = &mut self.launch {
                     launch.building += 1;
                 }

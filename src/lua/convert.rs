@@ -37,6 +37,11 @@ impl Functions {
         self.permanent.set(Some(self.next.get()));
     }
 
+    /// Those of the configuration, by their numbers.
+    pub fn all(&self) -> impl Iterator<Item = (u32, Function)> + '_ {
+        (1..self.next.get()).filter_map(|id| Some((id, self.get(id)?)))
+    }
+
     pub fn get(&self, id: u32) -> Option<Function> {
         self.by_id.raw_get(id).ok()
     }
@@ -96,6 +101,10 @@ impl<'a> Reader<'a> {
             size: 0,
             tainted: HashSet::new(),
         })
+    }
+
+    pub fn records(&self) -> mlua::Result<LuaTable> {
+        Ok(self.records.clone())
     }
 
     pub fn value(&mut self, value: &LuaValue) -> mlua::Result<Value> {
@@ -168,7 +177,8 @@ impl<'a> Reader<'a> {
             args.named.extend(self.table(&bound)?.named.clone());
         }
         args.strange_key = args.strange_key.or(named.strange_key);
-        let object = Arc::new(Object { id, class, custom_class: record.raw_get("custom")?, args, place });
+        let methods = record.raw_get::<Option<Vec<String>>>("methods")?.map(|list| list.into_iter().collect());
+        let object = Arc::new(Object { id, class, custom_class: record.raw_get("custom")?, args, methods, place });
         self.objects.insert(id, object.clone());
         Ok(Some(object))
     }

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -65,6 +66,9 @@ pub(super) struct Host {
     slice: Cell<Instant>,
     hooks: Cell<u32>,
     overrun: Cell<bool>,
+    seen: RefCell<(String, u32)>,
+    /// The longest that a call without a budget, or a task, may compute without waiting.
+    pub stretch: Cell<Duration>,
     /// A file that is run for what it does: it prints to the standard output, and its first mistake ends it.
     pub script: Cell<bool>,
     /// How many tasks run.
@@ -101,6 +105,8 @@ impl Host {
             slice: Cell::new(Instant::now()),
             hooks: Cell::new(0),
             overrun: Cell::new(false),
+            seen: RefCell::default(),
+            stretch: Cell::new(Duration::from_secs(60)),
             script: Cell::new(false),
             tasks: Cell::new(0),
             scope: RefCell::default(),
@@ -201,6 +207,26 @@ impl Host {
     /// The text at a place.
     pub fn lines_at(&self, place: &Place) -> Lines {
         self.places.borrow().sources.get(&place.file).map(|source| Lines::of(source, place.line)).unwrap_or_default()
+    }
+
+    /// The text of whole lines of files that were read, each as a digest.
+    pub fn digests<K: std::hash::Hash + Eq>(&self, wanted: impl Iterator<Item = (K, String, usize, usize)>) -> HashMap<K, u64> {
+        let places = self.places.borrow();
+        let mut starts: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut found = HashMap::new();
+        for (key, file, first, last) in wanted {
+            let Some((name, source)) = places.sources.get_key_value(file.as_str()) else { continue };
+            let starts = starts.entry(name).or_insert_with(|| {
+                let after_breaks = source.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1);
+                std::iter::once(0).chain(after_breaks).collect()
+            });
+            let from = starts.get(first.saturating_sub(1)).copied().unwrap_or(0);
+            let to = starts.get(last).copied().unwrap_or(source.len());
+            let mut hasher = DefaultHasher::new();
+            source.get(from..to).hash(&mut hasher);
+            found.insert(key, hasher.finish());
+        }
+        found
     }
 
     /// The line of a file that gives a key its value, if there is only one such line: for tables that are returned as a whole.
@@ -320,6 +346,20 @@ impl Host {
             }
         }
         lines
+    }
+
+    /// Where the hook found a call at work.
+    pub fn seen_at(&self, file: &str, line: u32) {
+        let (known, at) = &mut *self.seen.borrow_mut();
+        if known != file {
+            known.replace_range(.., file);
+        }
+        *at = line;
+    }
+
+    pub fn last_seen(&self) -> Place {
+        let (file, line) = &*self.seen.borrow();
+        Place { file: self.file_name(file), line: *line, from: Vec::new() }
     }
 
     pub fn begin_slice(&self) {

@@ -4,50 +4,54 @@ use super::StoreError;
 use super::sql::{Result, Sql, first, params};
 
 /// Step `i` makes version `i + 1`. A step that was released is never changed; a new one is added.
-pub(super) const MIGRATIONS: &[&[&str]] = &[
-    &[
-        "CREATE TABLE builders (id {id}, name TEXT NOT NULL UNIQUE, description TEXT, description_format TEXT, tags TEXT NOT NULL)",
-        "CREATE TABLE workers (id {id}, name TEXT NOT NULL UNIQUE, paused {int} NOT NULL, pause_reason TEXT, last_seen {int}, info TEXT NOT NULL)",
-        "CREATE TABLE schedulers (id {id}, name TEXT NOT NULL UNIQUE)",
-        "CREATE TABLE sourcestamps (id {id}, digest TEXT NOT NULL UNIQUE, codebase TEXT NOT NULL, repository TEXT NOT NULL,
-        project TEXT NOT NULL, branch TEXT, revision TEXT, created_at {int} NOT NULL)",
-        // Source stamps stand in the row a second time as the API shows them: a queue of thousands is read without a join.
-        "CREATE TABLE buildsets (id {id}, external_idstring TEXT, reason TEXT NOT NULL, submitted_at {int} NOT NULL,
-        complete {int} NOT NULL, complete_at {int}, results {int}, rebuilt_buildid {int},
-        sourcestamps TEXT NOT NULL, properties TEXT NOT NULL)",
-        "CREATE INDEX buildsets_open ON buildsets (id) WHERE complete = 0",
-        "CREATE TABLE requests (id {id}, buildset_id {int} NOT NULL, builder_id {int} NOT NULL, priority {int} NOT NULL,
-        submitted_at {int} NOT NULL, claimed_at {int}, complete {int} NOT NULL, complete_at {int}, results {int},
-        attempts {int} NOT NULL, story TEXT NOT NULL)",
-        "CREATE INDEX requests_open ON requests (id) WHERE complete = 0",
-        "CREATE INDEX requests_of_buildset ON requests (buildset_id, id)",
-        "CREATE INDEX requests_of_builder ON requests (builder_id, id)",
-        "CREATE TABLE builds (id {id}, number {int} NOT NULL, builder_id {int} NOT NULL, request_id {int} NOT NULL,
-        worker_id {int} NOT NULL, started_at {int} NOT NULL, complete {int} NOT NULL, complete_at {int},
-        state TEXT NOT NULL, results {int}, properties TEXT NOT NULL)",
-        "CREATE UNIQUE INDEX builds_by_number ON builds (builder_id, number)",
-        "CREATE INDEX builds_of_builder ON builds (builder_id, id)",
-        "CREATE INDEX builds_of_request ON builds (request_id, id)",
-        "CREATE INDEX builds_of_worker ON builds (worker_id, id)",
-        "CREATE INDEX builds_open ON builds (id) WHERE complete = 0",
-        "CREATE TABLE steps (id {id}, build_id {int} NOT NULL, number {int} NOT NULL, name TEXT NOT NULL, started_at {int},
-        complete {int} NOT NULL, complete_at {int}, state TEXT NOT NULL, results {int}, hidden {int} NOT NULL)",
-        "CREATE INDEX steps_of_build ON steps (build_id, number)",
-        "CREATE TABLE logs (id {id}, step_id {int} NOT NULL, name TEXT NOT NULL, slug TEXT NOT NULL, kind TEXT NOT NULL,
-        complete {int} NOT NULL, num_lines {int} NOT NULL)",
-        "CREATE INDEX logs_of_step ON logs (step_id, id)",
-        "CREATE TABLE log_frames (log_id {int} NOT NULL, first_line {int} NOT NULL, num_lines {int} NOT NULL,
-        file_offset {int} NOT NULL, packed {int} NOT NULL, unpacked {int} NOT NULL, content {int} NOT NULL,
-        PRIMARY KEY (log_id, first_line)) {compact}",
-    ],
-    &[
-        "CREATE TABLE launches (id TEXT NOT NULL PRIMARY KEY, worker TEXT NOT NULL, backend TEXT NOT NULL, settings TEXT NOT NULL,
+pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, STEP_LINKS, LAUNCHES];
+
+const STEP_LINKS: &[&str] = &["ALTER TABLE steps ADD COLUMN urls TEXT NOT NULL DEFAULT '[]'"];
+
+/// The ledger of latent workers' machines.
+const LAUNCHES: &[&str] = &[
+    "CREATE TABLE launches (id TEXT NOT NULL PRIMARY KEY, worker TEXT NOT NULL, backend TEXT NOT NULL, settings TEXT NOT NULL,
         generation {int} NOT NULL, created_at {int} NOT NULL, handle TEXT, attached_at {int}, stop_reason TEXT, stop_wanted_at {int},
         gone_reason TEXT, gone_at {int}, price_per_hour {int})",
-        "CREATE INDEX launches_open ON launches (created_at) WHERE gone_at IS NULL",
-        "CREATE INDEX launches_by_time ON launches (created_at)",
-        "CREATE TABLE quarantines (worker TEXT NOT NULL PRIMARY KEY, failures {int} NOT NULL, until_at {int}, reason TEXT)",
-    ],
+    "CREATE INDEX launches_open ON launches (created_at) WHERE gone_at IS NULL",
+    "CREATE INDEX launches_by_time ON launches (created_at)",
+    "CREATE TABLE quarantines (worker TEXT NOT NULL PRIMARY KEY, failures {int} NOT NULL, until_at {int}, reason TEXT)",
+];
+
+const FIRST: &[&str] = &[
+    "CREATE TABLE builders (id {id}, name TEXT NOT NULL UNIQUE, description TEXT, description_format TEXT, tags TEXT NOT NULL)",
+    "CREATE TABLE workers (id {id}, name TEXT NOT NULL UNIQUE, paused {int} NOT NULL, pause_reason TEXT, last_seen {int}, info TEXT NOT NULL)",
+    "CREATE TABLE schedulers (id {id}, name TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE sourcestamps (id {id}, digest TEXT NOT NULL UNIQUE, codebase TEXT NOT NULL, repository TEXT NOT NULL,
+        project TEXT NOT NULL, branch TEXT, revision TEXT, created_at {int} NOT NULL)",
+    // Source stamps stand in the row a second time as the API shows them: a queue of thousands is read without a join.
+    "CREATE TABLE buildsets (id {id}, external_idstring TEXT, reason TEXT NOT NULL, submitted_at {int} NOT NULL,
+        complete {int} NOT NULL, complete_at {int}, results {int}, rebuilt_buildid {int},
+        sourcestamps TEXT NOT NULL, properties TEXT NOT NULL)",
+    "CREATE INDEX buildsets_open ON buildsets (id) WHERE complete = 0",
+    "CREATE TABLE requests (id {id}, buildset_id {int} NOT NULL, builder_id {int} NOT NULL, priority {int} NOT NULL,
+        submitted_at {int} NOT NULL, claimed_at {int}, complete {int} NOT NULL, complete_at {int}, results {int},
+        attempts {int} NOT NULL, story TEXT NOT NULL)",
+    "CREATE INDEX requests_open ON requests (id) WHERE complete = 0",
+    "CREATE INDEX requests_of_buildset ON requests (buildset_id, id)",
+    "CREATE INDEX requests_of_builder ON requests (builder_id, id)",
+    "CREATE TABLE builds (id {id}, number {int} NOT NULL, builder_id {int} NOT NULL, request_id {int} NOT NULL,
+        worker_id {int} NOT NULL, started_at {int} NOT NULL, complete {int} NOT NULL, complete_at {int},
+        state TEXT NOT NULL, results {int}, properties TEXT NOT NULL)",
+    "CREATE UNIQUE INDEX builds_by_number ON builds (builder_id, number)",
+    "CREATE INDEX builds_of_builder ON builds (builder_id, id)",
+    "CREATE INDEX builds_of_request ON builds (request_id, id)",
+    "CREATE INDEX builds_of_worker ON builds (worker_id, id)",
+    "CREATE INDEX builds_open ON builds (id) WHERE complete = 0",
+    "CREATE TABLE steps (id {id}, build_id {int} NOT NULL, number {int} NOT NULL, name TEXT NOT NULL, started_at {int},
+        complete {int} NOT NULL, complete_at {int}, state TEXT NOT NULL, results {int}, hidden {int} NOT NULL)",
+    "CREATE INDEX steps_of_build ON steps (build_id, number)",
+    "CREATE TABLE logs (id {id}, step_id {int} NOT NULL, name TEXT NOT NULL, slug TEXT NOT NULL, kind TEXT NOT NULL,
+        complete {int} NOT NULL, num_lines {int} NOT NULL)",
+    "CREATE INDEX logs_of_step ON logs (step_id, id)",
+    "CREATE TABLE log_frames (log_id {int} NOT NULL, first_line {int} NOT NULL, num_lines {int} NOT NULL,
+        file_offset {int} NOT NULL, packed {int} NOT NULL, unpacked {int} NOT NULL, content {int} NOT NULL,
+        PRIMARY KEY (log_id, first_line)) {compact}",
 ];
 
 /// Brings the database to the newest version of `migrations`.

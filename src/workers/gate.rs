@@ -26,3 +26,11 @@ pub trait Gate: Send + Sync + 'static {
     /// A sign of life.
     fn seen(&self, name: &str);
 }
+
+/// What the machine of a latent worker means for its login: the registry asks, whoever starts the machines answers.
+pub trait Warden: Send + Sync + 'static {
+    /// The error is why the worker may not attach now: nobody started its machine, or it is being stopped.
+    fn admits(&self, name: &str) -> Result<(), String>;
+    /// What the machine that runs now logs in with, where the configuration has no password.
+    fn password(&self, name: &str) -> Option<Secret>;
+}

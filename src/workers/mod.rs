@@ -1,5 +1,6 @@
 //! Who is attached: the registry of workers, their sessions, and the local worker.
 
+mod entry;
 pub mod gate;
 pub mod link;
 pub mod local;
@@ -8,5 +9,5 @@ pub mod pb;
 pub mod registry;
 
 pub use gate::Gate;
-pub use link::{CommandEvent, Link, RunningCommand};
+pub use link::{BoxFuture, CommandEvent, Link, RunningCommand};
 pub use local::LocalLink;

@@ -84,8 +84,8 @@ impl Surroundings for Around {
         lock(&self.0).missing.push(format!("{worker}: {why}"));
     }
     fn changed(&self, _: &str) {}
-    fn password(&self, _: &str, _: &LaunchId) -> Secret {
-        Secret::new("x")
+    fn password(&self, _: &str, _: &LaunchId) -> Result<Secret, String> {
+        Ok(Secret::new("x"))
     }
     fn properties(&self, _: RequestId) -> Map<String, Value> {
         Map::new()

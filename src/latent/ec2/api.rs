@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::image::Image;
+pub use crate::config::BlockDevice;
 use crate::workers::link::BoxFuture;
 
 /// Tags that mark an instance and its volumes from their birth.
@@ -34,21 +35,6 @@ pub struct RunInstance {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Spot {
     pub max_price: Option<f64>,
-}
-
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct BlockDevice {
-    pub device_name: String,
-    pub virtual_name: Option<String>,
-    pub no_device: bool,
-    pub snapshot_id: Option<String>,
-    pub volume_size_gib: Option<i32>,
-    pub volume_type: Option<String>,
-    pub iops: Option<i32>,
-    pub throughput: Option<i32>,
-    pub encrypted: Option<bool>,
-    pub kms_key_id: Option<String>,
-    pub delete_on_termination: Option<bool>,
 }
 
 /// An instance as the provider tells of it.

@@ -42,12 +42,28 @@ pub struct Settings {
     pub associate_public_ip: Option<bool>,
     pub instance_profile_name: Option<String>,
     pub user_data: Option<String>,
+    /// In place of it, made for each instance.
+    pub made_user_data: Option<MadeUserData>,
     pub block_devices: Vec<BlockDevice>,
     pub tags: Vec<(String, String)>,
     pub spot: Option<SpotSettings>,
     pub elastic_ip: Option<String>,
     /// Volume and device.
     pub volumes: Vec<(String, String)>,
+}
+
+/// What an instance is told when it starts, made when it does.
+#[derive(Clone)]
+pub struct MadeUserData {
+    /// What it is made of: an instance that was told something else has other settings.
+    pub of: String,
+    pub make: Arc<dyn Fn(Start) -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>,
+}
+
+impl std::fmt::Debug for MadeUserData {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.of)
+    }
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -292,6 +308,10 @@ impl Parts {
 
     async fn start(&self, start: Start) -> Result<Started, Failure> {
         let image = self.image().await?;
+        let user_data = match &self.settings.made_user_data {
+            Some(made) => (made.make)(start.clone()).await.map_err(|why| Failure::Configuration(format!("user_data: {why}")))?,
+            None => self.settings.user_data.clone(),
+        };
         let choices = self.choices();
         let mut told = Vec::new();
         for (number, choice) in choices.iter().enumerate() {
@@ -299,7 +319,8 @@ impl Parts {
                 told.push(format!("{}: there was no room a short while ago", choice.key()));
                 continue;
             }
-            let run = self.run_instance(&start, &image, choice, number).await?;
+            let mut run = self.run_instance(&start, &image, choice, number).await?;
+            run.user_data = user_data.clone();
             let launched_at = self.clock.now();
             match self.region.api.run_instance(run).await {
                 Ok(instance) => {
@@ -357,7 +378,7 @@ impl Parts {
             associate_public_ip: s.associate_public_ip,
             availability_zone: choice.placement.as_ref().map(|letter| format!("{}{letter}", s.region)),
             instance_profile_name: s.instance_profile_name.clone(),
-            user_data: s.user_data.clone(),
+            user_data: None,
             block_devices: devices(image, &s.block_devices),
             tags,
             spot,

@@ -7,3 +7,4 @@ mod describe;
 pub mod image;
 #[cfg(feature = "ec2")]
 pub mod sdk;
+mod settings;

@@ -1,0 +1,214 @@
+//! Requests that wait for the machine of a latent worker: who asks for which worker, what the answer brings, when the wish ends.
+//!
+//! A wish is no build: it has no number, blocks no other request, and ends when its request starts elsewhere or is cancelled. Whether a
+//! machine starts is the latent workers' own affair. A build begins there after a yes only, so no machine is stopped under it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use super::distribute::{Askable, Start};
+use super::engine::{Engine, State};
+use super::why::Wished;
+use crate::base::{BuilderId, RequestId, Timestamp};
+use crate::latent::driver::{Latent, View};
+use crate::latent::{Event, State as Machine};
+use crate::workers::registry::Availability;
+
+/// A request asks for one worker at a time.
+pub(super) struct Wish {
+    pub worker: String,
+    builder: BuilderId,
+    since: Timestamp,
+}
+
+impl Engine {
+    /// Whom to ask for latent workers; once, before anything starts.
+    pub fn set_latent(&self, latent: Arc<Latent>) {
+        if self.latent.set(latent).is_err() {
+            tracing::error!("the latent workers were given twice");
+        }
+    }
+
+    fn machine(&self, worker: &str) -> Option<View> {
+        self.latent.get()?.view(worker)
+    }
+
+    pub(super) fn is_latent(&self, worker: &str) -> bool {
+        self.machine(worker).is_some()
+    }
+
+    pub(super) fn tell_latent(&self, worker: &str, event: Event) {
+        if let Some(latent) = self.latent.get() {
+            latent.tell(worker, event);
+        }
+    }
+
+    /// The latent workers of these that a request may ask for.
+    pub(super) fn askable<'a>(&self, state: &State, names: impl Iterator<Item = &'a str>) -> HashMap<String, Askable> {
+        let Some(latent) = self.latent.get() else { return HashMap::new() };
+        let unique: BTreeSet<&str> = names.collect();
+        let views: Vec<(&str, View)> = unique.into_iter().filter_map(|name| Some((name, latent.view(name)?))).collect();
+        if views.is_empty() {
+            return HashMap::new();
+        }
+        let snapshots = self.registry.snapshots(views.iter().map(|(name, _)| *name));
+        let mut wished: HashMap<String, u32> = HashMap::new();
+        for wish in state.wishes.values() {
+            *wished.entry(wish.worker.clone()).or_default() += 1;
+        }
+        let askable = views.into_iter().filter(|(_, view)| view.open.is_ok()).filter_map(|(name, view)| {
+            let worker = snapshots.get(name)?;
+            if !matches!(worker.availability, Availability::Free { .. } | Availability::NotAttached { .. }) {
+                return None;
+            }
+            let load = worker.running + wished.get(name).copied().unwrap_or(0);
+            let more = worker.spec.max_builds.map(|max| max.saturating_sub(load));
+            let near = match view.state {
+                Machine::Ready => 2,
+                Machine::Starting | Machine::Waiting => 1,
+                Machine::Idle | Machine::Stopping | Machine::Quarantined => 0,
+            };
+            (more != Some(0)).then(|| (name.to_owned(), Askable { more, load, near }))
+        });
+        askable.collect()
+    }
+
+    /// A request asks for a latent worker. False if the situation has changed.
+    pub(super) fn wish(&self, start: Start) -> bool {
+        let Start { builder, request, worker } = start;
+        {
+            let mut state = self.state();
+            let wanted = state.by_request.get(&request).is_some_and(|(b, _)| *b == builder);
+            if state.stopping || !wanted || state.wishes.contains_key(&request) {
+                return false;
+            }
+            tracing::info!(request = request.0, worker, "the request asks for the machine of a latent worker");
+            state.wishes.insert(request, Wish { worker: worker.clone(), builder, since: self.clock.now() });
+        }
+        self.tell_latent(&worker, Event::Wanted(request));
+        true
+    }
+
+    /// Wishes whose request waits no more, or whose worker its builder has no more, end here.
+    pub(super) fn settle_wishes(&self) {
+        let mut state = self.state();
+        if state.wishes.is_empty() {
+            return;
+        }
+        let over = |state: &State, request: &RequestId, wish: &Wish| {
+            let waits = state.by_request.get(request).is_some_and(|(builder, _)| *builder == wish.builder);
+            let spec = state.builders.get(&wish.builder).and_then(|b| b.spec.as_ref());
+            !waits || !spec.is_some_and(|spec| spec.workers.contains(&wish.worker))
+        };
+        let ended: Vec<RequestId> = state.wishes.iter().filter(|(r, w)| over(&state, r, w)).map(|(r, _)| *r).collect();
+        let ended: Vec<(RequestId, Wish)> = ended.into_iter().filter_map(|r| Some((r, state.wishes.remove(&r)?))).collect();
+        drop(state);
+        for (request, wish) in ended {
+            self.tell_latent(&wish.worker, Event::Unwanted(request));
+        }
+    }
+
+    /// The answer to a wish.
+    pub fn answer_wish(self: &Arc<Self>, worker: &str, request: RequestId, answer: Result<(), String>) {
+        let mut state = self.state();
+        if state.wishes.get(&request).is_none_or(|wish| wish.worker != worker) {
+            // It was withdrawn meanwhile, and the worker is told so.
+            return;
+        }
+        let Some(wish) = state.wishes.remove(&request) else { return };
+        state.dirty.insert(wish.builder);
+        let why = match answer {
+            Ok(()) => {
+                drop(state);
+                return self.granted(worker, wish.builder, request);
+            }
+            Err(why) => why,
+        };
+        tracing::info!(request = request.0, worker, "the request does not get the worker's machine: {why}");
+        if let Some((builder, priority)) = state.by_request.get(&request).copied()
+            && let Some(queued) = state.builders.get_mut(&builder).and_then(|b| b.waiting.get_mut(&(Reverse(priority), request)))
+        {
+            queued.verdict = Some(format!("worker {worker}: {why}"));
+        }
+        drop(state);
+        self.poke();
+    }
+
+    /// The worker waits for a build of that builder: of the request that asked, or of one that goes before it by now.
+    fn granted(self: &Arc<Self>, worker: &str, builder: BuilderId, asked: RequestId) {
+        let mut state = self.state();
+        let Some(active) = state.active.clone() else { return };
+        let asks = state.builders.get(&builder).is_some_and(|b| b.needs_asking(&active));
+        let waiting = state.builders.get(&builder).map(|b| &b.waiting);
+        let first = waiting.and_then(|w| w.keys().next().map(|(_, id)| *id)).filter(|_| !asks);
+        let own = state.by_request.contains_key(&asked).then_some(asked);
+        let mut exchanged = None;
+        // Where the configuration decides, the request was chosen for this worker.
+        let starts = if asks { own } else { first };
+        if let Some(first) = starts
+            && first != asked
+            && let Some(mut wish) = state.wishes.remove(&first)
+        {
+            wish.since = self.clock.now();
+            exchanged = Some((wish.worker.clone(), first));
+            if own.is_some() {
+                state.wishes.insert(asked, wish);
+            }
+        }
+        drop(state);
+        if let Some((other, first)) = exchanged {
+            // In this order: its machine is wanted all the time.
+            if own.is_some() {
+                self.tell_latent(&other, Event::Wanted(asked));
+            }
+            self.tell_latent(&other, Event::Unwanted(first));
+        }
+        let started =
+            starts.is_some_and(|request| self.start_at(Start { builder, request, worker: worker.to_owned() }, &active, Some(asked)));
+        if !started {
+            self.tell_latent(worker, Event::Unwanted(asked));
+        }
+        self.poke();
+    }
+
+    /// Something about a latent worker's machine changed.
+    pub fn machine_changed(&self, worker: &str) {
+        let mut state = self.state();
+        if let Some(builders) = state.worker_builders.get(worker).cloned() {
+            state.dirty.extend(builders);
+            drop(state);
+            self.poke();
+        }
+    }
+
+    /// The properties of a request that waits, by name.
+    pub fn properties_of(&self, request: RequestId) -> Map<String, Json> {
+        let state = self.state();
+        let queued = state
+            .by_request
+            .get(&request)
+            .and_then(|(builder, priority)| state.builders.get(builder)?.waiting.get(&(Reverse(*priority), request)));
+        let Some(queued) = queued else { return Map::new() };
+        queued.request.buildset.properties.0.iter().map(|(name, p)| (name.clone(), p.value.clone())).collect()
+    }
+
+    /// What the request waits for, if it is a machine.
+    pub(super) fn wished(&self, state: &State, request: RequestId) -> Option<Wished> {
+        let wish = state.wishes.get(&request)?;
+        let view = self.machine(&wish.worker)?;
+        Some(Wished {
+            worker: wish.worker.clone(),
+            state: view.state,
+            launch: view.record.as_ref().map(|r| r.id.to_string()),
+            since: view.since.max(wish.since),
+        })
+    }
+
+    /// Why a latent worker can't be asked for; none if it can, or is no latent worker.
+    pub(super) fn closed(&self, worker: &str) -> Option<String> {
+        self.machine(worker)?.open.err()
+    }
+}

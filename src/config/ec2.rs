@@ -1,0 +1,435 @@
+//! `EC2LatentWorker`: what it is told and what can be said of that without asking Amazon.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use regex::Regex;
+
+use super::arguments::{Arguments, Preset, Reader, arguments};
+use super::assemble::{Assembly, Parsed};
+use super::class::{ClassDecl, Kind};
+use super::convert::{FromValue, OneOrMany, Pattern, Settings, Whole, Wrong, item};
+use super::latent::{self, BackendSpec, LatentCommon};
+use super::spec::{Password, WorkerKind};
+use super::template::Arg;
+use super::value::{Object, Value};
+use super::workers::{self, WorkerName};
+
+const KEY_PAIR: &str = "latent_buildbot_worker";
+const OLD_KEY_PAIR: &str = "latent_buildbot_slave";
+/// AWS takes no longer user data.
+const LONGEST_USER_DATA: usize = 16 << 10;
+
+arguments! {
+    Ec2Args {
+        include latent: LatentCommon;
+        [1] "name" | "slavename" name: WorkerName, "The name it logs in with.", Identity;
+        [2] "password" password: Option<Password> = None => "None", "The password it logs in with; None: each machine gets one of its own.", Drain;
+        [3] "instance_type" instance_type: OneOrMany<Word>, "The type of the instance; of a list the first for which there is room.", NextLaunch;
+        "ami" ami: Option<Word> = None => "None", "The image. Either this or the two filters that follow.", NextLaunch;
+        "valid_ami_owners" owners: OneOrMany<Account> = OneOrMany(Vec::new()) => "{}", "Account numbers whose images may be taken.", NextLaunch;
+        "valid_ami_location_regex" location: Option<Pattern> = None => "None", "What the image's location begins with; of the images that match, the one that sorts last by the first group (as a number where each is one) is taken.", NextLaunch;
+        "elastic_ip" elastic_ip: Option<Word> = None => "None", "An address that the instance gets.", NextLaunch;
+        "identifier" identifier: Option<Password> = None => "None", "The access key's id; with secret_identifier.", AtOnce;
+        "secret_identifier" secret_identifier: Option<Password> = None => "None", "The secret key.", AtOnce;
+        "aws_id_file_path" aws_id_file_path: Option<Word> = None => "None", "A file with the access key's id in its first line and the secret key in its second; default: ~/.ec2/aws_id, if it is there.", AtOnce;
+        "user_data" user_data: Arg<Option<String>> = Arg::default() => "None", "What the instance is told when it starts. Rendered for each instance: `%(worker:name)s`, `%(worker:password)s`, `%(worker:launch_id)s`, and properties of the build that waits.", NextLaunch;
+        "region" region: Word = Word("us-east-1".into()) => "\"us-east-1\"", "The region.", NextLaunch;
+        "keypair_name" | "keypair" keypair_name: Named = Named::Default => "\"latent_buildbot_worker\"", "The key pair for logins on the instance; None: none.", NextLaunch;
+        "security_name" security_name: Named = Named::Default => "\"latent_buildbot_worker\"", "The security group, made without open ports if there is none; not with subnet_id.", NextLaunch;
+        "spot_instance" spot_instance: bool = false => "false", "Started at the spot market.", NextLaunch;
+        "max_spot_price" max_spot_price: Option<Price> = Some(Price(1.6)) => "1.6", "The highest price an hour; None: that of an instance on demand.", NextLaunch;
+        "price_multiplier" price_multiplier: Option<Price> = Some(Price(1.2)) => "1.2", "The price is the average of the last day times this, if that is less than max_spot_price; None: it is max_spot_price.", NextLaunch;
+        "product_description" product_description: Word = Word("Linux/UNIX".into()) => "\"Linux/UNIX\"", "Of which prices the average is taken.", NextLaunch;
+        "volumes" volumes: Vec<Volume> = Vec::new() => "{}", "Volumes that are attached: `{ { \"vol-1234\", \"/dev/xvdb\" } }`.", NextLaunch;
+        "placement" placement: OneOrMany<Word> = OneOrMany(Vec::new()) => "{}", "The letter of the zone; of a list the first where there is room.", NextLaunch;
+        "tags" tags: BTreeMap<String, String> = BTreeMap::new() => "{}", "Tags of the instance and its volumes.", NextLaunch;
+        "subnet_id" subnet_id: OneOrMany<Word> = OneOrMany(Vec::new()) => "{}", "The subnet; of a list the first where there is room.", NextLaunch;
+        "security_group_ids" security_group_ids: OneOrMany<Word> = OneOrMany(Vec::new()) => "{}", "Security groups by id.", NextLaunch;
+        "associate_public_ip" associate_public_ip: Option<bool> = None => "None", "Does it get a public address? None: as the subnet says.", NextLaunch;
+        "instance_profile_name" instance_profile_name: Option<Word> = None => "None", "The profile with the instance's role.", NextLaunch;
+        "block_device_map" block_device_map: Vec<Settings> = Vec::new() => "{}", "Devices: `{ { DeviceName = \"/dev/xvda\", Ebs = { VolumeSize = 50 } } }`.", NextLaunch;
+        "endpoint_url" endpoint_url: Option<Word> = None => "None", "Where the API is, if it is not Amazon's.", NextLaunch;
+        "profile" profile: Option<Word> = None => "None", "The profile of the AWS configuration files that has the keys.", AtOnce;
+    }
+}
+
+arguments! {
+    DeviceArgs {
+        "DeviceName" name: Word, "Its name on the instance.", NextLaunch;
+        "VirtualName" virtual_name: Option<Word> = None => "None", "`ephemeral0` and so on.", NextLaunch;
+        "NoDevice" no_device: Option<NoDevice> = None => "None", "The image's device of this name is left out.", NextLaunch;
+        "Ebs" ebs: Settings = Settings::default() => "{}", "The volume.", NextLaunch;
+    }
+}
+
+arguments! {
+    EbsArgs {
+        "SnapshotId" snapshot_id: Option<Word> = None => "None", "What it is made of.", NextLaunch;
+        "VolumeSize" size: Option<Whole<1>> = None => "None", "Its size in GiB.", NextLaunch;
+        "VolumeType" volume_type: Option<Word> = None => "None", "`gp3` and so on.", NextLaunch;
+        "Iops" iops: Option<Whole<1>> = None => "None", "Operations a second.", NextLaunch;
+        "Throughput" throughput: Option<Whole<1>> = None => "None", "MiB a second.", NextLaunch;
+        "Encrypted" encrypted: Option<bool> = None => "None", "Is it encrypted?", NextLaunch;
+        "KmsKeyId" kms_key_id: Option<Word> = None => "None", "With which key.", NextLaunch;
+        "DeleteOnTermination" delete: Option<bool> = None => "true", "Does it go with the instance?", NextLaunch;
+    }
+}
+
+pub(super) fn declare(list: &mut Vec<ClassDecl>) {
+    let doc = "A worker on an instance of Amazon EC2 that is started when a build wants it and stopped afterwards.";
+    // The time until its worker must have attached.
+    const WITHIN: (&str, Preset) = ("missing_timeout", Preset::Int(1200));
+    list.push(ClassDecl::new::<Ec2Args>("EC2LatentWorker", Kind::Worker, build, doc).presets(&[WITHIN]));
+    // A class of its own, since its defaults are others.
+    let old = ClassDecl::new::<Ec2Args>("EC2LatentBuildSlave", Kind::Worker, build, "The old spelling of `EC2LatentWorker`.");
+    list.push(old.presets(&[WITHIN, ("keypair_name", Preset::Text(OLD_KEY_PAIR))]));
+}
+
+/// What is asked of EC2 for one worker.
+#[derive(Clone, Debug)]
+pub struct Ec2Spec {
+    pub credentials: Ec2Credentials,
+    pub region: String,
+    pub endpoint_url: Option<String>,
+    pub instance_types: Vec<String>,
+    /// None: the newest of those that the filters let through.
+    pub ami: Option<String>,
+    pub owners: Vec<String>,
+    /// It holds from the location's start.
+    pub location: Option<Regex>,
+    pub elastic_ip: Option<String>,
+    pub user_data: Arg<Option<String>>,
+    pub keypair_name: Option<String>,
+    pub security_name: Option<String>,
+    pub spot: Option<Ec2Spot>,
+    /// Volume and device.
+    pub volumes: Vec<(String, String)>,
+    pub placements: Vec<String>,
+    pub tags: BTreeMap<String, String>,
+    pub subnet_ids: Vec<String>,
+    pub security_group_ids: Vec<String>,
+    pub associate_public_ip: Option<bool>,
+    pub instance_profile_name: Option<String>,
+    pub block_devices: Vec<BlockDevice>,
+}
+
+impl PartialEq for Ec2Spec {
+    fn eq(&self, other: &Ec2Spec) -> bool {
+        // A pattern is its text; everything else prints as what it is, but for keys.
+        self.credentials == other.credentials && format!("{self:?}") == format!("{other:?}")
+    }
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Ec2Credentials {
+    /// The access key's id and the secret key.
+    pub keys: Option<(Password, Password)>,
+    /// Relative to the configuration's folder.
+    pub file: Option<PathBuf>,
+    pub profile: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Ec2Spot {
+    pub max_price: Option<f64>,
+    pub multiplier: Option<f64>,
+    pub product: String,
+}
+
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct BlockDevice {
+    pub device_name: String,
+    pub virtual_name: Option<String>,
+    pub no_device: bool,
+    pub snapshot_id: Option<String>,
+    pub volume_size_gib: Option<i32>,
+    pub volume_type: Option<String>,
+    pub iops: Option<i32>,
+    pub throughput: Option<i32>,
+    pub encrypted: Option<bool>,
+    pub kms_key_id: Option<String>,
+    pub delete_on_termination: Option<bool>,
+}
+
+fn build(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
+    let args = Ec2Args::read(reader)?;
+    let old = object.class == "EC2LatentBuildSlave";
+    if old {
+        reader.warn_once("'EC2LatentBuildSlave' is the old spelling of 'EC2LatentWorker'");
+    }
+    // Those who build the program without the SDK are told at load, not by the first build.
+    if !cfg!(feature = "ec2") && !cfg!(test) {
+        reader.wrong("this buildmoon was built without Amazon EC2: build it with the feature 'ec2'");
+    }
+    if args.instance_type.0.is_empty() {
+        reader.wrong("'instance_type' must name at least one type");
+    }
+    let filters = !args.owners.0.is_empty() || args.location.is_some();
+    match (&args.ami, filters) {
+        (Some(_), true) => reader.wrong("'ami' names the image: 'valid_ami_owners' and 'valid_ami_location_regex' would have no effect"),
+        (None, false) => reader.wrong("one of 'ami', 'valid_ami_owners' and 'valid_ami_location_regex' must say which image is started"),
+        _ => {}
+    }
+    let keys = match (args.identifier, args.secret_identifier) {
+        (Some(id), Some(secret)) => Some((id, secret)),
+        (None, None) => None,
+        (Some(_), None) => {
+            reader.wrong("'identifier' is given without 'secret_identifier'");
+            None
+        }
+        (None, Some(_)) => {
+            reader.wrong("'secret_identifier' is given without 'identifier'");
+            None
+        }
+    };
+    if keys.is_some() && args.aws_id_file_path.is_some() {
+        reader.wrong("both 'identifier' and 'aws_id_file_path' are given: only one can hold the keys");
+    }
+    let by_id = !args.subnet_id.0.is_empty() || !args.security_group_ids.0.is_empty();
+    let default_name = if old { OLD_KEY_PAIR } else { KEY_PAIR };
+    let security_name = match args.security_name {
+        Named::Name(_) if !args.subnet_id.0.is_empty() => {
+            reader.wrong("'security_name' has no meaning in a subnet: with 'subnet_id' write security_group_ids = { \"sg-…\" }");
+            None
+        }
+        Named::Name(name) => Some(name),
+        Named::Default if !by_id => Some(default_name.to_owned()),
+        Named::Default | Named::None => None,
+    };
+    if !args.subnet_id.0.is_empty() && !args.placement.0.is_empty() {
+        reader.wrong("'placement' has no meaning with 'subnet_id': a subnet lies in one zone");
+    }
+    let location = match &args.location {
+        Some(Pattern(pattern)) => match assembly.regex("valid_ami_location_regex", pattern) {
+            Ok(regex) => Some(regex),
+            Err(why) => {
+                reader.wrong(why);
+                None
+            }
+        },
+        None => None,
+    };
+    for zone in &args.placement.0 {
+        if zone.0.len() != 1 || !zone.0.chars().all(|c| c.is_ascii_lowercase()) {
+            reader.wrong(format!("'placement' must be the letter of a zone, such as \"a\", got {:?}", zone.0));
+        }
+    }
+    if let Some(tag) = args.tags.keys().find(|t| t.starts_with("buildmoon:") || t.starts_with("aws:")) {
+        reader.wrong(format!("the tag '{tag}' can't be set: what begins so is not for you"));
+    }
+    if let Arg::Const(Some(text)) = &args.user_data
+        && text.len() > LONGEST_USER_DATA
+    {
+        reader.wrong(format!("'user_data' must not be longer than {LONGEST_USER_DATA} bytes, got {}", text.len()));
+    }
+    let block_devices = devices(reader, &args.block_device_map);
+    let texts = |words: OneOrMany<Word>| words.0.into_iter().map(|w| w.0).collect::<Vec<_>>();
+    let text = |word: Option<Word>| word.map(|w| w.0);
+    let spec = Ec2Spec {
+        credentials: Ec2Credentials { keys, file: text(args.aws_id_file_path).map(PathBuf::from), profile: text(args.profile) },
+        region: args.region.0,
+        endpoint_url: text(args.endpoint_url),
+        instance_types: texts(args.instance_type),
+        ami: text(args.ami),
+        owners: args.owners.0.into_iter().map(|a| a.0).collect(),
+        location,
+        elastic_ip: text(args.elastic_ip),
+        user_data: args.user_data,
+        keypair_name: match args.keypair_name {
+            Named::Default => Some(default_name.to_owned()),
+            Named::None => None,
+            Named::Name(name) => Some(name),
+        },
+        security_name,
+        spot: args.spot_instance.then(|| Ec2Spot {
+            max_price: args.max_spot_price.map(|p| p.0),
+            multiplier: args.price_multiplier.map(|p| p.0),
+            product: args.product_description.0,
+        }),
+        volumes: args.volumes.into_iter().map(|v| (v.id, v.device)).collect(),
+        placements: texts(args.placement),
+        tags: args.tags,
+        subnet_ids: texts(args.subnet_id),
+        security_group_ids: texts(args.security_group_ids),
+        associate_public_ip: args.associate_public_ip,
+        instance_profile_name: text(args.instance_profile_name),
+        block_devices: block_devices?,
+    };
+    let (latent, common) = latent::read(reader, args.latent, BackendSpec::Ec2(Arc::new(spec)))?;
+    Some(workers::spec(reader, object, common, args.name, args.password, WorkerKind::Latent(Arc::new(latent))))
+}
+
+fn devices(reader: &mut Reader, list: &[Settings]) -> Option<Vec<BlockDevice>> {
+    let small = |n: Option<Whole<1>>| n.map(|n| i32::try_from(n.0).unwrap_or(i32::MAX));
+    let text = |word: Option<Word>| word.map(|w| w.0);
+    let mut devices = Vec::new();
+    for (i, settings) in list.iter().enumerate() {
+        let path = format!("block_device_map{}", item(i));
+        let device: DeviceArgs = inner(reader, &path, settings)?;
+        let ebs: EbsArgs = inner(reader, &format!("{path}.Ebs"), &device.ebs)?;
+        devices.push(BlockDevice {
+            device_name: device.name.0,
+            virtual_name: text(device.virtual_name),
+            no_device: device.no_device.is_some_and(|n| n.0),
+            snapshot_id: text(ebs.snapshot_id),
+            volume_size_gib: small(ebs.size),
+            volume_type: text(ebs.volume_type),
+            iops: small(ebs.iops),
+            throughput: small(ebs.throughput),
+            encrypted: ebs.encrypted,
+            kms_key_id: text(ebs.kms_key_id),
+            delete_on_termination: ebs.delete,
+        });
+    }
+    Some(devices)
+}
+
+/// A table within an argument; its mistakes are told with the path to it.
+fn inner<A: Arguments>(reader: &mut Reader, path: &str, settings: &Settings) -> Option<A> {
+    let mut read = Reader::of_settings(&A::declared(), &settings.0);
+    let args = A::read(&mut read);
+    let whole = read.mistakes.is_empty();
+    reader.mistakes.extend(read.mistakes.into_iter().map(|mut fault| {
+        fault.text = format!("{path}: {}", fault.text);
+        fault
+    }));
+    args.filter(|_| whole)
+}
+
+/// A text that is not empty.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Word(String);
+
+impl FromValue for Word {
+    fn expected() -> String {
+        "text".into()
+    }
+
+    fn plural() -> String {
+        "texts".into()
+    }
+
+    fn from_value(value: &Value) -> Result<Word, Wrong> {
+        match value {
+            Value::Text(text) if text.trim().is_empty() => Err(Wrong::says("must not be empty")),
+            other => String::from_value(other).map(Word),
+        }
+    }
+}
+
+/// The default, none at all, or a name.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Named {
+    Default,
+    None,
+    Name(String),
+}
+
+impl FromValue for Named {
+    fn expected() -> String {
+        "text or None".into()
+    }
+
+    fn from_value(value: &Value) -> Result<Named, Wrong> {
+        match value {
+            Value::None => Ok(Named::None),
+            Value::Text(text) if !text.trim().is_empty() => Ok(Named::Name(text.clone())),
+            other => Err(Wrong::must(Self::expected(), other)),
+        }
+    }
+}
+
+/// The number of an account, which has twelve digits; one that is written as a number may have lost leading zeros.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Account(String);
+
+impl FromValue for Account {
+    fn expected() -> String {
+        "an account number".into()
+    }
+
+    fn plural() -> String {
+        "account numbers".into()
+    }
+
+    fn from_value(value: &Value) -> Result<Account, Wrong> {
+        let number = match value {
+            Value::Int(_) | Value::Float(_) => {
+                i64::from_value(value).ok().filter(|n| (0..1_000_000_000_000).contains(n)).map(|n| format!("{n:012}"))
+            }
+            Value::Text(text) if !text.is_empty() && text.len() <= 12 && text.bytes().all(|b| b.is_ascii_digit()) => {
+                Some(format!("{text:0>12}"))
+            }
+            _ => None,
+        };
+        number.map(Account).ok_or_else(|| Wrong::must(Self::expected(), value))
+    }
+}
+
+/// Of money: finite and more than 0.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Price(f64);
+
+impl FromValue for Price {
+    fn expected() -> String {
+        "a number above 0".into()
+    }
+
+    fn from_value(value: &Value) -> Result<Price, Wrong> {
+        let number = match value {
+            Value::Int(i) => *i as f64,
+            Value::Float(x) => *x,
+            other => return Err(Wrong::must(Self::expected(), other)),
+        };
+        if number.is_finite() && number > 0.0 { Ok(Price(number)) } else { Err(Wrong::must(Self::expected(), value)) }
+    }
+}
+
+/// `{ "vol-1234", "/dev/xvdb" }`
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Volume {
+    id: String,
+    device: String,
+}
+
+impl FromValue for Volume {
+    fn expected() -> String {
+        "a pair such as { \"vol-1234\", \"/dev/xvdb\" }".into()
+    }
+
+    fn plural() -> String {
+        "pairs such as { \"vol-1234\", \"/dev/xvdb\" }".into()
+    }
+
+    fn from_value(value: &Value) -> Result<Volume, Wrong> {
+        let wrong = || Wrong::must(Self::expected(), value);
+        let pair = Vec::<Word>::from_value(value).map_err(|_| wrong())?;
+        match pair.as_slice() {
+            [id, device] => Ok(Volume { id: id.0.clone(), device: device.0.clone() }),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// `NoDevice = ""` as the API has it, or true.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct NoDevice(bool);
+
+impl FromValue for NoDevice {
+    fn expected() -> String {
+        "true or an empty text".into()
+    }
+
+    fn from_value(value: &Value) -> Result<NoDevice, Wrong> {
+        match value {
+            Value::Bool(b) => Ok(NoDevice(*b)),
+            Value::Text(text) if text.is_empty() => Ok(NoDevice(true)),
+            other => Err(Wrong::must(Self::expected(), other)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::json;
+
+use super::*;
+use crate::base::SystemClock;
+use crate::latent::Timing;
+use crate::latent::backend::Started;
+use crate::store::StoreOptions;
+use crate::workers::link::BoxFuture;
+
+/// A cloud in memory, with orders to misbehave.
+#[derive(Default)]
+struct Cloud {
+    running: Mutex<Vec<Instance>>,
+    starts: AtomicUsize,
+    /// The next answers of start: the instance is made, the answer is that.
+    start_says: Mutex<Vec<Failure>>,
+    stop_fails: AtomicUsize,
+    ledger: Mutex<Option<Store>>,
+}
+
+struct Fake(Arc<Cloud>);
+
+impl Backend for Fake {
+    fn class(&self) -> &str {
+        "FakeLatentWorker"
+    }
+    fn group(&self) -> String {
+        "fake".into()
+    }
+    fn settings(&self) -> String {
+        "1".into()
+    }
+    fn can_check(&self) -> bool {
+        true
+    }
+    fn can_list(&self) -> bool {
+        true
+    }
+    fn start(&self, start: Start) -> BoxFuture<'static, Result<Started, Failure>> {
+        let cloud = self.0.clone();
+        Box::pin(async move {
+            let ledger = lock(&cloud.ledger).clone();
+            if let Some(ledger) = ledger {
+                let open = ledger.open_launches().await.expect("the ledger");
+                assert!(open.iter().any(|r| r.id == start.launch), "started before it was recorded");
+            }
+            cloud.starts.fetch_add(1, Ordering::SeqCst);
+            let instance = Instance { launch: start.launch, handle: json!("i-1") };
+            lock(&cloud.running).push(instance);
+            match lock(&cloud.start_says).pop() {
+                Some(failure) => Err(failure),
+                None => Ok(Started { handle: json!("i-1"), ..Started::default() }),
+            }
+        })
+    }
+    fn stop(&self, launch: LaunchId, _: Json, _: bool) -> BoxFuture<'static, Result<(), String>> {
+        let cloud = self.0.clone();
+        Box::pin(async move {
+            if cloud.stop_fails.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+                return Err("throttled".into());
+            }
+            lock(&cloud.running).retain(|i| i.launch != launch);
+            Ok(())
+        })
+    }
+    fn check(&self, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
+        Box::pin(async { Ok(Ok(())) })
+    }
+    fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
+        let there = lock(&self.0.running).clone();
+        Box::pin(async { Ok(there) })
+    }
+}
+
+#[derive(Default)]
+struct Around(Mutex<Vec<(RequestId, Result<(), String>)>>);
+
+impl Surroundings for Around {
+    fn answer(&self, _: &str, request: RequestId, answer: Result<(), String>) {
+        lock(&self.0).push((request, answer));
+    }
+    fn disconnect(&self, _: &str, _: &str) {}
+    fn missing(&self, _: &str, _: &str) {}
+    fn changed(&self, _: &str) {}
+    fn password(&self, _: &str, _: &LaunchId) -> Result<Secret, String> {
+        Ok(Secret::new("x"))
+    }
+    fn properties(&self, _: RequestId) -> Map<String, Json> {
+        Map::new()
+    }
+}
+
+fn policy() -> Policy {
+    Policy {
+        configured: true,
+        build_wait: Some(Duration::from_millis(300)),
+        missing_timeout: Duration::from_secs(30),
+        check_interval: Duration::from_secs(10),
+        max_lifetime: None,
+        warm: false,
+        quarantine_initial: Duration::from_secs(10),
+        quarantine_max: Duration::from_secs(3600),
+        can_check: true,
+        can_list: true,
+        stop_timeout: Duration::from_secs(600),
+        timing: Timing::default(),
+    }
+}
+
+struct Test {
+    _folder: tempfile::TempDir,
+    store: Store,
+    cloud: Arc<Cloud>,
+    around: Arc<Around>,
+    latent: Arc<Latent>,
+}
+
+impl Test {
+    async fn new() -> Test {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = StoreOptions { database: folder.path().join("state.sqlite"), logs: folder.path().join("logs") };
+        let store = Store::open(options).await.expect("a store");
+        let cloud = Arc::new(Cloud::default());
+        *lock(&cloud.ledger) = Some(store.clone());
+        let around = Arc::new(Around::default());
+        let latent = Latent::new(store.clone(), &SystemClock, around.clone());
+        let test = Test { _folder: folder, store, cloud, around, latent };
+        test.configure().await;
+        test
+    }
+
+    async fn configure(&self) {
+        let backend = Arc::new(Fake(self.cloud.clone()));
+        let configured = Configured { name: "bot".into(), policy: policy(), backend, generation: 1 };
+        self.latent.configure(vec![configured]).await.expect("configured");
+    }
+
+    async fn until(&self, what: &str, mut holds: impl FnMut(&Test, &View) -> bool) {
+        for _ in 0..1500 {
+            if holds(self, &self.latent.view("bot").expect("a view")) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("not {what}: {:?}", self.latent.view("bot"));
+    }
+
+    fn running(&self) -> usize {
+        lock(&self.cloud.running).len()
+    }
+}
+
+#[tokio::test]
+async fn from_the_wish_to_the_end() {
+    let test = Test::new().await;
+    test.latent.tell("bot", Event::Wanted(RequestId(7)));
+    test.until("waiting", |_, v| v.state == State::Waiting).await;
+    test.latent.tell("bot", Event::Attached);
+    test.until("answered", |t, _| *lock(&t.around.0) == [(RequestId(7), Ok(()))]).await;
+    test.latent.tell("bot", Event::BuildStarted(RequestId(7)));
+    test.latent.tell("bot", Event::BuildEnded { lost: false });
+    test.until("idle", |_, v| v.state == State::Idle).await;
+    assert_eq!(test.running(), 0);
+    let rows = test.store.launches(9).await.expect("rows");
+    assert!(rows.len() == 1 && rows[0].handle == Some(json!("i-1")) && rows[0].attached_at.is_some(), "{rows:?}");
+    assert!(rows[0].gone.as_ref().is_some_and(|(why, _)| why.contains("idle")), "{rows:?}");
+    assert_eq!(test.cloud.starts.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_start_of_which_nothing_is_known_is_looked_for_and_stopped() {
+    let test = Test::new().await;
+    lock(&test.cloud.start_says).push(Failure::Unknown("connection reset".into()));
+    test.cloud.stop_fails.store(1, Ordering::SeqCst);
+    test.latent.tell("bot", Event::Wanted(RequestId(1)));
+    test.until("refused", |t, _| *lock(&t.around.0) == [(RequestId(1), Err("connection reset".into()))]).await;
+    test.until("gone", |t, v| v.record.is_none() && t.running() == 0).await;
+    let kept = test.store.quarantines().await.expect("quarantines");
+    assert_eq!(kept.get("bot").map(|q| q.failures), Some(1));
+}
+
+#[tokio::test]
+async fn what_a_killed_master_left_is_adopted_or_reaped() {
+    let test = Test::new().await;
+    test.latent.tell("bot", Event::Wanted(RequestId(1)));
+    test.until("waiting", |_, v| v.state == State::Waiting).await;
+    test.latent.close();
+    lock(&test.cloud.running).push(Instance { launch: LaunchId("unknown".into()), handle: json!("i-2") });
+
+    let again = Latent::new(test.store.clone(), &SystemClock, test.around.clone());
+    let test = Test { latent: again, ..test };
+    test.configure().await;
+    test.until("waiting again", |_, v| v.state == State::Waiting).await;
+    assert_eq!(test.latent.reap().await, 1);
+    assert_eq!(test.running(), 1);
+    test.latent.tell("bot", Event::Attached);
+    test.until("ready", |_, v| v.state == State::Ready).await;
+    assert_eq!(test.cloud.starts.load(Ordering::SeqCst), 1, "started twice");
+}
+
+#[tokio::test]
+async fn without_a_record_nothing_is_started() {
+    let test = Test::new().await;
+    test.store.close().await;
+    test.latent.tell("bot", Event::Wanted(RequestId(1)));
+    test.until("refused", |t, _| lock(&t.around.0).first().is_some_and(|(_, a)| a.is_err())).await;
+    assert_eq!(test.cloud.starts.load(Ordering::SeqCst), 0);
+}

@@ -1,0 +1,151 @@
+//! The backends of `EC2LatentWorker`s: keys are found, user data is rendered, workers of one account and region share what they can.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+
+use crate::base::Secret;
+use crate::builds::render::Renderer;
+use crate::config::{Arg, Ec2Spec, Password, WorkerSpec};
+use crate::latent::backend::{Backend, Start, Unusable};
+use crate::latent::ec2::backend::{Ec2Backend, MadeUserData, Region, Settings};
+use crate::latent::ec2::credentials::{self, Keys};
+use crate::latent::ec2::sdk;
+use crate::lua::{BuildInput, Generation};
+use crate::model::{Properties, WorkerInfo};
+use crate::secrets::{BuildSecrets, SecretSource};
+use crate::workers::registry::Registry;
+
+const CLASS: &str = "EC2LatentWorker";
+/// Who has this file needs no setting.
+const USUAL_FILE: &str = ".ec2/aws_id";
+
+pub struct Ec2 {
+    master_id: String,
+    folder: PathBuf,
+    registry: Weak<Registry>,
+    /// By account, region and address.
+    regions: Mutex<HashMap<String, Arc<Region>>>,
+}
+
+impl Ec2 {
+    pub fn new(master_id: String, folder: PathBuf, registry: &Arc<Registry>) -> Ec2 {
+        Ec2 { master_id, folder, registry: Arc::downgrade(registry), regions: Mutex::default() }
+    }
+
+    /// The backend of a worker; one that can't be had says why to every build, and keeps no other worker from running.
+    pub async fn backend(
+        &self,
+        worker: &WorkerSpec,
+        spec: &Ec2Spec,
+        generation: &Arc<Generation>,
+        source: &SecretSource,
+    ) -> Arc<dyn Backend> {
+        match self.region(spec, source).await {
+            Ok(region) => {
+                let settings = Settings::of(spec, self.user_data(spec, generation, source));
+                Arc::new(Ec2Backend::new(self.master_id.clone(), settings, region))
+            }
+            Err(why) => {
+                tracing::error!(worker = worker.name, "no machine can be started for the worker: {why}");
+                Arc::new(Unusable { class: CLASS, why })
+            }
+        }
+    }
+
+    async fn region(&self, spec: &Ec2Spec, source: &SecretSource) -> Result<Arc<Region>, String> {
+        let keys = self.keys(spec, source).await?;
+        let who = match &keys {
+            Some(keys) => {
+                let digest =
+                    Sha256::new().chain_update(keys.identifier.reveal()).chain_update([0]).chain_update(keys.secret.reveal()).finalize();
+                digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
+            }
+            None => spec.credentials.profile.clone().unwrap_or_default(),
+        };
+        let name = format!("{} {} {who}", spec.region, spec.endpoint_url.as_deref().unwrap_or_default());
+        let mut regions = self.regions.lock().await;
+        if let Some(region) = regions.get(&name) {
+            return Ok(region.clone());
+        }
+        let to = sdk::Connect {
+            region: spec.region.clone(),
+            endpoint_url: spec.endpoint_url.clone(),
+            profile: spec.credentials.profile.clone(),
+            keys,
+        };
+        let region = Region::new(name.clone(), Arc::new(sdk::Ec2::connect(to).await));
+        regions.insert(name, region.clone());
+        Ok(region)
+    }
+
+    /// The first that is given: in the configuration, in its file, in the usual file; none: what the environment has.
+    async fn keys(&self, spec: &Ec2Spec, source: &SecretSource) -> Result<Option<Keys>, String> {
+        if let Some((identifier, secret)) = &spec.credentials.keys {
+            let (identifier, secret) = (value(identifier, source).await?, value(secret, source).await?);
+            return Ok(Some(Keys { identifier, secret }));
+        }
+        let usual = || dirs::home_dir().map(|home| home.join(USUAL_FILE)).filter(|path| path.exists());
+        let file = match &spec.credentials.file {
+            Some(path) => Some(self.folder.join(path)),
+            None if spec.credentials.profile.is_none() => usual(),
+            None => None,
+        };
+        let Some(file) = file else { return Ok(None) };
+        let (keys, warning) = credentials::read(&file).map_err(|e| e.to_string())?;
+        if let Some(warning) = warning {
+            tracing::warn!("{warning}");
+        }
+        Ok(Some(keys))
+    }
+
+    fn user_data(&self, spec: &Ec2Spec, generation: &Arc<Generation>, source: &SecretSource) -> Option<MadeUserData> {
+        let Arg::Dynamic(template) = &spec.user_data else { return None };
+        let (generation, source, registry) = (generation.clone(), source.clone(), self.registry.clone());
+        let (of, arg) = (format!("{template:?}"), spec.user_data.clone());
+        let make = move |start: Start| -> crate::workers::BoxFuture<'static, Result<Option<String>, String>> {
+            let (generation, source, registry, arg) = (generation.clone(), source.clone(), registry.clone(), arg.clone());
+            Box::pin(async move {
+                let known = registry.upgrade().map(|r| r.password_mask()).unwrap_or_default();
+                let secrets = BuildSecrets::new(source, known);
+                let worker = of_machine(&start);
+                let mut properties = Properties::default();
+                for (name, value) in &start.properties {
+                    properties.set(name, value.clone(), "Build");
+                }
+                properties.set("workername", &*start.worker, "Worker");
+                let build =
+                    BuildInput { workername: start.worker.to_string(), reason: "its machine starts".into(), ..BuildInput::default() };
+                let renderer = Renderer {
+                    properties: Arc::new(properties),
+                    sourcestamps: &[],
+                    worker: &worker,
+                    generation: &generation,
+                    build,
+                    secrets: &secrets,
+                };
+                renderer.arg("user_data", &arg).await.map_err(|e| secrets.mask().owned(e.0))
+            })
+        };
+        Some(MadeUserData { of, make: Arc::new(make) })
+    }
+}
+
+/// What `%(worker:…)s` is in user data.
+fn of_machine(start: &Start) -> WorkerInfo {
+    let mut info = WorkerInfo::default();
+    for (name, value) in [("name", &*start.worker), ("password", start.password.reveal()), ("launch_id", &*start.launch.0)] {
+        info.files.insert(name.to_owned(), value.to_owned());
+    }
+    info
+}
+
+async fn value(password: &Password, source: &SecretSource) -> Result<Secret, String> {
+    match password {
+        Password::Plain(secret) => Ok(secret.clone()),
+        Password::Named(name) => source.get(name).await.map_err(|e| e.to_string()),
+    }
+}

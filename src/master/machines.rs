@@ -1,0 +1,303 @@
+//! Latent workers within the master: their backends are made of the configuration, their passwords of a key, and what their machines
+//! do is told to the queue and to the registry. Decides nothing.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Map, Value as Json};
+use sha2::Sha256;
+
+use super::AtWork;
+use crate::base::{Clock, RequestId, Secret};
+use crate::builds::Engine;
+use crate::config::{BackendSpec, LatentSpec, WorkerKind, WorkerSpec};
+use crate::latent::backend::{Backend, Unusable};
+use crate::latent::driver::{Configured, Latent, Surroundings};
+use crate::latent::{Policy, Timing};
+use crate::model::{LaunchId, LaunchRecord};
+use crate::secrets::SecretSource;
+use crate::store::Store;
+use crate::workers::gate::Warden;
+use crate::workers::registry::Registry;
+
+/// In the base folder: whoever has it can make the passwords of machines.
+const KEY_FILE: &str = "latent.key";
+const KEY_BYTES: usize = 32;
+const STOP_DEADLINE: Duration = Duration::from_secs(600);
+/// Where the configuration says nothing else; each class of latent workers has its own default.
+const MISSING: Duration = Duration::from_secs(1200);
+
+pub struct Machines {
+    pub latent: Arc<Latent>,
+    registry: Arc<Registry>,
+    engine: Arc<Engine>,
+    #[cfg(feature = "ec2")]
+    ec2: super::ec2::Ec2,
+}
+
+impl Machines {
+    pub fn new(folder: &Path, store: Store, clock: &dyn Clock, engine: &Arc<Engine>, registry: &Arc<Registry>) -> Result<Machines> {
+        let key = Key::of(folder)?;
+        #[cfg(feature = "ec2")]
+        let ec2 = super::ec2::Ec2::new(key.master_id(), folder.to_owned(), registry);
+        let around = Arc::new(Around { engine: Arc::downgrade(engine), registry: Arc::downgrade(registry), latent: OnceLock::new(), key });
+        let latent = Latent::new(store, clock, around.clone());
+        if around.latent.set(Arc::downgrade(&latent)).is_err() {
+            bail!("the latent workers were given twice");
+        }
+        engine.set_latent(latent.clone());
+        registry.set_warden(around.clone());
+        let (registry, engine) = (registry.clone(), engine.clone());
+        Ok(Machines {
+            latent,
+            registry,
+            engine,
+            #[cfg(feature = "ec2")]
+            ec2,
+        })
+    }
+
+    /// Takes over a configuration; the first time, what an earlier master left behind is settled.
+    pub async fn configure(&self, at_work: &AtWork) -> Result<(), crate::store::StoreError> {
+        let config = &at_work.loaded.config;
+        let source = SecretSource::new(config.clone(), at_work.loaded.generation.clone());
+        let mut configured = Vec::new();
+        for worker in &config.workers {
+            let WorkerKind::Latent(latent) = &worker.kind else { continue };
+            let backend = self.backend(worker, latent, at_work, &source).await;
+            let generation = i64::try_from(at_work.generation).unwrap_or(i64::MAX);
+            let policy = policy(worker, latent, &*backend);
+            configured.push(Configured { name: worker.name.as_str().into(), policy, backend, generation });
+        }
+        let backends: Vec<Arc<dyn Backend>> = configured.iter().map(|c| c.backend.clone()).collect();
+        let names: Vec<Arc<str>> = configured.iter().map(|c| c.name.clone()).collect();
+        self.latent.configure(configured).await?;
+        for record in self.latent.strays().await? {
+            self.end_stray(record, &backends);
+        }
+        for name in names {
+            // Of a worker that attached while its machine was nobody's yet.
+            if self.registry.link(&name).is_some() {
+                self.latent.tell(&name, crate::latent::Event::Attached);
+            }
+            self.engine.machine_changed(&name);
+        }
+        Ok(())
+    }
+
+    async fn backend(&self, worker: &WorkerSpec, latent: &LatentSpec, at_work: &AtWork, source: &SecretSource) -> Arc<dyn Backend> {
+        let BackendSpec::Ec2(spec) = &latent.backend;
+        #[cfg(feature = "ec2")]
+        return self.ec2.backend(worker, spec, &at_work.loaded.generation, source).await;
+        #[cfg(not(feature = "ec2"))]
+        {
+            // The configuration is refused before that.
+            let _ = (worker, spec, at_work, source);
+            Arc::new(Unusable { class: worker.kind.class(), why: "this buildmoon was built without Amazon EC2".into() })
+        }
+    }
+
+    /// Its worker is not configured any more: a backend of its class ends it.
+    fn end_stray(&self, record: LaunchRecord, backends: &[Arc<dyn Backend>]) {
+        tracing::warn!(worker = record.worker, launch = %record.id, handle = record.handle.as_ref().map(Json::to_string),
+            "a machine is left of a worker that is not configured any more: it is stopped");
+        let same = |b: &&Arc<dyn Backend>| b.class() == record.backend && record.handle.as_ref().is_none_or(|handle| b.knows(handle));
+        let backend = backends.iter().find(same).cloned().unwrap_or_else(|| {
+            let why = format!(
+                "no configured worker of class {} can end it: configure one of its kind and region, or end it by hand and restart",
+                record.backend
+            );
+            Arc::new(Unusable { class: "unknown", why })
+        });
+        let policy = Policy {
+            configured: false,
+            build_wait: Some(Duration::ZERO),
+            missing_timeout: MISSING,
+            check_interval: Duration::from_secs(10),
+            max_lifetime: None,
+            warm: false,
+            quarantine_initial: Duration::from_secs(10),
+            quarantine_max: Duration::from_secs(3600),
+            can_check: backend.can_check(),
+            can_list: backend.can_list(),
+            stop_timeout: STOP_DEADLINE,
+            timing: Timing::default(),
+        };
+        self.latent.end_stray(record, policy, backend);
+    }
+}
+
+fn policy(worker: &WorkerSpec, latent: &LatentSpec, backend: &dyn Backend) -> Policy {
+    Policy {
+        configured: true,
+        build_wait: latent.build_wait_timeout,
+        missing_timeout: worker.missing_timeout.unwrap_or(MISSING),
+        check_interval: latent.check_instance_interval,
+        max_lifetime: latent.max_lifetime,
+        warm: latent.warm,
+        quarantine_initial: worker.quarantine_initial_timeout,
+        quarantine_max: worker.quarantine_max_timeout,
+        can_check: backend.can_check(),
+        can_list: backend.can_list(),
+        stop_timeout: STOP_DEADLINE,
+        timing: Timing::default(),
+    }
+}
+
+/// The rest of the master, as the latent workers see it.
+struct Around {
+    engine: Weak<Engine>,
+    registry: Weak<Registry>,
+    latent: OnceLock<Weak<Latent>>,
+    key: Key,
+}
+
+impl Around {
+    fn latent(&self) -> Option<Arc<Latent>> {
+        self.latent.get()?.upgrade()
+    }
+}
+
+impl Surroundings for Around {
+    fn answer(&self, worker: &str, request: RequestId, answer: std::result::Result<(), String>) {
+        if let Some(engine) = self.engine.upgrade() {
+            engine.answer_wish(worker, request, answer);
+        }
+    }
+
+    fn disconnect(&self, worker: &str, why: &str) {
+        if let Some(link) = self.registry.upgrade().and_then(|registry| registry.link(worker)) {
+            link.disconnect(why);
+        }
+    }
+
+    fn missing(&self, worker: &str, why: &str) {
+        let whom = self.registry.upgrade().and_then(|r| r.spec(worker)).map(|s| s.notify_on_missing.join(", ")).unwrap_or_default();
+        tracing::error!(worker, notify_on_missing = whom, "the latent worker is missing: {why}");
+    }
+
+    fn changed(&self, worker: &str) {
+        if let Some(engine) = self.engine.upgrade() {
+            engine.machine_changed(worker);
+        }
+    }
+
+    fn password(&self, worker: &str, launch: &LaunchId) -> std::result::Result<Secret, String> {
+        let registry = self.registry.upgrade().ok_or_else(|| "the master stops".to_owned())?;
+        Ok(registry.configured_password(worker)?.unwrap_or_else(|| self.key.password(launch)))
+    }
+
+    fn properties(&self, request: RequestId) -> Map<String, Json> {
+        self.engine.upgrade().map(|engine| engine.properties_of(request)).unwrap_or_default()
+    }
+}
+
+impl Warden for Around {
+    fn admits(&self, name: &str) -> std::result::Result<(), String> {
+        let view = self.latent().and_then(|latent| latent.view(name)).ok_or_else(|| format!("{name} is not ready yet"))?;
+        match &view.record {
+            None => Err("no build asked for its machine".into()),
+            Some(record) if record.stop.is_some() => Err("its machine is being stopped".into()),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn password(&self, name: &str) -> Option<Secret> {
+        let launch = self.latent()?.view(name)?.record?.id;
+        Some(self.key.password(&launch))
+    }
+}
+
+/// From which a master's identity at providers and the passwords of machines are made, so that neither is kept anywhere.
+struct Key([u8; KEY_BYTES]);
+
+impl Key {
+    /// The key of the folder; a new one if it has none.
+    fn of(folder: &Path) -> Result<Key> {
+        let path = folder.join(KEY_FILE);
+        let shown = path.display();
+        match std::fs::read(&path) {
+            Ok(bytes) => match <[u8; KEY_BYTES]>::try_from(bytes) {
+                Ok(key) => Ok(Key(key)),
+                Err(_) => bail!(
+                    "{shown} is no key of latent workers: it must have {KEY_BYTES} bytes (without it machines that run are not recognised)"
+                ),
+            },
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let mut key = [0; KEY_BYTES];
+                if let Err(e) = getrandom::fill(&mut key) {
+                    bail!("no random bytes for {shown}: {e}");
+                }
+                let new = folder.join(format!("{KEY_FILE}.new"));
+                let write = || -> std::io::Result<()> {
+                    let _ = std::fs::remove_file(&new);
+                    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+                    file.write_all(&key)?;
+                    file.sync_all()?;
+                    std::fs::rename(&new, &path)
+                };
+                write().with_context(|| format!("{shown} can't be written"))?;
+                Ok(Key(key))
+            }
+            Err(e) => Err(e).with_context(|| format!("{shown} can't be read")),
+        }
+    }
+
+    fn derive(&self, what: &str, of: &str, bytes: usize) -> String {
+        // A key of any length will do.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
+        mac.update(what.as_bytes());
+        mac.update(&[0]);
+        mac.update(of.as_bytes());
+        mac.finalize().into_bytes().iter().take(bytes).map(|b| format!("{b:02x}")).collect()
+    }
+
+    fn password(&self, launch: &LaunchId) -> Secret {
+        Secret::new(self.derive("password", &launch.0, 24))
+    }
+
+    /// The mark of this master on its machines.
+    fn master_id(&self) -> String {
+        self.derive("master", "", 12)
+    }
+}
+
+/// Machines as they are shown with their workers.
+pub fn shown(latent: &Latent) -> HashMap<Arc<str>, Json> {
+    let show = |view: &crate::latent::driver::View| {
+        serde_json::json!({
+            "state": view.state, "since": view.since.seconds(), "launch_id": view.record.as_ref().map(|r| r.id.clone()),
+            "handle": view.record.as_ref().and_then(|r| r.handle.clone()), "reason": view.open.as_ref().err(),
+        })
+    };
+    latent.views().into_iter().map(|(name, view)| (name, show(&view))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_says_nothing_of_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Key::of(folder.path()).unwrap();
+        let again = Key::of(folder.path()).unwrap();
+        assert_eq!(key.0, again.0);
+        let path = folder.path().join(KEY_FILE);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let launch = |id: &str| LaunchId(id.into());
+        assert_eq!(key.password(&launch("a")), again.password(&launch("a")));
+        assert_ne!(key.password(&launch("a")), key.password(&launch("b")));
+        assert_ne!(key.password(&launch("")).reveal(), key.master_id());
+        std::fs::write(&path, "short").unwrap();
+        assert!(Key::of(folder.path()).err().is_some_and(|e| e.to_string().contains("must have 32 bytes")));
+    }
+}
