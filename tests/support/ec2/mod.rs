@@ -37,7 +37,8 @@ pub struct FakeEc2 {
     world: Arc<Mutex<World>>,
     boot: Arc<Mutex<Option<Boot>>>,
     over: Arc<AtomicBool>,
-    _server: tokio::runtime::Runtime,
+    keeper: Option<std::thread::JoinHandle<()>>,
+    server: Option<tokio::runtime::Runtime>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -51,8 +52,8 @@ impl FakeEc2 {
         let listener = server.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
         let port = listener.local_addr().expect("its address").port();
         server.spawn(protocol::serve(listener, world.clone()));
-        let fake = FakeEc2 { port, world, boot: Arc::default(), over: Arc::default(), _server: server };
-        fake.keep_time();
+        let mut fake = FakeEc2 { port, world, boot: Arc::default(), over: Arc::default(), keeper: None, server: Some(server) };
+        fake.keeper = Some(fake.keep_time());
         fake
     }
 
@@ -61,10 +62,11 @@ impl FakeEc2 {
     }
 
     /// Boots machines and ends them, when their time has come.
-    fn keep_time(&self) {
+    fn keep_time(&self) -> std::thread::JoinHandle<()> {
         let (world, boot, over) = (self.world.clone(), self.boot.clone(), self.over.clone());
         std::thread::spawn(move || {
             let mut machines: BTreeMap<String, Machine> = BTreeMap::new();
+            let mut ends = Vec::new();
             while !over.load(Ordering::SeqCst) {
                 let running = {
                     let mut world = lock(&world);
@@ -74,7 +76,7 @@ impl FakeEc2 {
                 // Each in a thread of its own: an orderly end takes time.
                 let ended: Vec<String> = machines.keys().filter(|id| running.iter().all(|i| i.id != **id)).cloned().collect();
                 for machine in ended.iter().filter_map(|id| machines.remove(id)) {
-                    std::thread::spawn(move || drop(machine));
+                    ends.push(std::thread::spawn(move || drop(machine)));
                 }
                 let boot = lock(&boot).clone();
                 if let Some(boot) = boot {
@@ -84,7 +86,11 @@ impl FakeEc2 {
                 }
                 std::thread::sleep(Duration::from_millis(10));
             }
-        });
+            ends.extend(machines.into_values().map(|machine| std::thread::spawn(move || drop(machine))));
+            for end in ends {
+                let _ = end.join();
+            }
+        })
     }
 
     /// What is started on every instance once it runs.
@@ -174,5 +180,12 @@ impl FakeEc2 {
 impl Drop for FakeEc2 {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
+        // No process is left behind.
+        if let Some(keeper) = self.keeper.take() {
+            let _ = keeper.join();
+        }
+        if let Some(server) = self.server.take() {
+            server.shutdown_background();
+        }
     }
 }
