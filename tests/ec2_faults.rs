@@ -9,6 +9,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use buildmoon::latent::ec2::backend::SpotSettings;
 use buildmoon::latent::{Event, Shutdown, State};
 use site::{Site, ms};
 use support::ec2::{Act, Call, When};
@@ -330,12 +331,16 @@ fn scenario_17_the_spot_market_takes_it_back() {
     let mut site = Site::new(1);
     site.settings.subnet_ids = ["subnet-a", "subnet-b"].map(str::to_owned).to_vec();
     site.cooling = ms(20_000);
+    site.settings.spot = Some(SpotSettings { max_price: Some(1.0), multiplier: Some(1.5), product: "Linux/UNIX".into() });
     let notice = Act::DieAfter(ms(700), "Server.SpotInstanceTermination: taken back");
     site.ec2.fault("RunInstances", When::Nth(1), notice);
     site.start();
     let build = site.build(0, ms(900));
     site.wait_done(build);
     assert_eq!(site.request(build).lost, 1);
+    let options = &site.ec2.calls("RunInstances")[0].params;
+    assert_eq!(options["InstanceMarketOptions.SpotOptions.SpotInstanceType"], "one-time", "no request outlives its instance");
+    assert_eq!(options["InstanceMarketOptions.SpotOptions.MaxPrice"], "0.300000");
     let places: Vec<String> = site.ec2.calls("RunInstances").iter().map(|c| c.params["SubnetId"].clone()).collect();
     assert_eq!(places, ["subnet-a", "subnet-b"], "where it was taken back there is no room now");
     site.finish();
@@ -488,5 +493,66 @@ fn a_fast_shutdown_ends_what_runs() {
         site.tell(worker, Event::Shutdown(Shutdown::Fast));
     }
     site.wait("nothing runs", |s| s.ec2.live().is_empty() && s.open_rows().is_empty());
+    site.finish();
+}
+
+/// `SEED=n` repeats one; the times differ all the same.
+#[test]
+fn anything_at_any_time() {
+    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| fastrand::u64(0..100_000));
+    println!("SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut site = Site::new(8);
+    site.settings.subnet_ids = ["subnet-a", "subnet-b"].map(str::to_owned).to_vec();
+    site.policy.missing_timeout = ms(3000);
+    site.ec2.with(|w| {
+        w.faults.seed(seed);
+        w.images[0].keeps_root = true;
+    });
+    let acts = [
+        ("*", 4, Act::Error("RequestLimitExceeded")),
+        ("*", 2, Act::Error("InternalError")),
+        ("*", 2, Act::DropBefore),
+        ("*", 4, Act::CommitThenDrop),
+        ("*", 2, Act::Delay(ms(400))),
+        ("RunInstances", 5, Act::CommitAfter(ms(300))),
+        ("RunInstances", 8, Act::NotVisibleFor(ms(600))),
+        ("RunInstances", 8, Act::DieAfter(ms(400), "Server.SpotInstanceTermination")),
+        ("RunInstances", 8, Act::RefuseTerminate),
+        ("RunInstances", 5, Act::Error("InsufficientInstanceCapacity")),
+        ("RunInstances", 2, Act::Error("UnauthorizedOperation")),
+        ("TerminateInstances", 5, Act::Error("OperationNotPermitted")),
+    ];
+    for (on, percent, act) in acts {
+        site.ec2.fault(on, When::Sometimes(percent), act);
+    }
+    site.start();
+    let mut builds = Vec::new();
+    for _ in 0..5 {
+        for _ in 0..6 {
+            let worker = random.usize(0..8);
+            builds.push(site.build(worker, ms(random.u64(0..400))));
+        }
+        std::thread::sleep(ms(random.u64(200..1500)));
+        match random.u8(0..4) {
+            0 => {
+                site.configure(random.usize(0..8));
+                std::thread::sleep(ms(random.u64(0..300)));
+                site.configure(8);
+            }
+            1 => {}
+            _ => {
+                site.crash();
+                site.start();
+            }
+        }
+        site.reap();
+    }
+    site.ec2.no_faults();
+    // A refusal for keys that may not do it is tried again after ten minutes: not waited for here, but after a restart neither.
+    for build in builds {
+        site.wait("the build ends", |s| s.is_done(build) || s.request(build).refusals.iter().any(|why| why.contains("Unauthorized")));
+    }
+    site.forget_builds();
     site.finish();
 }

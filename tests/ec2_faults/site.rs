@@ -298,6 +298,19 @@ impl Site {
         self.wait("the build ends", |s| s.is_done(id));
     }
 
+    /// What is not done is not wanted any more.
+    pub fn forget_builds(&self) {
+        // In the order of the pump.
+        let told = lock(&self.told).clone();
+        let mut floor = lock(&self.floor);
+        for (id, request) in floor.requests.iter().filter(|(_, r)| r.progress != Progress::Done) {
+            if let Some(latent) = &told {
+                latent.tell(&request.worker, Event::Unwanted(RequestId(*id)));
+            }
+        }
+        floor.requests.retain(|_, r| r.progress == Progress::Done);
+    }
+
     pub fn missing(&self) -> Vec<String> {
         lock(&self.floor).missing.clone()
     }

@@ -15,6 +15,8 @@ pub enum When {
     Every(u64),
     /// Those for this page of a listing.
     Page(u64),
+    /// So many of a hundred, by the seed.
+    Sometimes(u8),
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -44,23 +46,35 @@ struct Fault {
     seen: u64,
 }
 
-#[derive(Default)]
-pub struct Faults(Vec<Fault>);
+pub struct Faults {
+    faults: Vec<Fault>,
+    random: fastrand::Rng,
+}
+
+impl Default for Faults {
+    fn default() -> Faults {
+        Faults { faults: Vec::new(), random: fastrand::Rng::with_seed(0) }
+    }
+}
 
 impl Faults {
     pub fn add(&mut self, on: &str, when: When, act: Act) {
-        self.0.push(Fault { on: on.to_owned(), when, act, seen: 0 });
+        self.faults.push(Fault { on: on.to_owned(), when, act, seen: 0 });
+    }
+
+    pub fn seed(&mut self, seed: u64) {
+        self.random = fastrand::Rng::with_seed(seed);
     }
 
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.faults.clear();
     }
 
     /// What happens to this call: of the faults that are due the first; every one counts the call.
     pub fn due(&mut self, action: &str, params: &BTreeMap<String, String>) -> Option<Act> {
         let page = params.get("NextToken").and_then(|t| t.split_once('-')).map_or(1, |(page, _)| page.parse().unwrap_or(1));
         let mut due = None;
-        for fault in self.0.iter_mut().filter(|f| f.on == "*" || f.on == action) {
+        for fault in self.faults.iter_mut().filter(|f| f.on == "*" || f.on == action) {
             fault.seen += 1;
             let now = match fault.when {
                 When::Always => true,
@@ -68,6 +82,7 @@ impl Faults {
                 When::First(n) => fault.seen <= n,
                 When::Every(n) => fault.seen % n == 0,
                 When::Page(n) => page == n,
+                When::Sometimes(percent) => self.random.u8(0..100) < percent,
             };
             if now && due.is_none() {
                 due = Some(fault.act.clone());
