@@ -18,7 +18,6 @@ use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
 use crate::support::ec2::FakeEc2;
-use crate::support::wait_within;
 
 pub fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -298,17 +297,21 @@ impl Site {
         self.wait("the build ends", |s| s.is_done(id));
     }
 
-    /// What is not done is not wanted any more.
+    /// What has not begun is not wanted any more; what has begun ends.
     pub fn forget_builds(&self) {
-        // In the order of the pump.
-        let told = lock(&self.told).clone();
-        let mut floor = lock(&self.floor);
-        for (id, request) in floor.requests.iter().filter(|(_, r)| r.progress != Progress::Done) {
-            if let Some(latent) = &told {
-                latent.tell(&request.worker, Event::Unwanted(RequestId(*id)));
+        {
+            // In the order of the pump.
+            let told = lock(&self.told).clone();
+            let mut floor = lock(&self.floor);
+            let begun = |r: &Request| matches!(r.progress, Progress::Building(_) | Progress::Done);
+            for (id, request) in floor.requests.iter().filter(|(_, r)| !begun(r)) {
+                if let Some(latent) = &told {
+                    latent.tell(&request.worker, Event::Unwanted(RequestId(*id)));
+                }
             }
+            floor.requests.retain(|_, r| begun(r));
         }
-        floor.requests.retain(|_, r| r.progress == Progress::Done);
+        self.wait("the builds end", |s| lock(&s.floor).requests.values().all(|r| r.progress == Progress::Done));
     }
 
     pub fn missing(&self) -> Vec<String> {
@@ -355,11 +358,13 @@ impl Site {
 
     /// Every row is closed, nothing costs anything, and no worker ever had two instances.
     pub fn finish(self) {
-        wait_within(Duration::from_secs(40), "every row is closed", || {
+        let end = Moment::now() + Duration::from_secs(40);
+        while !self.open_rows().is_empty() {
             self.reap();
-            let open = self.open_rows();
-            open.is_empty().then_some(())
-        });
+            let views: Vec<View> = (0..self.workers.len()).map(|n| self.view(n)).filter(|v| v.record.is_some()).collect();
+            assert!(Moment::now() < end, "not every row is closed: {views:#?}");
+            std::thread::sleep(ms(20));
+        }
         self.ec2.assert_bill_stops();
         let floor = lock(&self.floor);
         assert_eq!(floor.doubled, None, "two instances of one worker\n{}", self.ec2.story());

@@ -347,8 +347,15 @@ impl Ec2Api for Ec2 {
             .product_descriptions(product)
             .set_availability_zone(zone);
         Box::pin(async move {
-            let answer = call.send().await.map_err(error)?;
-            Ok(answer.spot_price_history().iter().filter_map(|p| p.spot_price()?.parse().ok()).collect())
+            let mut prices = Vec::new();
+            // A page may be empty and not be the last.
+            let mut pages = call.into_paginator().page_size(1000).send();
+            for _ in 0..MOST_PAGES {
+                let Some(page) = pages.next().await else { break };
+                let page = page.map_err(error)?;
+                prices.extend(page.spot_price_history().iter().filter_map(|p| p.spot_price()?.parse::<f64>().ok()));
+            }
+            Ok(prices)
         })
     }
 
