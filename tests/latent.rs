@@ -87,6 +87,17 @@ fn a_build_starts_its_machine_and_the_machine_ends() {
     assert_eq!(build["number"], 1);
     assert_eq!(master.log_contents(&build, "say", "stdio").lines().filter(|l| *l == "oquick").count(), 1);
 
+    // The ledger has it.
+    let ran = master.command("instances", &[], &["--json"]);
+    let told: Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    let row = &told["instances"][0];
+    assert_eq!(
+        (&row["workername"], &row["state"], &row["backend"]),
+        (&json!("bot"), &json!("ready"), &json!("EC2LatentWorker")),
+        "{told:#}"
+    );
+    assert_eq!(row["handle"]["instance"], fake.live()[0].id.as_str());
+
     // The next build finds it running.
     assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
     assert_eq!(fake.calls("RunInstances").len(), 1);
@@ -94,6 +105,9 @@ fn a_build_starts_its_machine_and_the_machine_ends() {
     wait_state(&master, "bot", "idle");
     assert!(started.elapsed() > Duration::from_secs(2), "it was stopped before its time");
     fake.assert_bill_stops();
+    assert!(master.http.rows("instances?gone_at=null", "instances").is_empty());
+    let gone = master.http.rows("instances?state=gone", "instances");
+    assert!(gone.len() == 1 && gone[0]["reason"].as_str().is_some_and(|r| r.contains("idle")), "{gone:#?}");
     assert!(!master.log().contains("hunter2"));
 }
 
@@ -189,6 +203,22 @@ fn an_instance_that_dies_under_its_build_is_replaced() {
     assert_eq!(master.wait_request(request), SUCCESS);
     assert_eq!((fake.calls("RunInstances").len(), fake.high_water()), (2, 1));
     fake.assert_bill_stops();
+}
+
+#[test]
+fn an_instance_that_nobody_knows_is_reaped() {
+    let fake = FakeEc2::start();
+    let master = master(&fake, "build_wait_timeout = -1", "");
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    let own = fake.live()[0].clone();
+    fake.boots_nothing();
+    let mark = own.tags["buildmoon:master"].clone();
+    let stray = fake.with(|w| w.found(&[("buildmoon:master", &mark), ("buildmoon:launch", "0123"), ("buildmoon:worker", "bot")]));
+    fake.with(|w| w.found(&[("buildmoon:master", "somebody else"), ("buildmoon:launch", "4567")]));
+    let ran = master.command("instances", &[], &["--reap"]);
+    assert!(ran.out.starts_with("stopped: 1\ninstances: 1\n"), "{ran:?}");
+    let live: Vec<String> = fake.live().into_iter().map(|i| i.id).collect();
+    assert!(live.contains(&own.id) && !live.contains(&stray) && live.len() == 2, "{live:?}");
 }
 
 #[test]

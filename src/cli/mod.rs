@@ -6,6 +6,7 @@ mod completions;
 mod create_master;
 mod explain;
 mod force;
+mod instances;
 mod lua;
 mod mistakes;
 mod progress;
@@ -46,6 +47,8 @@ enum Command {
     Reconfig(reconfig::Args),
     /// Show workers, running and waiting builds
     Status(status::Args),
+    /// Show the machines of latent workers; --reap stops those that nobody knows
+    Instances(instances::Args),
     /// Run one build without a running master
     Run(run::Args),
     /// Force a build on the running master
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Stop(args) => stop::run(args),
         Command::Reconfig(args) => reconfig::run(args),
         Command::Status(args) => status::run(args),
+        Command::Instances(args) => instances::run(args),
         Command::Run(args) => run::run(args),
         Command::Force(args) => force::run(args),
         Command::Lua(args) => lua::run(args),

@@ -112,6 +112,22 @@ async fn taken(request: Request, id: &mut Value) -> Result<(Caller, String, Stri
     Ok((caller, path, method, params))
 }
 
+/// Answers a POST to the instances: its only method is `reap`.
+pub async fn post_instances(backend: &dyn Backend, request: Request) -> Response {
+    let mut id = Value::Null;
+    let done = reap(backend, request, &mut id).await;
+    answer(done, id)
+}
+
+async fn reap(backend: &dyn Backend, request: Request, id: &mut Value) -> Result<Value, Fault> {
+    let (caller, _, method, _) = taken(request, id).await?;
+    if method != "reap" {
+        let message = format!("instances have no method '{method}'{}; there is: reap", suggest::hint(&method, ["reap"].into_iter()));
+        return Err(Fault::new(StatusCode::BAD_REQUEST, METHOD_NOT_FOUND, message));
+    }
+    Ok(json!({ "stopped": backend.reap(caller).await? }))
+}
+
 async fn reload(backend: &dyn Backend, request: Request, id: &mut Value) -> Result<Value, Fault> {
     let (caller, _, method, _) = taken(request, id).await?;
     if method != "reload" {
