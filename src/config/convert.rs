@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
+use super::class::Reload;
 use super::template::{Arg, Template};
 use super::value::{FnRef, Table, Value};
 use crate::base::{Secret, duration};
@@ -92,6 +93,12 @@ pub trait FromValue: Sized {
 
     /// The reader warns that such an argument has no effect yet.
     const UNUSED: bool = false;
+
+    /// What a reload does with any argument of this type.
+    const RELOAD: Option<Reload> = None;
+
+    /// Its values are not shown.
+    const SECRET: bool = false;
 }
 
 impl FromValue for String {
@@ -217,6 +224,8 @@ impl FromValue for Secret {
         };
         Err(Wrong::says(format!("must be text, got {got}")))
     }
+
+    const SECRET: bool = true;
 }
 
 impl FromValue for Results {
@@ -267,6 +276,10 @@ impl<T: FromValue> FromValue for Option<T> {
     }
 
     const UNUSED: bool = T::UNUSED;
+
+    const RELOAD: Option<Reload> = T::RELOAD;
+
+    const SECRET: bool = T::SECRET;
 }
 
 /// The items of a table that is a list, and nothing else.
@@ -291,6 +304,8 @@ fn no_strange_key(t: &Table) -> Result<(), Wrong> {
 }
 
 impl<T: FromValue> FromValue for Vec<T> {
+    const SECRET: bool = T::SECRET;
+
     fn expected() -> String {
         format!("a list of {}", T::plural())
     }
@@ -306,6 +321,8 @@ impl<T: FromValue> FromValue for Vec<T> {
 pub struct OneOrMany<T>(pub Vec<T>);
 
 impl<T: FromValue> FromValue for OneOrMany<T> {
+    const SECRET: bool = T::SECRET;
+
     fn expected() -> String {
         format!("{} or a list of {}", T::expected(), T::plural())
     }
@@ -320,6 +337,8 @@ impl<T: FromValue> FromValue for OneOrMany<T> {
 }
 
 impl<T: FromValue> FromValue for BTreeMap<String, T> {
+    const SECRET: bool = T::SECRET;
+
     fn expected() -> String {
         format!("a table of names and {}", T::plural())
     }
@@ -412,6 +431,8 @@ impl FromValue for Ignored {
     fn from_value(_: &Value) -> Result<Ignored, Wrong> {
         Ok(Ignored)
     }
+
+    const RELOAD: Option<Reload> = Some(Reload::NoEffect);
 }
 
 /// Known to Buildbot; it has no effect yet, and the reader says so.
@@ -428,6 +449,8 @@ impl FromValue for NotUsed {
     }
 
     const UNUSED: bool = true;
+
+    const RELOAD: Option<Reload> = Some(Reload::NoEffect);
 }
 
 /// Known to Buildbot; leaving it without effect would change what the file means, so only "nothing" is accepted.
@@ -442,6 +465,8 @@ impl FromValue for NotYet {
     fn from_value(value: &Value) -> Result<NotYet, Wrong> {
         if is_nothing(value) { Ok(NotYet) } else { Err(Wrong::says("is not supported yet")) }
     }
+
+    const RELOAD: Option<Reload> = Some(Reload::NoEffect);
 }
 
 fn is_nothing(value: &Value) -> bool {
@@ -464,6 +489,8 @@ impl FromValue for Locks {
     fn from_value(value: &Value) -> Result<Locks, Wrong> {
         if is_nothing(value) { Ok(Locks) } else { Err(Wrong { alone: true, ..Wrong::says("locks are not supported yet") }) }
     }
+
+    const RELOAD: Option<Reload> = Some(Reload::NoEffect);
 }
 
 /// A table whose names are read one by one later.
@@ -512,6 +539,8 @@ impl<T: FromValue> FromValue for Arg<T> {
             dynamic => T::check_template(&dynamic).map(|()| Arg::Dynamic(dynamic)),
         }
     }
+
+    const SECRET: bool = T::SECRET;
 }
 
 fn needs_rendering(value: &Value) -> bool {

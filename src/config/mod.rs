@@ -10,6 +10,7 @@ mod builders;
 pub mod class;
 mod commands;
 pub mod convert;
+pub mod diff;
 mod instance;
 mod interpolate;
 mod listen;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::class::{ClassDecl, classes};
+use super::class::{ClassDecl, Reload, classes};
 
 /// Every class, in one page.
 pub fn markdown() -> String {
@@ -20,11 +20,12 @@ fn describe(class: &ClassDecl, page: &mut String) {
     }
     // Writing to a text can't fail.
     let _ = write!(page, "\n## {}\n\n{}\n\n{}\n\n", class.name, class.doc, names.join(", "));
-    page.push_str("| Argument | What it takes | Default | Meaning |\n|---|---|---|---|\n");
+    page.push_str("| Argument | What it takes | Default | Meaning | When a reload changes it |\n|---|---|---|---|---|\n");
     for arg in &class.args {
         let position = arg.position.map(|p| format!(" ({p})")).unwrap_or_default();
+        let reload = arg.reload.map(Reload::text).unwrap_or_default();
         let default = if arg.required { "required".to_string() } else { format!("`{}`", arg.default) };
-        let _ = writeln!(page, "| `{}`{position} | {} | {} | {} |", arg.name, cell(&arg.kind), cell(&default), cell(arg.doc));
+        let _ = writeln!(page, "| `{}`{position} | {} | {} | {} | {} |", arg.name, cell(&arg.kind), cell(&default), cell(arg.doc), reload);
     }
 }
 
