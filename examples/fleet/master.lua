@@ -7,10 +7,16 @@
 --   fleet/downtime.lua    when a machine may not be used
 --   fleet/secrets.lua     passwords out of one key
 --
--- Try it:
+-- Try it here, without a worker:
 --
 --   buildmoon checkconfig examples/fleet
 --   buildmoon run "debian-x86_64 main" examples/fleet
+--
+-- or as a master of your own: copy the folder, and make its key, out of which every worker's password follows:
+--
+--   head -c 32 /dev/urandom | base64 > fleet.key && chmod 600 fleet.key
+--   echo 'print(hash.hmac_sha256(text.strip(fs.read("fleet.key")), arg[1]):sub(1, 32))' > password.lua
+--   buildmoon lua password.lua debian-x86_64-1
 
 local settings = require("fleet.settings")
 local factories = require("fleet.factories")
@@ -96,6 +102,7 @@ c.schedulers = list.map(settings.branches, function(branch)
       function(b) return b.name end),
     properties = {
       util.BooleanParameter{ name = "keep_files", label = "Keep the files of the build", default = false },
+      util.BooleanParameter{ name = "flaky", label = "Let a test fail the first time", default = false },
       util.BooleanParameter{ name = "ignore_downtime", label = "Also on machines that rest now", default = false },
     },
   }

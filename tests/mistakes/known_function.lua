@@ -1,7 +1,10 @@
 local c = BuildmasterConfig
-local r = util.renderer(function(props) return "x" end)
+local r = util.URLForBuild
 
 --[==[ told
-. is good: 0 workers, 0 builders, 0 schedulers
-exit 0
+master.lua:2: 'util.URLForBuild' is not there: Buildbot's URLForBuild is not supported yet; Interpolate can join buildbotURL with the build's properties
+  --> master.lua:2
+   | 2 | local r = util.URLForBuild
+1 mistake
+exit 1
 ]==]

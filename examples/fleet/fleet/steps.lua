@@ -6,7 +6,7 @@ local TestSuite = steps.BuildStep:extend("TestSuite", {
   mixins = { steps.ShellMixin },
   name = "test",
   description = "testing",
-  haltOnFailure = false,
+  warnOnWarnings = true,
   args = {
     command = "list<string>",
     retry_failed = { "boolean", default = true },

@@ -4,7 +4,7 @@ use crate::lua::load::load;
 use crate::lua::tests::*;
 
 #[tokio::test]
-async fn rule_5_class_attributes_are_defaults_over_several_generations() {
+async fn rule_05_class_attributes_are_defaults_over_several_generations() {
     let seen = see(r#"
         local Unix = Worker:extend("Unix", { max_builds = 2, keepalive_interval = 60, zone = "eu" })
         local Big = Unix:extend("Big", { max_builds = 8 })
@@ -44,7 +44,7 @@ async fn rule_5_class_attributes_are_defaults_over_several_generations() {
 }
 
 #[tokio::test]
-async fn rule_5_methods_are_no_arguments_and_a_given_spelling_hides_another() {
+async fn rule_05_methods_are_no_arguments_and_a_given_spelling_hides_another() {
     let seen = see(r#"
         local F = util.BuildFactory:extend("F")
         function F:workdir() return "method" end
@@ -58,7 +58,7 @@ async fn rule_5_methods_are_no_arguments_and_a_given_spelling_hides_another() {
 }
 
 #[tokio::test]
-async fn rule_7_any_class_declares_arguments() {
+async fn rule_07_any_class_declares_arguments() {
     let seen = see(r#"
         local W = Worker:extend("W", { args = { os = "string", cpus = { "integer", default = 2 } } })
         local w = W{ "a", "pw", os = "linux" }
@@ -81,7 +81,7 @@ async fn rule_7_any_class_declares_arguments() {
 }
 
 #[tokio::test]
-async fn rule_8_instances_know_their_class_and_mask_secrets() {
+async fn rule_08_instances_know_their_class_and_mask_secrets() {
     see(r#"
         local W = Worker:extend("W")
         local w = W{ "a", "pw" }
@@ -168,7 +168,7 @@ async fn rule_15_the_same_file_in_any_order_gives_the_same_configuration() {
 
 /// Every class that can be extended, in the namespaces where it lives, with what it needs.
 #[tokio::test]
-async fn rule_5_every_class_of_the_host_that_can_be_extended_is() {
+async fn rule_05_every_class_of_the_host_that_can_be_extended_is() {
     use crate::config::class::{Kind, classes};
     let mut tried = 0;
     for class in classes().iter().filter(|c| c.extensible) {
