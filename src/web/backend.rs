@@ -134,6 +134,8 @@ pub trait Backend: Send + Sync + 'static {
         let _ = by;
         Box::pin(async { Ok(0) })
     }
+    /// What `reload` would change now, in the same form; nothing is put to work.
+    fn compare(&self) -> BoxFuture<'_, Result<Value, ControlError>>;
     /// Is the master at work? If not, why.
     fn ready(&self) -> Result<(), String>;
     fn force(&self, scheduler: &str, params: Map<String, Value>, by: Caller) -> BoxFuture<'_, Result<Forced, ControlError>>;
