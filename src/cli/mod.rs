@@ -6,6 +6,7 @@ mod completions;
 mod create_master;
 mod explain;
 mod force;
+mod instances;
 mod lua;
 mod mistakes;
 mod progress;
@@ -44,8 +45,12 @@ enum Command {
     Stop(stop::Args),
     /// Make the running master load its configuration anew
     Reconfig(reconfig::Args),
+    /// Say what `reconfig` would change now, without changing it
+    Diff(reconfig::Args),
     /// Show workers, running and waiting builds
     Status(status::Args),
+    /// Show the machines of latent workers; --reap stops those that nobody knows
+    Instances(instances::Args),
     /// Run one build without a running master
     Run(run::Args),
     /// Force a build on the running master
@@ -80,7 +85,9 @@ pub fn main() -> ExitCode {
         Command::Start(args) => start::run(args),
         Command::Stop(args) => stop::run(args),
         Command::Reconfig(args) => reconfig::run(args),
+        Command::Diff(args) => reconfig::diff(args),
         Command::Status(args) => status::run(args),
+        Command::Instances(args) => instances::run(args),
         Command::Run(args) => run::run(args),
         Command::Force(args) => force::run(args),
         Command::Lua(args) => lua::run(args),

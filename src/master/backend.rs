@@ -17,7 +17,10 @@ use crate::model::{Properties, Property, Results, SourceStamp};
 use crate::store::{self, StoreError};
 use crate::web::backend::{ApiError, Backend, BoxFuture, Caller, ControlError, Forced, LogLines, RawLog, Resource, WorkerAction};
 
-fn row(value: Json) -> Row {
+/// Launches that are shown at most, the newest.
+const LAUNCHES: i64 = 2000;
+
+pub(super) fn row(value: Json) -> Row {
     match value {
         Json::Object(map) => map,
         _ => Row::new(),
@@ -289,6 +292,24 @@ impl Backend for Master {
             let record = self.reloads.ask().await.ok_or_else(|| ControlError::Failed("the master has stopped".into()))?;
             Ok(record.to_json())
         })
+    }
+
+    fn instances(&self) -> BoxFuture<'_, Result<Vec<Row>, ApiError>> {
+        Box::pin(async move {
+            let records = self.store.launches(LAUNCHES).await.map_err(api_error)?;
+            Ok(super::machines::rows(&self.machines.latent, records, self.clock.now()))
+        })
+    }
+
+    fn reap(&self, by: Caller) -> BoxFuture<'_, Result<usize, ControlError>> {
+        Box::pin(async move {
+            tracing::info!(%by, "asked to look for machines that nobody knows");
+            Ok(self.machines.latent.reap().await)
+        })
+    }
+
+    fn compare(&self) -> BoxFuture<'_, Result<Json, ControlError>> {
+        Box::pin(async move { Ok(self.compare().await.to_json()) })
     }
 
     fn ready(&self) -> Result<(), String> {

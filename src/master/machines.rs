@@ -14,12 +14,13 @@ use serde_json::{Map, Value as Json};
 use sha2::Sha256;
 
 use super::AtWork;
-use crate::base::{Clock, RequestId, Secret};
+use crate::base::{Clock, RequestId, Secret, Timestamp};
 use crate::builds::Engine;
 use crate::config::{BackendSpec, LatentSpec, WorkerKind, WorkerSpec};
 use crate::latent::backend::{Backend, Unusable};
-use crate::latent::driver::{Configured, Latent, Surroundings};
+use crate::latent::driver::{Configured, Latent, Surroundings, View};
 use crate::latent::{Policy, Timing};
+use crate::model::query::Row;
 use crate::model::{LaunchId, LaunchRecord};
 use crate::secrets::SecretSource;
 use crate::store::Store;
@@ -263,6 +264,7 @@ impl Key {
     }
 
     /// The mark of this master on its machines.
+    #[cfg(any(feature = "ec2", test))]
     fn master_id(&self) -> String {
         self.derive("master", "", 12)
     }
@@ -270,13 +272,38 @@ impl Key {
 
 /// Machines as they are shown with their workers.
 pub fn shown(latent: &Latent) -> HashMap<Arc<str>, Json> {
-    let show = |view: &crate::latent::driver::View| {
+    let show = |view: &View| {
         serde_json::json!({
             "state": view.state, "since": view.since.seconds(), "launch_id": view.record.as_ref().map(|r| r.id.clone()),
             "handle": view.record.as_ref().and_then(|r| r.handle.clone()), "reason": view.open.as_ref().err(),
         })
     };
     latent.views().into_iter().map(|(name, view)| (name, show(&view))).collect()
+}
+
+/// The ledger as the API shows it.
+pub fn rows(latent: &Latent, records: Vec<LaunchRecord>, now: Timestamp) -> Vec<Row> {
+    let views: HashMap<LaunchId, View> =
+        latent.views().into_iter().filter_map(|(_, view)| Some((view.record.as_ref()?.id.clone(), view))).collect();
+    let row = |r: LaunchRecord| {
+        let view = views.get(&r.id);
+        let state = match (&r.gone, view) {
+            (Some(_), _) => Json::from("gone"),
+            (None, Some(view)) => serde_json::json!(view.state),
+            // Its end is not written yet, or it began a moment ago.
+            (None, None) => Json::from("unknown"),
+        };
+        let end = r.gone.as_ref().map_or(now, |(_, at)| *at);
+        let cost = r.price_per_hour.map(|price| price * end.since(r.created_at).as_secs_f64() / 3600.0);
+        let seconds = |at: Option<Timestamp>| at.map(Timestamp::seconds);
+        super::backend::row(serde_json::json!({
+            "launch_id": r.id, "workername": r.worker, "backend": r.backend, "state": state, "handle": r.handle,
+            "generation": r.generation, "created_at": r.created_at.seconds(), "attached_at": seconds(r.attached_at),
+            "stop_wanted_at": seconds(r.stop.as_ref().map(|(_, at)| *at)), "gone_at": seconds(r.gone.as_ref().map(|(_, at)| *at)),
+            "reason": r.gone.as_ref().or(r.stop.as_ref()).map(|(why, _)| why), "price_per_hour": r.price_per_hour, "cost": cost,
+        }))
+    };
+    records.into_iter().map(row).collect()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use futures_util::stream;
 use serde_json::{Map, Value, json};
 
 use super::backend::{ApiError, Backend, Resource};
-use super::kinds::{Home, Kind, Schema, Tail};
+use super::kinds::{Holds, Home, Kind, Schema, Tail};
 use super::lookup::{self, Place};
 use super::route::{Hop, Leaf, Route};
 use super::{ask, control, logs, reply, route};
@@ -65,6 +65,13 @@ pub(super) async fn api(State(backend): State<Master>, request: Request) -> Resp
     if path == "config" && request.method() == Method::POST {
         return control::post_config(&*backend, request).await;
     }
+    if path == "instances" {
+        return match *request.method() {
+            _ if reading => instances(&*backend, request.uri().query().unwrap_or_default()).await,
+            Method::POST => control::post_instances(&*backend, request).await,
+            _ => reply::not_allowed("GET, HEAD, POST"),
+        };
+    }
     if let Some(fixed) = fixed {
         return if reading {
             fixed(&*backend, request.uri().query().unwrap_or_default())
@@ -94,12 +101,39 @@ pub(super) async fn api(State(backend): State<Master>, request: Request) -> Resp
 
 fn root(_: &dyn Backend, query: &str) -> Response {
     let mut names: Vec<&str> = super::kinds::TOP.iter().map(|kind| kind.plural()).collect();
-    names.extend(["application.spec", "config"]);
+    names.extend(["application.spec", "config", "instances"]);
     made("rootlinks", names.into_iter().map(|name| json!({"name": name})), query)
 }
 
 fn spec(_: &dyn Backend, query: &str) -> Response {
     made("specs", route::spec().into_iter(), query)
+}
+
+async fn instances(backend: &dyn Backend, query: &str) -> Response {
+    let rows = match backend.instances().await {
+        Ok(rows) => rows,
+        Err(why) => return reply::failure(&why),
+    };
+    let fields = [
+        ("launch_id", Holds::Text),
+        ("workername", Holds::Text),
+        ("backend", Holds::Text),
+        ("state", Holds::Text),
+        ("handle", Holds::Json),
+        ("generation", Holds::Int),
+        ("created_at", Holds::Time),
+        ("attached_at", Holds::Time),
+        ("stop_wanted_at", Holds::Time),
+        ("gone_at", Holds::Time),
+        ("reason", Holds::Text),
+        ("price_per_hour", Holds::Json),
+        ("cost", Holds::Json),
+    ];
+    let schema = Schema { of: "instances", fields: fields.to_vec(), more: vec![], open: false };
+    match ask::parse(query, &schema) {
+        Ok(query) => from_memory("instances", &rows, &query, |_| true),
+        Err(why) => reply::error(StatusCode::BAD_REQUEST, &why),
+    }
 }
 
 fn config(backend: &dyn Backend, _: &str) -> Response {

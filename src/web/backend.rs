@@ -125,6 +125,17 @@ pub trait Backend: Send + Sync + 'static {
     fn config(&self) -> Value;
     /// Read the configuration anew; what came of it, in the form of `reload` in `config`.
     fn reload(&self, by: Caller) -> BoxFuture<'_, Result<Value, ControlError>>;
+    /// The machines of latent workers, the newest first.
+    fn instances(&self) -> BoxFuture<'_, Result<Vec<Row>, ApiError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+    /// Look for machines that nobody knows and stop them; how many were.
+    fn reap(&self, by: Caller) -> BoxFuture<'_, Result<usize, ControlError>> {
+        let _ = by;
+        Box::pin(async { Ok(0) })
+    }
+    /// What `reload` would change now, in the same form; nothing is put to work.
+    fn compare(&self) -> BoxFuture<'_, Result<Value, ControlError>>;
     /// Is the master at work? If not, why.
     fn ready(&self) -> Result<(), String>;
     fn force(&self, scheduler: &str, params: Map<String, Value>, by: Caller) -> BoxFuture<'_, Result<Forced, ControlError>>;

@@ -112,13 +112,33 @@ async fn taken(request: Request, id: &mut Value) -> Result<(Caller, String, Stri
     Ok((caller, path, method, params))
 }
 
-async fn reload(backend: &dyn Backend, request: Request, id: &mut Value) -> Result<Value, Fault> {
+/// Answers a POST to the instances: its only method is `reap`.
+pub async fn post_instances(backend: &dyn Backend, request: Request) -> Response {
+    let mut id = Value::Null;
+    let done = reap(backend, request, &mut id).await;
+    answer(done, id)
+}
+
+async fn reap(backend: &dyn Backend, request: Request, id: &mut Value) -> Result<Value, Fault> {
     let (caller, _, method, _) = taken(request, id).await?;
-    if method != "reload" {
-        let message = format!("a config has no method '{method}'{}; there is: reload", suggest::hint(&method, ["reload"].into_iter()));
+    if method != "reap" {
+        let message = format!("instances have no method '{method}'{}; there is: reap", suggest::hint(&method, ["reap"].into_iter()));
         return Err(Fault::new(StatusCode::BAD_REQUEST, METHOD_NOT_FOUND, message));
     }
-    Ok(backend.reload(caller).await?)
+    Ok(json!({ "stopped": backend.reap(caller).await? }))
+}
+
+async fn reload(backend: &dyn Backend, request: Request, id: &mut Value) -> Result<Value, Fault> {
+    let (caller, _, method, _) = taken(request, id).await?;
+    match method.as_str() {
+        "reload" => Ok(backend.reload(caller).await?),
+        "diff" => Ok(backend.compare().await?),
+        _ => {
+            let hint = suggest::hint(&method, ["reload", "diff"].into_iter());
+            let message = format!("a config has no method '{method}'{hint}; there are: reload, diff");
+            Err(Fault::new(StatusCode::BAD_REQUEST, METHOD_NOT_FOUND, message))
+        }
+    }
 }
 
 async fn carry_out(backend: &dyn Backend, route: &Route, request: Request, id: &mut Value) -> Result<Value, Fault> {

@@ -157,7 +157,7 @@ pub(in super::super) const LIBRARY: &[(&str, &str)] = &[
     ("list.contains(items, x)", "Is it one of them?"),
     ("list.unique(items)", "Each once, in the order of the first."),
     ("list.set(items)", "A table in which each item is a key."),
-    ("list.sorted(items, key?)", "A new list in order."),
+    ("list.sorted(items, key?)", "A new list in order, of the items or of what `key` makes of each: a number, a text, or a list of them."),
     ("dict.keys(t)", "The names, sorted."),
     ("dict.values(t)", "The values, in the order of the names."),
     ("dict.items(t)", "Pairs `{ name, value }`, in the order of the names."),
