@@ -196,7 +196,7 @@ fn an_instance_that_dies_under_its_build_is_replaced() {
     let request = master.force("wait", json!({}));
     let build = master.wait_build(request, 1);
     master.wait_log_of(&build, "wait", "begun");
-    fake.kill(&fake.live()[0].id.clone(), "Server.SpotInstanceTermination");
+    fake.kill(&fake.live()[0].id.clone(), "Server.InternalError: the host failed");
     let again = master.wait_build(request, 2);
     master.wait_log_of(&again, "wait", "begun");
     go(&master);

@@ -1,3 +1,5 @@
+//! The backend against a provider in memory: what is asked of it, and what its answers mean.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
