@@ -22,10 +22,11 @@ fn situation(free: usize) -> Situation {
             since: Timestamp(b * 7919 % 1000),
             requests: (0..REQUESTS_EACH).map(|r| RequestId(b * REQUESTS_EACH + r)).collect(),
             workers: workers.clone(),
+            wishes: Vec::new(),
         })
         .collect();
     let rooms: HashMap<String, Room> = workers.into_iter().take(free).map(|w| (w, Room { more: Some(4), running: 0 })).collect();
-    Situation { builders, rooms }
+    Situation { builders, rooms, askable: HashMap::new() }
 }
 
 fn distribution(c: &mut Criterion) {
