@@ -67,7 +67,7 @@ pub struct View {
 
 enum Order {
     Event(Event),
-    Configure(Configured),
+    Configure(Box<Configured>),
 }
 
 struct Entry {
@@ -124,7 +124,7 @@ impl Latent {
             match entries.get_mut(&configured.name) {
                 Some(entry) => {
                     entry.configured = configured.clone();
-                    let _ = entry.orders.send(Order::Configure(configured));
+                    let _ = entry.orders.send(Order::Configure(Box::new(configured)));
                 }
                 None => {
                     let record = open.remove(&*configured.name);
@@ -137,7 +137,7 @@ impl Latent {
         for name in before {
             let Some(entry) = entries.get_mut(&name) else { continue };
             entry.configured.policy.configured = false;
-            let _ = entry.orders.send(Order::Configure(entry.configured.clone()));
+            let _ = entry.orders.send(Order::Configure(Box::new(entry.configured.clone())));
         }
         Ok(())
     }
@@ -369,7 +369,15 @@ impl Worker {
             match order {
                 Some(Order::Event(event)) => self.event(event).await,
                 Some(Order::Configure(configured)) => {
-                    self.configured = configured;
+                    // The same settings, perhaps with newer keys.
+                    if self
+                        .launched_by
+                        .as_ref()
+                        .is_some_and(|old| old.class() == configured.backend.class() && old.settings() == configured.backend.settings())
+                    {
+                        self.launched_by = Some(configured.backend.clone());
+                    }
+                    self.configured = *configured;
                     self.event(Event::Reconfigured).await;
                 }
                 None => return,

@@ -122,7 +122,7 @@ pub async fn post_instances(backend: &dyn Backend, request: Request) -> Response
 async fn reap(backend: &dyn Backend, request: Request, id: &mut Value) -> Result<Value, Fault> {
     let (caller, _, method, _) = taken(request, id).await?;
     if method != "reap" {
-        let message = format!("instances have no method '{method}'{}; there is: reap", suggest::hint(&method, ["reap"].into_iter()));
+        let message = format!("instances have no method '{method}'{}; there is: reap", suggest::hint(&method, ["reap"]));
         return Err(Fault::new(StatusCode::BAD_REQUEST, METHOD_NOT_FOUND, message));
     }
     Ok(json!({ "stopped": backend.reap(caller).await? }))
@@ -134,7 +134,7 @@ async fn reload(backend: &dyn Backend, request: Request, id: &mut Value) -> Resu
         "reload" => Ok(backend.reload(caller).await?),
         "diff" => Ok(backend.compare().await?),
         _ => {
-            let hint = suggest::hint(&method, ["reload", "diff"].into_iter());
+            let hint = suggest::hint(&method, ["reload", "diff"]);
             let message = format!("a config has no method '{method}'{hint}; there are: reload, diff");
             Err(Fault::new(StatusCode::BAD_REQUEST, METHOD_NOT_FOUND, message))
         }

@@ -1,3 +1,5 @@
+//! What `EC2LatentWorker` makes of its arguments, and what it says is wrong with them.
+
 use std::time::Duration;
 
 use super::*;

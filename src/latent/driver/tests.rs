@@ -1,3 +1,5 @@
+//! The driver against a cloud in memory that misbehaves to order.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;

@@ -52,12 +52,14 @@ pub struct Settings {
     pub volumes: Vec<(String, String)>,
 }
 
+pub type MakeUserData = Arc<dyn Fn(Start) -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>;
+
 /// What an instance is told when it starts, made when it does.
 #[derive(Clone)]
 pub struct MadeUserData {
     /// What it is made of: an instance that was told something else has other settings.
     pub of: String,
-    pub make: Arc<dyn Fn(Start) -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>,
+    pub make: MakeUserData,
 }
 
 impl std::fmt::Debug for MadeUserData {
@@ -184,8 +186,13 @@ impl Backend for Ec2Backend {
         self.parts.region.name.clone()
     }
 
+    fn knows(&self, handle: &Json) -> bool {
+        handle["region"].as_str().is_none_or(|region| region == self.parts.settings.region)
+    }
+
     fn settings(&self) -> String {
-        let digest = Md5::digest(format!("{} {:?}", self.parts.region.name, self.parts.settings));
+        // Without the keys: a new key is no reason for another instance.
+        let digest = Md5::digest(format!("{:?}", self.parts.settings));
         digest.iter().map(|b| format!("{b:02x}")).collect()
     }
 
@@ -218,16 +225,11 @@ impl Backend for Ec2Backend {
             let all = parts.region.api.list(MASTER_TAG, parts.master_id.clone()).await.map_err(|e| e.to_string())?;
             let ours = all.iter().filter(|i| !i.over()).filter_map(|i| {
                 let launch = LaunchId(i.tag(LAUNCH_TAG)?.into());
-                Some(Instance { launch, handle: handle(i, None) })
+                Some(Instance { launch, handle: parts.handle(i, None) })
             });
             Ok(ours.collect())
         })
     }
-}
-
-/// With time and choice, if it was started here and now.
-fn handle(instance: &InstanceState, launched: Option<(Timestamp, &Choice)>) -> Json {
-    json!({ "instance": instance.id, "launched_at": launched.map(|(at, _)| at), "choice": launched.map(|(_, choice)| choice.key()) })
 }
 
 /// Those of the configuration, and what it takes that no volume of the image stays when the instance goes.
@@ -235,10 +237,6 @@ fn devices(image: &Image, configured: &[BlockDevice]) -> Vec<BlockDevice> {
     let left = image.keeps.iter().filter(|name| configured.iter().all(|d| d.device_name != **name));
     let ended = left.map(|name| BlockDevice { device_name: name.clone(), delete_on_termination: Some(true), ..BlockDevice::default() });
     configured.iter().cloned().chain(ended).collect()
-}
-
-fn id_of(handle: &Json) -> Result<&str, String> {
-    handle["instance"].as_str().ok_or_else(|| format!("{handle} is no handle of an instance"))
 }
 
 /// A failed call before anything can have been started.
@@ -253,6 +251,26 @@ fn failure(what: &str, e: &ApiError) -> Failure {
 }
 
 impl Parts {
+    /// With time and choice, if it was started here and now.
+    fn handle(&self, instance: &InstanceState, launched: Option<(Timestamp, &Choice)>) -> Json {
+        json!({
+            "instance": instance.id, "region": self.settings.region, "launched_at": launched.map(|(at, _)| at),
+            "choice": launched.map(|(_, choice)| choice.key()),
+        })
+    }
+
+    /// Of an instance of this region: elsewhere its id means nothing, and that must not look as if it were gone.
+    fn id_of<'a>(&self, handle: &'a Json) -> Result<&'a str, String> {
+        let id = handle["instance"].as_str().ok_or_else(|| format!("{handle} is no handle of an instance"))?;
+        match handle["region"].as_str() {
+            Some(region) if region != self.settings.region => Err(format!(
+                "instance {id} is in region {region}, and the worker is configured for {}: end it by hand, or give the worker its region back",
+                self.settings.region
+            )),
+            _ => Ok(id),
+        }
+    }
+
     fn choices(&self) -> Vec<Choice> {
         let s = &self.settings;
         let places: Vec<(Option<String>, Option<String>)> = match (s.subnet_ids.as_slice(), s.placements.as_slice()) {
@@ -330,7 +348,7 @@ impl Parts {
                     self.furnish(&instance).await?;
                     let status = vec![instance.id.clone(), choice.key(), image.id];
                     let price_per_hour = instance.price_per_hour;
-                    return Ok(Started { handle: handle(&instance, Some((launched_at, choice))), status, price_per_hour });
+                    return Ok(Started { handle: self.handle(&instance, Some((launched_at, choice))), status, price_per_hour });
                 }
                 Err(e) => match e.class() {
                     Class::Capacity => {
@@ -423,7 +441,7 @@ impl Parts {
     }
 
     async fn stop(&self, handle: &Json, fast: bool) -> Result<(), String> {
-        let id = id_of(handle)?;
+        let id = self.id_of(handle)?;
         let api = &self.region.api;
         if let Some(address) = &self.settings.elastic_ip
             && let Err(e) = api.disassociate_address(address.clone(), id.to_owned()).await
@@ -469,7 +487,7 @@ impl Parts {
     }
 
     async fn check(&self, handle: &Json) -> Result<Result<(), String>, String> {
-        let id = id_of(handle)?;
+        let id = self.id_of(handle)?;
         match self.region.describer.ask(id).await {
             Ok(Some(instance)) if matches!(instance.state.as_str(), "pending" | "running") => Ok(Ok(())),
             Ok(Some(instance)) => {
