@@ -297,23 +297,6 @@ impl Site {
         self.wait("the build ends", |s| s.is_done(id));
     }
 
-    /// What has not begun is not wanted any more; what has begun ends.
-    pub fn forget_builds(&self) {
-        {
-            // In the order of the pump.
-            let told = lock(&self.told).clone();
-            let mut floor = lock(&self.floor);
-            let begun = |r: &Request| matches!(r.progress, Progress::Building(_) | Progress::Done);
-            for (id, request) in floor.requests.iter().filter(|(_, r)| !begun(r)) {
-                if let Some(latent) = &told {
-                    latent.tell(&request.worker, Event::Unwanted(RequestId(*id)));
-                }
-            }
-            floor.requests.retain(|_, r| begun(r));
-        }
-        self.wait("the builds end", |s| lock(&s.floor).requests.values().all(|r| r.progress == Progress::Done));
-    }
-
     pub fn missing(&self) -> Vec<String> {
         lock(&self.floor).missing.clone()
     }

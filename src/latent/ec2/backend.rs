@@ -303,6 +303,8 @@ impl Parts {
                 Ok(Some(image)) => image,
                 // The launch itself will tell.
                 Ok(None) => return Ok(Image { id: ami.clone(), ..Image::default() }),
+                // Keys that may start instances need not be allowed more than that.
+                Err(e) if e.class() != Class::Permission => return Err(failure("the image can't be looked up", &e)),
                 Err(e) => {
                     tracing::warn!(image = ami, "what volumes the image leaves behind can't be found out: {e}");
                     return Ok(Image { id: ami.clone(), ..Image::default() });
