@@ -184,6 +184,7 @@ async fn rule_05_every_class_of_the_host_that_can_be_extended_is() {
         }
         match class.name {
             "BuilderConfig" => given.push("workernames = { 'w' }".into()),
+            "EC2LatentWorker" | "EC2LatentBuildSlave" => given.push("ami = 'ami-1'".into()),
             "SetPropertyFromCommand" => given.push("property = 'p'".into()),
             _ => {}
         }
