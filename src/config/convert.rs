@@ -536,7 +536,7 @@ impl<T: FromValue> FromValue for Arg<T> {
         }
         match Template::read_for(value, &T::expected())? {
             Template::Const(json) => T::from_value(&Value::from_json(&json)).map(Arg::Const),
-            dynamic => T::check_template(&dynamic).map(|()| Arg::Dynamic(dynamic)),
+            dynamic => T::check_template(&dynamic).map(|()| Arg::Dynamic(Box::new(dynamic))),
         }
     }
 
