@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
+use super::lua_type::LuaType;
 use super::template::{Arg, Template};
 use super::value::{FnRef, Table, Value};
 use crate::base::{Secret, duration};
@@ -78,6 +79,9 @@ pub trait FromValue: Sized {
     /// In people's words, after "must be".
     fn expected() -> String;
 
+    /// For editors.
+    fn lua_type() -> LuaType;
+
     /// Several of it, after "a list of".
     fn plural() -> String {
         format!("values, each {}", Self::expected())
@@ -99,6 +103,10 @@ impl FromValue for String {
         "text".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("string")
+    }
+
     fn plural() -> String {
         "texts".into()
     }
@@ -116,6 +124,10 @@ impl FromValue for bool {
         "true or false".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("boolean")
+    }
+
     fn from_value(value: &Value) -> Result<bool, Wrong> {
         match value {
             Value::Bool(b) => Ok(*b),
@@ -127,6 +139,10 @@ impl FromValue for bool {
 impl FromValue for i64 {
     fn expected() -> String {
         "a whole number".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("integer")
     }
 
     fn plural() -> String {
@@ -156,6 +172,10 @@ impl<const MIN: i64> FromValue for Whole<MIN> {
         format!("a whole number ≥ {MIN}")
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("integer")
+    }
+
     fn from_value(value: &Value) -> Result<Self, Wrong> {
         whole(value).filter(|i| *i >= MIN).map(Whole).ok_or_else(|| Wrong::must(Self::expected(), value))
     }
@@ -164,6 +184,10 @@ impl<const MIN: i64> FromValue for Whole<MIN> {
 impl FromValue for Duration {
     fn expected() -> String {
         "a number of seconds or a duration such as \"2h30m\"".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("number").or(LuaType::Name("string"))
     }
 
     fn from_value(value: &Value) -> Result<Duration, Wrong> {
@@ -184,6 +208,10 @@ impl FromValue for f64 {
         Duration::expected()
     }
 
+    fn lua_type() -> LuaType {
+        Duration::lua_type()
+    }
+
     fn from_value(value: &Value) -> Result<f64, Wrong> {
         Duration::from_value(value).map(|d| d.as_secs_f64())
     }
@@ -192,6 +220,10 @@ impl FromValue for f64 {
 impl FromValue for FnRef {
     fn expected() -> String {
         "a function".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Function
     }
 
     fn from_value(value: &Value) -> Result<FnRef, Wrong> {
@@ -206,6 +238,10 @@ impl FromValue for FnRef {
 impl FromValue for Secret {
     fn expected() -> String {
         "text".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("string")
     }
 
     fn from_value(value: &Value) -> Result<Secret, Wrong> {
@@ -224,6 +260,10 @@ impl FromValue for Results {
         "a result such as util.SUCCESS or util.WARNINGS".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("Results")
+    }
+
     fn from_value(value: &Value) -> Result<Results, Wrong> {
         whole(value).and_then(|code| Results::try_from(code).ok()).ok_or_else(|| Wrong::must(Self::expected(), value))
     }
@@ -238,6 +278,10 @@ impl FromValue for Pattern {
         "a regular expression".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("string").or(LuaType::Name("Regex"))
+    }
+
     fn from_value(value: &Value) -> Result<Pattern, Wrong> {
         match value {
             Value::Text(text) => Ok(Pattern(text.clone())),
@@ -249,6 +293,10 @@ impl FromValue for Pattern {
 impl<T: FromValue> FromValue for Option<T> {
     fn expected() -> String {
         format!("{} or None", T::expected())
+    }
+
+    fn lua_type() -> LuaType {
+        T::lua_type().or(LuaType::Name("None"))
     }
 
     fn plural() -> String {
@@ -295,6 +343,10 @@ impl<T: FromValue> FromValue for Vec<T> {
         format!("a list of {}", T::plural())
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::list(T::lua_type())
+    }
+
     fn from_value(value: &Value) -> Result<Vec<T>, Wrong> {
         let items = items(value, &Self::expected())?;
         items.iter().enumerate().map(|(i, v)| T::from_value(v).map_err(|w| w.inside(item(i)))).collect()
@@ -310,6 +362,10 @@ impl<T: FromValue> FromValue for OneOrMany<T> {
         format!("{} or a list of {}", T::expected(), T::plural())
     }
 
+    fn lua_type() -> LuaType {
+        T::lua_type().or(LuaType::list(T::lua_type()))
+    }
+
     fn from_value(value: &Value) -> Result<Self, Wrong> {
         match value {
             Value::Table(_) => Vec::from_value(value).map(OneOrMany),
@@ -322,6 +378,10 @@ impl<T: FromValue> FromValue for OneOrMany<T> {
 impl<T: FromValue> FromValue for BTreeMap<String, T> {
     fn expected() -> String {
         format!("a table of names and {}", T::plural())
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::table(T::lua_type())
     }
 
     fn from_value(value: &Value) -> Result<Self, Wrong> {
@@ -355,6 +415,10 @@ pub struct Dict(pub Map<String, Json>);
 impl FromValue for Dict {
     fn expected() -> String {
         "a table of names and plain values".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::table(LuaType::Name("any"))
     }
 
     fn from_value(value: &Value) -> Result<Dict, Wrong> {
@@ -395,6 +459,10 @@ impl FromValue for Json {
         "plain data".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("any")
+    }
+
     fn from_value(value: &Value) -> Result<Json, Wrong> {
         json(value)
     }
@@ -407,6 +475,10 @@ pub struct Ignored;
 impl FromValue for Ignored {
     fn expected() -> String {
         "anything (it has no effect)".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("any")
     }
 
     fn from_value(_: &Value) -> Result<Ignored, Wrong> {
@@ -423,6 +495,10 @@ impl FromValue for NotUsed {
         "anything (not used yet)".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("any")
+    }
+
     fn from_value(_: &Value) -> Result<NotUsed, Wrong> {
         Ok(NotUsed)
     }
@@ -437,6 +513,10 @@ pub struct NotYet;
 impl FromValue for NotYet {
     fn expected() -> String {
         "left out (not supported yet)".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("None").or(LuaType::Name("false"))
     }
 
     fn from_value(value: &Value) -> Result<NotYet, Wrong> {
@@ -461,6 +541,10 @@ impl FromValue for Locks {
         "left out (locks are not supported yet)".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("None").or(LuaType::Name("false")).or(LuaType::list(LuaType::Name("any")))
+    }
+
     fn from_value(value: &Value) -> Result<Locks, Wrong> {
         if is_nothing(value) { Ok(Locks) } else { Err(Wrong { alone: true, ..Wrong::says("locks are not supported yet") }) }
     }
@@ -473,6 +557,10 @@ pub struct Settings(pub Arc<Table>);
 impl FromValue for Settings {
     fn expected() -> String {
         "a table".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Settings
     }
 
     fn from_value(value: &Value) -> Result<Settings, Wrong> {
@@ -489,6 +577,10 @@ impl FromValue for Template {
         "plain data or something to render".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("any")
+    }
+
     fn from_value(value: &Value) -> Result<Template, Wrong> {
         Template::read(value)
     }
@@ -497,6 +589,10 @@ impl FromValue for Template {
 impl<T: FromValue> FromValue for Arg<T> {
     fn expected() -> String {
         format!("{}, or something to render", T::expected())
+    }
+
+    fn lua_type() -> LuaType {
+        T::lua_type().rendered()
     }
 
     fn plural() -> String {

@@ -13,6 +13,7 @@ pub mod convert;
 mod instance;
 mod interpolate;
 mod listen;
+pub mod lua_type;
 mod methods;
 mod names;
 mod parameters;

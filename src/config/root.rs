@@ -8,6 +8,7 @@ use super::arguments::{Arguments, Reader, arguments};
 use super::convert::{Dict, FromValue, Ignored, NotUsed, NotYet, OneOrMany, Settings, Whole, Wrong};
 use super::instance::{SchedulerRef, SecretProviderRef, WorkerRef};
 use super::listen::Endpoint;
+use super::lua_type::LuaType;
 use super::spec::{Collapse, Listen, LuaLimits, MasterConfig};
 use super::value::{FnRef, Object, Table, Value};
 
@@ -209,6 +210,10 @@ impl FromValue for BuilderItem {
         "a BuilderConfig".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("BuilderConfig").or(LuaType::Name("BuilderConfig.Arguments"))
+    }
+
     fn plural() -> String {
         "BuilderConfig".into()
     }
@@ -229,6 +234,10 @@ pub(super) struct DbUrl(PathBuf);
 impl FromValue for DbUrl {
     fn expected() -> String {
         "a text such as \"sqlite:///state.sqlite\"".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("string")
     }
 
     fn from_value(value: &Value) -> Result<DbUrl, Wrong> {
@@ -261,6 +270,10 @@ impl FromValue for Bytes {
         "a number of bytes (at least 1 MiB) or a size such as \"256MiB\"".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("integer").or(LuaType::Name("string"))
+    }
+
     fn from_value(value: &Value) -> Result<Bytes, Wrong> {
         let bytes = match value {
             Value::Text(text) => {
@@ -287,6 +300,10 @@ pub(super) struct Simple;
 impl FromValue for Simple {
     fn expected() -> String {
         "\"simple\"".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("\"simple\"")
     }
 
     fn from_value(value: &Value) -> Result<Simple, Wrong> {
