@@ -162,9 +162,49 @@ local function declare_args(info, args)
   end
 end
 
+-- While the file is read all mistakes are gathered; afterwards the first one ends the call.
+local function mistake(text, about, place)
+  if not P.loading then error((about and about .. ": " or "") .. text, 0) end
+  host.mistake(text, about, place)
+end
+
+-- Something that gives a value for each build, or holds such.
+local function to_render(value, depth)
+  if type(value) == "function" then return true end
+  if type(value) ~= "table" then return false end
+  local record = records[value]
+  if record then return record.info.decl ~= nil and record.info.decl.renderable end
+  if not is_plain(value) then return false end
+  if depth == 0 then return true end
+  for _, item in next, value do
+    if to_render(item, (depth or 50) - 1) then return true end
+  end
+  return false
+end
+P.to_render = to_render
+
+local function lookup(info, key)
+  while info do
+    local value = info.members[key]
+    if value ~= nil then return value end
+    info = info.parent
+  end
+end
+
+-- Class attributes of this name, of the class and of those above it.
+local function gathered(info, key)
+  local all = {}
+  while info and info.custom do
+    for _, item in ipairs(is_plain(info.members[key]) and info.members[key] or {}) do all[item] = true end
+    info = info.parent
+  end
+  return all
+end
+
 local function take_declared(info, self, record, named)
   local at = info
   local seen = {}
+  local rendered = info.decl and info.decl.is_step and gathered(info, "renderables") or {}
   while at and at.custom do
     for _, name in ipairs(sorted_names(at.declared)) do
       if not seen[name] then
@@ -179,11 +219,11 @@ local function take_declared(info, self, record, named)
           end
         end
         if value == nil and arg.kind:sub(-1) ~= "?" then
-          host.mistake(("missing argument '%s'"):format(name), subject(info), record.place)
-        elseif value ~= nil and not fits(value, arg.kind) then
-          host.mistake(("'%s' must be %s, got %s"):format(name, (arg.kind:gsub("%?$", "")), P.describe(value)), subject(info), record.place)
+          mistake(("missing argument '%s'"):format(name), subject(info), record.place)
+        elseif value ~= nil and not fits(value, arg.kind) and not (rendered[name] and to_render(value)) then
+          mistake(("'%s' must be %s, got %s"):format(name, (arg.kind:gsub("%?$", "")), P.describe(value)), subject(info), record.place)
         end
-        rawset(self, name, value)
+        if record.fields then record.fields[name] = value else rawset(self, name, value) end
         named[name] = value
       end
     end
@@ -261,14 +301,15 @@ local function guarded_init(owner, self, args)
   owner.members.init(self, args)
 end
 
-local function construct(info, ...)
+local function make(info, place, ...)
   local decl = info.decl
-  if decl and decl.closed and not P.loading then
-    error(("%s may only be used while the configuration is loaded"):format(info.name), 0)
-  end
   local items, named = arguments(info, ...)
   local self = setmetatable({}, info.instances)
-  local record = { id = host.new_id(), info = info, class = decl and decl.name, custom = info.custom and info.name or nil, place = host.place() }
+  local record = { id = host.new_id(), info = info, class = decl and decl.name, custom = info.custom and info.name or nil, place = place }
+  if decl and decl.is_step then
+    record.constructing = true
+    if info.custom then record.fields, record.call = {}, lib.pack(...) end
+  end
   records[self] = record
   if P.loading and decl then objects[#objects + 1] = self end
   if info.custom then take_declared(info, self, record, named) end
@@ -276,21 +317,56 @@ local function construct(info, ...)
   if owner then
     guarded_init(owner, self, normalise(info, items, named))
     if decl and not record.ready then
-      host.mistake(("init must call %s.super.init(self, …)"):format(owner.name), subject(info), record.place)
+      mistake(("init must call %s.super.init(self, …)"):format(owner.name), subject(info), record.place)
     end
   else
     builtin_init(self, record, items, named)
   end
-  record.made = true
+  record.constructing = nil
   return self
 end
 
-local function lookup(info, key)
-  while info do
-    local value = info.members[key]
-    if value ~= nil then return value end
+local function construct(info, ...)
+  local decl = info.decl
+  -- A running step may make steps that follow it.
+  if decl and decl.closed and not decl.is_step and not P.loading then
+    error(("%s may only be used while the configuration is loaded"):format(info.name), 0)
+  end
+  return make(info, host.place(), ...)
+end
+
+-- Which methods the classes of a file define, for the host; none if the class is the host's own.
+local function methods_of(info)
+  if not (info.custom and info.decl and info.decl.is_step) then return nil end
+  local names, seen = {}, {}
+  while info.custom do
+    for name, value in pairs(info.members) do
+      if type(value) == "function" and not seen[name] then
+        seen[name] = true
+        names[#names + 1] = name
+      end
+    end
     info = info.parent
   end
+  return names
+end
+
+-- Steps that are made anew for each build, by number.
+local scripted = {}
+P.scripted = scripted
+function P.keep_step(step)
+  local record = records[step]
+  record.methods = methods_of(record.info)
+  if record.methods then scripted[record.id] = step end
+  return record
+end
+
+function P.made_anew(id)
+  local old = records[scripted[id]]
+  local step = make(old.info, old.place, lib.unpack(old.call, 1, old.call.n))
+  local record = records[step]
+  record.methods = old.methods
+  return step, record
 end
 
 local function given(record, arg)
@@ -338,12 +414,18 @@ end
 local function instance_index(info)
   return function(self, key)
     local record = records[self]
+    local fields = record.fields
+    if fields and fields[key] ~= nil then return fields[key] end
     local arg = argument(info, key)
     local value
-    if arg then value = given(record, arg) end
+    if arg then
+      value = record.rendered and record.rendered[arg.name]
+      if value == nil then value = given(record, arg) end
+    end
     if value == nil then value = lookup(info, key) end
     if value == nil and arg then value = default_of(record, arg) end
     if arg and arg.secret and type(value) == "string" then return "***" end
+    if value == NULL and record.live then return nil end
     if value == nil and key == "super" then
       error("self.super would loop in a third generation: write the class's name, as in " .. info.name .. ".super", 0)
     end
@@ -351,10 +433,27 @@ local function instance_index(info)
   end
 end
 
+-- A step belongs to one build: only its own `init` and what runs in the build may set its fields.
+local function set_on_step(record, arg, key, value)
+  local info = record.info
+  if record.live and arg then
+    record.rendered[arg.name] = value == nil and NULL or value
+  elseif record.constructing and record.ready and arg then
+    if arg.position and record.items[arg.position] ~= nil then record.items[arg.position] = value else record.named[arg.name] = value end
+  elseif record.live or record.constructing then
+    record.fields[key] = value
+  elseif arg then
+    mistake(("a step is made anew for every build: give '%s' to the constructor of %s"):format(key, info.name), subject_of(record))
+  else
+    mistake(("a step is made anew for every build: set '%s' in the init of %s"):format(tostring(key), info.name), subject_of(record))
+  end
+end
+
 local function instance_newindex(info)
   return function(self, key, value)
     local record, decl = records[self], info.decl
     local arg = argument(info, key)
+    if record.fields then return set_on_step(record, arg, key, value) end
     if arg then
       if not P.loading then error(("%s: '%s' can't be changed any more: the configuration is loaded"):format(info.name, key), 0) end
       if decl.is_step and record.ready then
@@ -370,8 +469,6 @@ local function instance_newindex(info)
       end
       record.places = record.places or {}
       record.places[arg.name] = host.place()
-    elseif record.made and decl and decl.is_step and info.custom and P.loading then
-      host.mistake(("a step is made anew for every build: set '%s' in the init of %s"):format(tostring(key), info.name), subject_of(record))
     elseif info.custom or not decl or decl.open then
       rawset(self, key, value)
     elseif P.loading then
@@ -395,7 +492,7 @@ local function isinstance(value, class)
   return false
 end
 
-local new_class
+local new_class, mixin
 
 local function extend(class, name, body)
   local info = infos[class]
@@ -404,16 +501,34 @@ local function extend(class, name, body)
   if info.decl and not info.decl.extensible then error(info.name .. " can't be extended", 0) end
   if body ~= nil and not is_plain(body) then error(info.name .. ":extend: the body must be a table", 0) end
   local made = new_class{ name = name, parent = info, decl = info.decl, custom = true }
-  for _, key in ipairs(sorted_names(body or {})) do made[key] = body[key] end
+  for _, key in ipairs(sorted_names(body or {})) do
+    if key ~= "mixins" then made[key] = body[key] end
+  end
+  local mixins = body and body.mixins
+  if mixins ~= nil and not (is_plain(mixins) and (#mixins > 0 or next(mixins) == nil)) then
+    error(info.name .. ":extend: mixins must be a list of tables", 0)
+  end
+  for _, from in ipairs(mixins or {}) do mixin(made, from) end
   return made
 end
 
-local function mixin(class, from)
+-- What the host's own classes have is no reason to leave a method out: a mixin is there to override it.
+local function own_member(info, key)
+  while info and info.custom do
+    if info.members[key] ~= nil then return info.members[key] end
+    info = info.parent
+  end
+end
+
+P.own_member, P.gathered, P.given = own_member, gathered, given
+
+function mixin(class, from)
   local info = infos[class]
   if not info or not info.custom then error("mixin works on classes of your own: write Class:mixin(table)", 0) end
   if type(from) ~= "table" then error(info.name .. ":mixin needs a table", 0) end
-  for key, value in pairs(from) do
-    if lookup(info, key) == nil then info.members[key] = value end
+  if infos[from] then error(info.name .. ":mixin needs a table of methods, not the class " .. infos[from].name, 0) end
+  for _, key in ipairs(sorted_names(from)) do
+    if own_member(info, key) == nil then class[key] = from[key] end
   end
   return class
 end
@@ -470,6 +585,12 @@ function new_class(info)
   return class
 end
 
+-- A class of the host that a file only uses and extends: nothing of it is read at the end.
+function P.plain_class(name, members, parent)
+  members.isinstance = isinstance
+  return new_class{ name = name, custom = false, members = members, parent = parent and infos[parent] }
+end
+
 function P.builtin_class(decl)
   local class = new_class{ name = decl.name, decl = decl, custom = false, members = { isinstance = isinstance } }
   if decl.name == "BuildFactory" then P.factory = class end
@@ -520,7 +641,7 @@ end
 -- The end of the file: what methods added joins the arguments, in tables of the host's own.
 function P.finish()
   for _, self in ipairs(objects) do
-    local record = records[self]
+    local record = P.keep_step(self)
     if record.class == "SecretProviderBase" and record.ready then
       local get = self.get
       record.named.get = type(get) == "function" and function(name) return self:get(name) end or nil

@@ -9,7 +9,7 @@ local raw_pcall, raw_xpcall, error, select, tostring, pack, unpack = pcall, xpca
 P.lib = {
   getmetatable = getmetatable, setmetatable = setmetatable, rawget = rawget, type = type, pairs = pairs, error = error,
   xpcall = raw_xpcall, rawset = rawset, select = select, tostring = tostring, sort = table.sort, concat = table.concat,
-  math_type = math.type,
+  math_type = math.type, pack = pack, unpack = unpack,
 }
 
 P.absent = {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use super::lines::Normaliser;
-use crate::base::StepId;
+use crate::base::{LogId, StepId};
 use crate::model::build::Stream;
 use crate::model::{Event, Log};
 use crate::secrets::{BuildSecrets, Mask, Masker};
@@ -18,6 +18,7 @@ const VISIBLE_AFTER: Duration = Duration::from_secs(1);
 
 pub struct StepLog {
     writer: LogWriter,
+    id: LogId,
     step: StepId,
     name: Arc<str>,
     stdout: Normaliser,
@@ -35,6 +36,7 @@ impl StepLog {
     pub fn new(writer: LogWriter, log: &Log, events: broadcast::Sender<Event>, secrets: Arc<BuildSecrets>) -> StepLog {
         StepLog {
             writer,
+            id: log.id,
             step: log.step,
             name: log.name.as_str().into(),
             stdout: Normaliser::default(),
@@ -45,6 +47,10 @@ impl StepLog {
             version: 0,
             maskers: Default::default(),
         }
+    }
+
+    pub fn id(&self) -> LogId {
+        self.id
     }
 
     /// The next piece of a stream; returns it with even line ends, and as it came otherwise: only what is kept and shown is masked.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
@@ -16,7 +17,7 @@ const DEEPEST: usize = 32;
 
 /// What a build offers to templates.
 pub struct Renderer<'a> {
-    pub properties: &'a Properties,
+    pub properties: Arc<Properties>,
     pub sourcestamps: &'a [SourceStamp],
     pub worker: &'a WorkerInfo,
     pub generation: &'a Generation,
@@ -130,7 +131,7 @@ impl Renderer<'_> {
     }
 
     fn input(&self) -> RenderInput {
-        RenderInput { properties: self.properties.clone(), build: Some(self.build.clone()) }
+        RenderInput { properties: (*self.properties).clone(), build: Some(self.build.clone()) }
     }
 
     /// Values for a function; the named ones come last, in a table.

@@ -2,19 +2,21 @@
 //!
 //! It knows nothing of queues: the engine gives it a worker and takes its [`Outcome`].
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::{Map, Value as Json};
 use tokio::sync::{broadcast, watch};
 
 use super::engine::EVENTS;
 use super::render::{RenderError, Renderer};
 use super::rules::{Flags, Progress};
 use super::steps;
-use crate::base::Clock;
+use crate::base::{Clock, StepId};
 use crate::config::{BuilderSpec, Condition, MasterConfig, StepSpec, Words};
-use crate::lua::{BuildInput, Generation, StepInput};
-use crate::model::{Build, BuildRequest, Event, Properties, Property, Results, SourceStamp, Step, WorkerInfo};
+use crate::lua::{BuildInput, Generation, Kept, StepInput, StepsPlace};
+use crate::model::{Build, BuildRequest, Event, Log, Properties, Property, Results, SourceStamp, Step, WorkerInfo};
 use crate::secrets::{BuildSecrets, Mask, SecretSource};
 use crate::store::Store;
 use crate::workers::Link;
@@ -75,15 +77,36 @@ pub struct StepEnd {
     pub results: Results,
     pub state: String,
     pub lost: Option<String>,
+    /// What the build says of it, if that is something else.
+    pub build: Option<String>,
 }
 
 /// A build under way.
 pub struct Run {
     pub job: Job,
-    pub properties: Properties,
+    properties: Mutex<Arc<Properties>>,
     pub sourcestamps: Vec<SourceStamp>,
     pub secrets: Arc<BuildSecrets>,
+    /// Has seen the orders from before the step that runs.
+    orders: Mutex<watch::Receiver<Option<Stop>>>,
+    /// Steps that have not begun; steps may add some.
+    queue: Mutex<Queue>,
+    /// The logs of the step that runs, by name, the newest last.
+    pub logs: Mutex<Vec<(StepId, Log)>>,
+    /// What steps said of themselves, by the number of the step.
+    pub statistics: Mutex<BTreeMap<i64, Map<String, Json>>>,
 }
+
+#[derive(Default)]
+struct Queue {
+    steps: VecDeque<Arc<StepSpec>>,
+    added: usize,
+    /// What the added ones need of their generation.
+    kept: Vec<Kept>,
+}
+
+/// Steps that steps may add to a build; more is taken for a loop.
+const MOST_ADDED: usize = 10_000;
 
 /// The properties a build begins with: each later source wins over the earlier ones.
 pub fn initial_properties(job: &Job, spec: &crate::config::WorkerSpec) -> Properties {
@@ -127,29 +150,73 @@ impl Run {
         let sourcestamps = job.request.buildset.sourcestamps.iter().map(|(_, s)| s.clone()).collect();
         let source = SecretSource::new(job.config.clone(), job.generation.clone());
         let secrets = Arc::new(BuildSecrets::new(source, job.known_secrets.clone()));
-        Run { job, properties, sourcestamps, secrets }
+        let steps = job.builder.factory.steps.iter().cloned().collect();
+        Run {
+            orders: Mutex::new(job.stop.clone()),
+            job,
+            properties: Mutex::new(Arc::new(properties)),
+            sourcestamps,
+            secrets,
+            queue: Mutex::new(Queue { steps, ..Queue::default() }),
+            logs: Mutex::default(),
+            statistics: Mutex::default(),
+        }
     }
 
-    pub async fn build(mut self) -> Outcome {
+    /// The properties as they are now.
+    pub fn properties(&self) -> Arc<Properties> {
+        lock(&self.properties).clone()
+    }
+
+    /// Orders that come after the step has begun; one from before let it run, as `alwaysRun`.
+    pub fn orders(&self) -> watch::Receiver<Option<Stop>> {
+        lock(&self.orders).clone()
+    }
+
+    /// Further steps, before all that wait or after them.
+    pub fn add_steps(&self, steps: Vec<Arc<StepSpec>>, place: StepsPlace, kept: Kept) -> Result<(), String> {
+        let mut queue = lock(&self.queue);
+        if queue.added + steps.len() > MOST_ADDED {
+            return Err(format!("the steps of a build may add {MOST_ADDED} steps at most"));
+        }
+        queue.added += steps.len();
+        queue.kept.push(kept);
+        match place {
+            StepsPlace::Next => steps.into_iter().rev().for_each(|step| queue.steps.push_front(step)),
+            StepsPlace::Last => queue.steps.extend(steps),
+        }
+        Ok(())
+    }
+
+    pub async fn build(self) -> Outcome {
+        let run = Arc::new(self);
+        let outcome = run.clone().steps().await;
+        // Whatever Lua still holds of the build: no step of it comes any more.
+        *lock(&run.queue) = Queue::default();
+        outcome
+    }
+
+    async fn steps(self: Arc<Self>) -> Outcome {
         let mut progress = Progress::default();
         let mut problems: Vec<String> = Vec::new();
         let mut lost = None;
-        let mut names: Vec<String> = Vec::new();
-        let factory = self.job.builder.factory.clone();
-        for spec in &factory.steps {
-            // A step that runs nevertheless is interrupted by the next order only.
-            if let Some(stop) = self.job.stop.borrow_and_update().clone() {
+        let mut names = Names::default();
+        loop {
+            let next = lock(&self.queue).steps.pop_front();
+            let Some(spec) = next else { break };
+            let stop = lock(&self.orders).borrow_and_update().clone();
+            if let Some(stop) = stop {
                 progress.results = progress.results.worst(stop.results);
                 progress.halted = true;
             }
             if !progress.runs(spec.as_ref().into()) {
                 continue;
             }
-            let ended = self.step(spec, &mut names).await;
+            let (ended, flags) = self.step(&spec, &mut names).await;
             self.job.let_watchers_follow().await;
-            progress = progress.after(Flags::from(spec.as_ref()), ended.results);
+            progress = progress.after(flags, ended.results);
             if !matches!(ended.results, Results::Success | Results::Skipped) {
-                problems.push(ended.state);
+                problems.push(ended.build.unwrap_or(ended.state));
             }
             lost = lost.or(ended.lost);
         }
@@ -175,7 +242,7 @@ impl Run {
 
     pub fn renderer(&self) -> Renderer<'_> {
         Renderer {
-            properties: &self.properties,
+            properties: self.properties(),
             sourcestamps: &self.sourcestamps,
             worker: &self.job.worker,
             generation: &self.job.generation,
@@ -185,7 +252,7 @@ impl Run {
     }
 
     /// The build as callbacks see it.
-    fn input(&self) -> BuildInput {
+    pub fn input(&self) -> BuildInput {
         BuildInput {
             buildid: self.job.build.id.0,
             number: self.job.build.number,
@@ -203,30 +270,40 @@ impl Run {
     }
 
     /// A property that a step sets, kept at once. Nobody finds a secret in a property: who needs it asks for it by its name.
-    pub fn set_property(&mut self, name: &str, value: serde_json::Value, source: &str) {
+    pub fn set_property(&self, name: &str, value: Json, source: &str) {
         let mask = self.secrets.mask();
         let (name, value) = (&*mask.text(name), mask.json(value));
-        self.properties.set(name, value.clone(), source);
+        Arc::make_mut(&mut lock(&self.properties)).set(name, value.clone(), source);
         drop(
             self.job.store.set_build_properties(self.job.build.id, vec![(name.to_owned(), Property { value, source: source.to_owned() })]),
         );
     }
 
-    async fn step(&mut self, spec: &Arc<StepSpec>, names: &mut Vec<String>) -> StepEnd {
+    async fn step(self: &Arc<Self>, spec: &Arc<StepSpec>, names: &mut Names) -> (StepEnd, Flags) {
+        let instance = match &spec.script {
+            Some(script) => Some(self.job.generation.begin_step(spec, script).await),
+            None => None,
+        };
+        // What an `init` of the step's own made of it for this build.
+        let spec = match &instance {
+            Some(Ok(instance)) => instance.spec.clone().unwrap_or_else(|| spec.clone()),
+            _ => spec.clone(),
+        };
+        let spec = &spec;
         let name = self.renderer().arg("name", &spec.name).await;
         let mut step = Step {
             id: self.job.store.next_step_id(),
             build: self.job.build.id,
-            number: names.len() as i64,
-            name: unique(&self.secrets.mask().text(name.as_deref().unwrap_or(&spec.class)), names),
+            number: names.count(),
+            name: names.take(&self.secrets.mask().text(name.as_deref().unwrap_or(&spec.class))),
             state: "pending".into(),
             started_at: Some(self.job.clock.now()),
             complete_at: None,
             results: None,
             hidden: false,
         };
-        names.push(step.name.clone());
         let wanted = match name {
+            Ok(_) if matches!(instance, Some(Err(_))) => Ok(true),
             Ok(_) => self.condition(&spec.do_step_if, None, &step.name).await.map_err(|e| RenderError(format!("doStepIf: {e}"))),
             Err(e) => Err(e),
         };
@@ -235,16 +312,17 @@ impl Run {
                 results: Results::Skipped,
                 state: format!("{} (skipped)", self.describe(spec, false).await.unwrap_or_else(|| step.name.clone())),
                 lost: None,
+                build: None,
             },
             Ok(true) => {
                 step.state = self.masked(self.describe(spec, true).await.unwrap_or_else(|| "running".into()));
                 self.tell(&step, true);
-                steps::run(self, spec, &mut step).await
+                steps::run(self, spec, instance, &mut step).await
             }
             Err(e) => {
                 self.tell(&step, true);
                 steps::explain(self, &step, &e.0);
-                StepEnd { results: Results::Exception, state: format!("{} (exception)", step.name), lost: None }
+                StepEnd { results: Results::Exception, state: format!("{} (exception)", step.name), lost: None, build: None }
             }
         };
         step.hidden = match self.condition(&spec.hide_step_if, Some(ended.results), &step.name).await {
@@ -261,7 +339,8 @@ impl Run {
         step.state = ended.state.clone();
         step.complete_at = Some(self.job.clock.now());
         self.tell(&step, false);
-        ended
+        lock(&self.logs).clear();
+        (ended, Flags::from(spec.as_ref()))
     }
 
     /// Keep a step's row and tell who watches.
@@ -287,7 +366,7 @@ impl Run {
             Condition::Always(answer) => Ok(*answer),
             Condition::Render(template) => Ok(super::render::truthy(&self.renderer().value(template).await?)),
             Condition::Call(function) => {
-                let step = StepInput { name: name.to_owned(), properties: self.properties.clone(), build: Some(self.input()) };
+                let step = StepInput { name: name.to_owned(), properties: (*self.properties()).clone(), build: Some(self.input()) };
                 self.job.generation.step_condition(function, results, &step).await.map_err(|e| RenderError(e.to_string()))
             }
         }
@@ -307,10 +386,31 @@ impl Run {
     }
 }
 
-/// The name, with `_1`, `_2` … if there is such a step already.
-fn unique(name: &str, names: &[String]) -> String {
-    if !names.iter().any(|n| n == name) {
-        return name.to_owned();
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The names of a build's steps: each is there once.
+#[derive(Default)]
+struct Names {
+    taken: HashSet<String>,
+    /// Where to go on with `_1`, `_2` …
+    next: HashMap<String, usize>,
+}
+
+impl Names {
+    /// The name, with a number if there is such a step already.
+    fn take(&mut self, name: &str) -> String {
+        let mut unique = name.to_owned();
+        while !self.taken.insert(unique.clone()) {
+            let n = self.next.entry(name.to_owned()).or_insert(0);
+            *n += 1;
+            unique = format!("{name}_{n}");
+        }
+        unique
     }
-    (1..).map(|i| format!("{name}_{i}")).find(|candidate| !names.contains(candidate)).unwrap_or_else(|| name.to_owned())
+
+    fn count(&self) -> i64 {
+        self.taken.len() as i64
+    }
 }

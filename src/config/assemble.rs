@@ -78,6 +78,18 @@ pub fn assemble(root: &Table, root_place: &Place, objects: &[Arc<Object>], said_
     assembly.end(config, root_place)
 }
 
+/// A step that was made while a build runs: understood by itself, or its mistakes as one text.
+pub fn step(object: &Arc<Object>) -> Result<Arc<StepSpec>, String> {
+    let mut assembly = Assembly::of(std::slice::from_ref(object), SaidAt::default());
+    match assembly.parsed(object) {
+        Some(Parsed::Step(step)) if assembly.mistakes.is_empty() => Ok(step),
+        _ => {
+            let told: Vec<String> = without_repeats(assembly.mistakes).iter().map(ToString::to_string).collect();
+            Err(if told.is_empty() { format!("must be a step, got a {}", object.class) } else { told.join("\n") })
+        }
+    }
+}
+
 /// What one object says wrong, without a configuration around it.
 #[cfg(test)]
 pub(super) fn mistakes_of(object: &Arc<Object>) -> Vec<Mistake> {
@@ -184,6 +196,7 @@ impl Assembly {
                     class: "BuilderConfig".into(),
                     custom_class: None,
                     args: (*table).clone(),
+                    methods: None,
                     place: root_place.clone(),
                 }),
             })

@@ -23,6 +23,7 @@ pub mod reference;
 mod renderables;
 mod root;
 mod schedulers;
+mod scripts;
 mod secrets;
 mod sequences;
 pub mod spec;
@@ -36,8 +37,9 @@ pub mod value;
 pub mod warnings;
 mod workers;
 
-pub use assemble::{SaidAt, assemble};
+pub use assemble::{SaidAt, assemble, step as understood_step};
 pub use convert::{FromValue, Wrong};
+pub use scripts::{RemoteCommand, RemoteShell};
 pub use secrets::check_secret_name;
 pub use sequences::{MaybeCommand, sequence_commands};
 pub use spec::*;

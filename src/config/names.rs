@@ -45,11 +45,7 @@ const NOT_YET: &[(&str, &str)] = &[
     ("MasterLock WorkerLock locks", "max_builds = 1 lets one build at a time run on a worker"),
     ("Project Codebase", ""),
     ("GNUAutoconf BasicBuildFactory QuickBuildFactory BasicSVN CPAN Distutils", "a BuildFactory with the steps themselves does it"),
-    (
-        "BuildStep ShellMixin CommandMixin RemoteCommand RemoteShellCommand LogObserver LogLineObserver LineConsumerLogObserver
-         OutputProgressObserver BufferLogObserver",
-        "ShellCommand, ShellSequence and SetPropertyFromCommand can be extended",
-    ),
+    ("RemoteShellCommand", "self:makeRemoteShellCommand in run() of a step does it"),
     ("CMake", "Configure with a command of its own does it"),
     ("SetPropertiesFromEnv", "SetPropertyFromCommand can read one variable"),
     ("MasterShellCommand", "a ShellCommand on a LocalWorker runs beside the master"),

@@ -118,6 +118,7 @@ arguments! {
     LuaArgs {
         "callback_timeout" callback_timeout: Option<Duration> = None => "None", "The longest that a callback may take.";
         "memory_limit" memory_limit: Option<Bytes> = None => "\"256MiB\"", "The most memory of a configuration.";
+        "step_stretch" step_stretch: Option<Duration> = None => "60", "The longest that `run` of a step may compute without waiting for anything.";
     }
 }
 
@@ -185,6 +186,7 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
             limits: LuaLimits {
                 callback_timeout: lua.callback_timeout.filter(|t| !t.is_zero()),
                 memory_bytes: lua.memory_limit.map_or(LuaLimits::default().memory_bytes, |b| b.0),
+                step_stretch: lua.step_stretch.filter(|t| !t.is_zero()).unwrap_or(LuaLimits::default().step_stretch),
             },
             ..MasterConfig::default()
         },

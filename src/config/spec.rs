@@ -1,6 +1,6 @@
 //! A whole configuration, understood and checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,11 +85,13 @@ pub struct LuaLimits {
     /// For callbacks; none: the default of the kind.
     pub callback_timeout: Option<Duration>,
     pub memory_bytes: usize,
+    /// The longest that `run` of a step may compute without waiting for anything.
+    pub step_stretch: Duration,
 }
 
 impl Default for LuaLimits {
     fn default() -> Self {
-        LuaLimits { callback_timeout: None, memory_bytes: 256 << 20 }
+        LuaLimits { callback_timeout: None, memory_bytes: 256 << 20, step_stretch: Duration::from_secs(60) }
     }
 }
 
@@ -198,7 +200,19 @@ pub struct StepSpec {
     pub workdir: Arg<Option<String>>,
     pub log_encoding: LogEncoding,
     pub kind: StepKind,
+    /// Its class has methods of its own that are asked while it runs.
+    pub script: Option<StepScript>,
     pub place: Place,
+}
+
+/// What of a step is written in Lua.
+#[derive(Clone, PartialEq, Debug)]
+pub struct StepScript {
+    /// The instance that is made anew for each build.
+    pub object: u64,
+    /// It has an `init` of its own, so each build reads its arguments anew.
+    pub init: bool,
+    pub methods: BTreeSet<String>,
 }
 
 /// How output is encoded that is no UTF-8; none: as UTF-8 with mistakes.
@@ -223,9 +237,14 @@ pub struct Words(pub String);
 pub enum StepKind {
     Shell(Box<ShellSpec>),
     Sequence(Box<SequenceSpec>),
-    SetProperty { property: Arg<String>, value: Template },
+    SetProperty {
+        property: Arg<String>,
+        value: Template,
+    },
     SetProperties(Template),
     SetPropertyFromCommand(Box<SetPropertyFromCommandSpec>),
+    /// Only what its `run` does.
+    Scripted,
 }
 
 /// A command line: text for a shell, or words.

@@ -46,6 +46,13 @@ arguments! {
     /// What every step takes that runs a command on the worker.
     CommandArgs {
         include step: StepArgs;
+        include run: RunArgs;
+    }
+}
+
+arguments! {
+    /// How a command is run.
+    RunArgs {
         "env" env: Arg<Env> = Arg::default() => "{}", "Environment; a list is joined with the path separator, None removes.";
         "timeout" timeout: Arg<Option<f64>> = Arg::Const(Some(1200.0)) => "1200", "The longest time without output; None: no limit.";
         "maxTime" max_time: Arg<Option<f64>> = Arg::default() => "None", "The longest time in all.";
@@ -116,6 +123,13 @@ arguments! {
     }
 }
 
+arguments! {
+    ScriptedArgs {
+        include common: CommandArgs;
+        "command" _command: Arg<Option<CommandLine>> = Arg::default() => "None", "For `makeRemoteShellCommand`.";
+    }
+}
+
 const WARNING: Preset = Text("(?i).*warning[: ].*");
 /// What make says, with the quotes of any locale.
 const ENTER: Preset = Text("make.*: Entering directory [\u{2018}\u{2019}\"`'](.*)[\u{2019}'`\"]");
@@ -123,6 +137,10 @@ const LEAVE: Preset = Text("make.*: Leaving directory");
 
 pub(super) fn declare(list: &mut Vec<ClassDecl>) {
     use Kind::{ShellArg, Step};
+    list.push(
+        ClassDecl::new::<ScriptedArgs>("BuildStep", Step, scripted, "A step of one's own: extend it and write `run()`.")
+            .presets(&[("name", Text("BuildStep"))]),
+    );
     list.push(
         ClassDecl::new::<ShellArgs>("ShellCommand", Step, shell, "Runs a command on the worker.").presets(&[("name", Text("shell"))]),
     );
@@ -205,22 +223,27 @@ fn step(object: &Object, args: StepArgs, kind: StepKind) -> Parsed {
         workdir: args.workdir,
         log_encoding: args.log_encoding,
         kind,
+        script: super::scripts::script_of(object),
         place: object.place.clone(),
     }))
 }
 
 fn options(reader: &mut Reader, args: CommandArgs) -> (StepArgs, CommandOptions) {
-    if let Arg::Const(Some(lines)) = args.max_lines
-        && lines < 1
-    {
-        reader.wrong(format!("'max_lines' must be a whole number ≥ 1, got {lines}"));
-    }
     if let Arg::Const(name) = &args.step.name
         && name.is_empty()
     {
         reader.wrong("'name' must not be empty");
     }
-    let options = CommandOptions {
+    (args.step, run_options(reader, args.run))
+}
+
+pub(super) fn run_options(reader: &mut Reader, args: RunArgs) -> CommandOptions {
+    if let Arg::Const(Some(lines)) = args.max_lines
+        && lines < 1
+    {
+        reader.wrong(format!("'max_lines' must be a whole number ≥ 1, got {lines}"));
+    }
+    CommandOptions {
         env: args.env,
         timeout: args.timeout,
         max_time: args.max_time,
@@ -235,13 +258,29 @@ fn options(reader: &mut Reader, args: CommandArgs) -> (StepArgs, CommandOptions)
         logfiles: args.logfiles,
         lazylogfiles: args.lazylogfiles,
         decode_rc: args.decode_rc,
-    };
-    (args.step, options)
+    }
 }
 
 fn plain_shell(reader: &mut Reader, args: ShellArgs) -> (StepArgs, ShellSpec) {
     let (step, options) = options(reader, args.common);
     (step, ShellSpec { command: args.command, options, warnings: None })
+}
+
+fn scripted(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
+    if !object.methods.as_ref().is_some_and(|m| m.contains("run")) {
+        reader.wrong(match object.methods.as_ref().is_some_and(|m| m.contains("start")) {
+            true => "has no run(); start() is Buildbot's old form: write run() and return the result",
+            false => "has no run(): extend BuildStep and write function Class:run() … end",
+        });
+    }
+    let args = ScriptedArgs::read(reader)?;
+    let (mut common, _) = options(reader, args.common);
+    if let (Arg::Const(name), Some(class)) = (&mut common.name, &object.custom_class)
+        && name == "BuildStep"
+    {
+        name.clone_from(class);
+    }
+    Some(step(object, common, StepKind::Scripted))
 }
 
 fn shell(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {

@@ -65,7 +65,9 @@ pub(super) fn function() -> Value {
 pub(super) fn object(class: &str, line: u32, args: Table) -> Arc<Object> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    Arc::new(Object { id, class: class.into(), custom_class: None, args, place: place(line) })
+    // One without `run` is a mistake of its own.
+    let methods = (class == "BuildStep").then(|| ["run".to_owned()].into());
+    Arc::new(Object { id, class: class.into(), custom_class: None, args, methods, place: place(line) })
 }
 
 /// The mistakes of one object, as they are shown.

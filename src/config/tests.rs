@@ -467,7 +467,10 @@ fn other_keys_are_kept() {
     let config = load(&root, &[]).unwrap();
     assert_eq!((config.title.as_str(), config.buildbot_url.as_str(), config.log_max_size), ("T", "http://x/", Some(1000)));
     assert_eq!(config.sqlite, PathBuf::from("/var/x.sqlite"));
-    assert_eq!(config.limits, LuaLimits { callback_timeout: Some(Duration::from_secs(30)), memory_bytes: 64 << 20 });
+    assert_eq!(
+        config.limits,
+        LuaLimits { callback_timeout: Some(Duration::from_secs(30)), memory_bytes: 64 << 20, ..LuaLimits::default() }
+    );
     assert_eq!(config.collapse_requests, Collapse::Always(false));
     assert!(config.prioritize_builders.is_some());
 }

@@ -1,6 +1,6 @@
 //! What a configuration file said, before it is understood: values of Lua as plain data, each with its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Where something was said: the line of the constructor, and the nearest line of each file that led there.
@@ -89,6 +89,8 @@ pub struct Object {
     pub custom_class: Option<String>,
     /// Positional items and named arguments, as given.
     pub args: Table,
+    /// Names of the methods that its classes define, if the file made them by `extend` and an instance may need them later.
+    pub methods: Option<BTreeSet<String>>,
     pub place: Place,
 }
 

@@ -98,6 +98,10 @@ impl<'a> Reader<'a> {
         })
     }
 
+    pub fn records(&self) -> mlua::Result<LuaTable> {
+        Ok(self.records.clone())
+    }
+
     pub fn value(&mut self, value: &LuaValue) -> mlua::Result<Value> {
         self.size += 1;
         Ok(match value {
@@ -168,7 +172,8 @@ impl<'a> Reader<'a> {
             args.named.extend(self.table(&bound)?.named.clone());
         }
         args.strange_key = args.strange_key.or(named.strange_key);
-        let object = Arc::new(Object { id, class, custom_class: record.raw_get("custom")?, args, place });
+        let methods = record.raw_get::<Option<Vec<String>>>("methods")?.map(|list| list.into_iter().collect());
+        let object = Arc::new(Object { id, class, custom_class: record.raw_get("custom")?, args, methods, place });
         self.objects.insert(id, object.clone());
         Ok(Some(object))
     }

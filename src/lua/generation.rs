@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mlua::{Function, MultiValue, Table, Value as LuaValue};
@@ -13,10 +14,11 @@ use tokio::sync::{mpsc, oneshot};
 use super::convert::{Reader, to_lua};
 use super::data::{DataPort, DataSource};
 use super::failure::{Caught, LuaFailure};
+use super::steps::StepJob;
 use super::vm::Vm;
 use super::watch::{STUCK_AFTER, Watch};
 use crate::base::duration::human;
-use crate::config::{FnRef, Value};
+use crate::config::{FnRef, LuaLimits, Value};
 
 /// Calls that wait for the thread to look at them; more make their callers wait.
 const QUEUE: usize = 256;
@@ -38,7 +40,9 @@ pub struct Generation {
     number: u64,
     jobs: mpsc::Sender<Job>,
     watch: Arc<Watch>,
-    callback_timeout: Option<Duration>,
+    limits: LuaLimits,
+    steps: mpsc::UnboundedSender<StepJob>,
+    instances: AtomicU64,
     folder: PathBuf,
     data: DataPort,
 }
@@ -57,17 +61,41 @@ impl Generation {
     pub(super) fn new(
         number: u64,
         jobs: mpsc::Sender<Job>,
+        steps: mpsc::UnboundedSender<StepJob>,
         watch: Arc<Watch>,
-        callback_timeout: Option<Duration>,
+        limits: LuaLimits,
         folder: PathBuf,
         data: DataPort,
     ) -> Generation {
-        Generation { number, jobs, watch, callback_timeout, folder, data }
+        Generation { number, jobs, watch, limits, steps, instances: AtomicU64::new(1), folder, data }
     }
 
     /// From now on this answers `master.data:get`.
     pub fn set_data(&self, source: Arc<dyn DataSource>) {
         self.data.set(source);
+    }
+
+    pub(super) fn steps(&self) -> &mpsc::UnboundedSender<StepJob> {
+        &self.steps
+    }
+
+    /// Numbers the instances of steps.
+    pub(super) fn next_instance(&self) -> u64 {
+        self.instances.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn step_stretch(&self) -> Duration {
+        self.limits.step_stretch
+    }
+
+    /// How long a call may take that takes so long by default.
+    pub(super) fn budget(&self, default: Duration) -> Duration {
+        self.limits.callback_timeout.unwrap_or(default)
+    }
+
+    /// Resolves when the thread is found stuck.
+    pub(super) async fn stuck(&self) {
+        self.watch.stuck().await;
     }
 
     /// Counts the configurations that this process has loaded; the thread is called `lua-gen-NUMBER`.
@@ -93,7 +121,7 @@ impl Generation {
             traceback: Vec::new(),
         };
         let (reply, answer) = oneshot::channel();
-        let budget = self.callback_timeout.unwrap_or(budget);
+        let budget = self.budget(budget);
         let job = Job { entry, callback, function: function.clone(), args, budget, reply };
         let answered = async {
             self.jobs.send(job).await.map_err(|_| failure("the Lua thread of this configuration has ended".into()))?;

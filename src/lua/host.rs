@@ -65,6 +65,9 @@ pub(super) struct Host {
     slice: Cell<Instant>,
     hooks: Cell<u32>,
     overrun: Cell<bool>,
+    seen: RefCell<(String, u32)>,
+    /// The longest that a call without a budget, or a task, may compute without waiting.
+    pub stretch: Cell<Duration>,
     /// A file that is run for what it does: it prints to the standard output, and its first mistake ends it.
     pub script: Cell<bool>,
     /// How many tasks run.
@@ -101,6 +104,8 @@ impl Host {
             slice: Cell::new(Instant::now()),
             hooks: Cell::new(0),
             overrun: Cell::new(false),
+            seen: RefCell::default(),
+            stretch: Cell::new(Duration::from_secs(60)),
             script: Cell::new(false),
             tasks: Cell::new(0),
             scope: RefCell::default(),
@@ -320,6 +325,20 @@ impl Host {
             }
         }
         lines
+    }
+
+    /// Where the hook found a call at work.
+    pub fn seen_at(&self, file: &str, line: u32) {
+        let (known, at) = &mut *self.seen.borrow_mut();
+        if known != file {
+            known.replace_range(.., file);
+        }
+        *at = line;
+    }
+
+    pub fn last_seen(&self) -> Place {
+        let (file, line) = &*self.seen.borrow();
+        Place { file: self.file_name(file), line: *line, from: Vec::new() }
     }
 
     pub fn begin_slice(&self) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mlua::{Table as LuaTable, Value as LuaValue};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::convert::Reader;
 use super::data::DataPort;
@@ -20,6 +20,7 @@ use super::generation::{self, Generation};
 use super::host::{Host, ReadFile};
 use super::modules;
 use super::scan;
+use super::steps::StepJob;
 use super::surroundings::Surroundings;
 use super::vm::Vm;
 use super::watch::Watch;
@@ -96,25 +97,30 @@ async fn load_beside(options: LoadOptions, understand: Understand, beside: Besid
     let watch = Watch::new();
     Watch::guard(&watch, format!("lua-watch-{number}")).map_err(|e| broken(format!("no thread could be started: {e}")))?;
     let (jobs, queue) = generation::channel();
+    let (steps, step_queue) = mpsc::unbounded_channel();
+    let thread_steps = steps.downgrade();
     let (done, outcome) = oneshot::channel::<Outcome>();
     let thread_watch = watch.clone();
     let main = Handle::current();
     std::thread::Builder::new()
         .name(format!("lua-gen-{number}"))
-        .spawn(move || thread(options, understand, beside, (thread_watch, main), done, queue))
+        .spawn(move || thread(options, understand, beside, (thread_watch, main), done, (queue, thread_steps, step_queue)))
         .map_err(|e| broken(format!("no thread could be started: {e}")))?;
     let (config, files, data) = tokio::select! {
         biased;
         outcome = outcome => outcome.unwrap_or_else(|_| Err(broken("the Lua thread ended without an answer".into())))?,
         () = watch.stuck() => return Err(broken("the evaluation is held by a single library call and can't be stopped".into())),
     };
-    let generation = Arc::new(Generation::new(number, jobs, watch, config.limits.callback_timeout, folder, data));
+    let generation = Arc::new(Generation::new(number, jobs, steps, watch, config.limits.clone(), folder, data));
     Ok(Loaded { config: Arc::new(config), generation, files })
 }
 
 fn at_file(file: &str) -> Place {
     Place { file: file.into(), line: 0, from: Vec::new() }
 }
+
+/// What is asked of the thread: calls of functions, and of steps with the way back for what they leave behind.
+type Queues = (mpsc::Receiver<generation::Job>, mpsc::WeakUnboundedSender<StepJob>, mpsc::UnboundedReceiver<StepJob>);
 
 /// The whole life of a generation's thread.
 fn thread(
@@ -123,7 +129,7 @@ fn thread(
     beside: Beside,
     outside: (Arc<Watch>, Handle),
     mut done: oneshot::Sender<Outcome>,
-    queue: tokio::sync::mpsc::Receiver<generation::Job>,
+    (queue, steps, step_queue): Queues,
 ) {
     let shown = options.path.display().to_string();
     let broken = |text: String| Err(vec![Mistake { place: at_file(&shown), subject: String::new(), text }]);
@@ -148,7 +154,10 @@ fn thread(
                 return;
             }
         };
+        vm.host.stretch.set(outcome.0.limits.step_stretch);
         if done.send(Ok(outcome)).is_ok() {
+            vm.set_step_jobs(steps);
+            tokio::task::spawn_local(super::steps::serve(vm.clone(), step_queue));
             generation::serve(vm, queue).await;
         }
     });

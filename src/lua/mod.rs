@@ -17,6 +17,7 @@ mod members;
 mod modules;
 mod scan;
 mod script;
+mod steps;
 mod surroundings;
 mod tasks;
 mod vm;
@@ -32,6 +33,7 @@ pub use generation::Generation;
 pub use host::ReadFile;
 pub use load::{Checked, LoadOptions, Loaded, check, load};
 pub use script::{Script, Source as ScriptSource, run_script};
+pub use steps::{Kept, Piece, Running, StepAnswer, StepHost, StepInstance, StepsPlace, Waiting, Work, WorkEnd, WorkEvent};
 pub use surroundings::{Call, Surroundings};
 
 #[cfg(test)]

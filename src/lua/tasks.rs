@@ -160,7 +160,7 @@ fn spawn(lua: &Lua, host: &Rc<Host>, body: Function) -> mlua::Result<Handle> {
     let protected: Function = lua.named_registry_value(CALL)?;
     let (running, within) = (task.clone(), Rc::downgrade(&scope));
     let work = tokio::task::spawn_local(async move {
-        let outcome = call(&lua, &host, &protected, own, &body, ()).await;
+        let outcome = call((&lua, &protected), &host, own, host.stretch.get(), &body, ()).await;
         drop(counted);
         running.finish(outcome);
         match within.upgrade() {

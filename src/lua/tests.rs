@@ -4,6 +4,7 @@ mod calls;
 mod language;
 mod rules;
 mod slips;
+mod steps;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;

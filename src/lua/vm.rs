@@ -2,20 +2,25 @@
 //!
 //! It guards against accidents, not against malice: the configuration is its administrator's.
 
+use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use mlua::chunk::ChunkMode;
 use mlua::debug::HookTriggers;
 use mlua::{Function, IntoLuaMulti, Lua, LuaOptions, StdLib, Table, Value, VmState};
+use tokio::sync::mpsc;
 
 use super::convert::{Functions, to_lua};
 use super::failure::{Caught, error_text};
 use super::host::Host;
+use super::steps::{self, StepJob};
 use super::tasks::Scope;
 use super::{api, data, modules, tasks};
+use crate::base::duration::human;
 use crate::base::suggest;
 use crate::config::class::{ClassDecl, Holds, Kind, classes, known_names_hint};
 
@@ -25,7 +30,7 @@ pub(super) const LOADING_MEMORY: usize = 256 << 20;
 const HOOK_EVERY: u32 = 100_000;
 
 /// In this order: each part finds what the ones before it left in the table they share.
-const PRELUDE: [(&str, &str); 9] = [
+const PRELUDE: [(&str, &str); 10] = [
     ("sandbox", include_str!("../../lua/sandbox.lua")),
     ("class", include_str!("../../lua/class.lua")),
     ("methods", include_str!("../../lua/methods.lua")),
@@ -35,6 +40,7 @@ const PRELUDE: [(&str, &str); 9] = [
     ("require", include_str!("../../lua/require.lua")),
     ("tasks", include_str!("../../lua/tasks.lua")),
     ("callbacks", include_str!("../../lua/callbacks.lua")),
+    ("steps", include_str!("../../lua/steps.lua")),
 ];
 
 /// The registry's name of the function that calls another one protected.
@@ -47,6 +53,7 @@ pub(super) struct Vm {
     pub prelude: Table,
     pub functions: Functions,
     protected: Function,
+    step_jobs: OnceCell<mpsc::WeakUnboundedSender<StepJob>>,
 }
 
 impl Vm {
@@ -56,7 +63,11 @@ impl Vm {
         let lua = Lua::new_with(libs, LuaOptions::new().catch_rust_panics(true))?;
         lua.set_memory_limit(LOADING_MEMORY)?;
         let watcher = host.clone();
-        lua.set_global_hook(HookTriggers::new().every_nth_instruction(HOOK_EVERY), move |_, _| {
+        lua.set_global_hook(HookTriggers::new().every_nth_instruction(HOOK_EVERY), move |_, debug| {
+            let source = debug.source();
+            if let Some(file) = source.source.as_deref().and_then(|s| s.strip_prefix('@')) {
+                watcher.seen_at(file, debug.current_line().unwrap_or(0) as u32);
+            }
             if watcher.hook() {
                 return Err(mlua::Error::runtime("held the Lua thread for too long where it can't be suspended"));
             }
@@ -77,6 +88,7 @@ impl Vm {
         api::register(&lua, &host, &offered)?;
         prelude.raw_set("api", offered)?;
         prelude.raw_set("decls", declarations(&lua)?)?;
+        steps::register(&lua, &prelude)?;
         lua.set_named_registry_value(api::PRELUDE, &prelude)?;
         for (name, source) in PRELUDE {
             let part = lua.load(source).set_name(format!("=[builtin {name}]")).set_mode(ChunkMode::Text).into_function()?;
@@ -94,7 +106,7 @@ impl Vm {
         let protected = protect.call((lib.raw_get::<Function>("xpcall")?, handler))?;
         lua.set_named_registry_value(CALL, &protected)?;
         let functions = Functions::new(&lua)?;
-        Ok(Vm { lua, host, prelude, functions, protected })
+        Ok(Vm { lua, host, prelude, functions, protected, step_jobs: OnceCell::new() })
     }
 
     /// A chunk of the configuration, named as places name it.
@@ -104,12 +116,26 @@ impl Vm {
 
     /// Call a function so that its error is caught with its stack. Gives way to other calls; dropping the future ends the call.
     pub async fn call(&self, f: &Function, args: impl IntoLuaMulti) -> Result<Value, Caught> {
-        let answer = call(&self.lua, &self.host, &self.protected, Rc::default(), f, args).await;
+        self.call_within(f, args, Duration::MAX).await
+    }
+
+    /// The same for one that may wait for ever, but compute only so long without waiting.
+    pub async fn call_within(&self, f: &Function, args: impl IntoLuaMulti, stretch: Duration) -> Result<Value, Caught> {
+        let answer = call((&self.lua, &self.protected), &self.host, Rc::default(), stretch, f, args).await;
         // What filled the memory is garbage now; the next call must not stumble over it.
         if answer.as_ref().is_err_and(Caught::is_out_of_memory) {
             let _ = self.lua.gc_collect();
         }
         answer
+    }
+
+    pub fn set_step_jobs(&self, jobs: mpsc::WeakUnboundedSender<StepJob>) {
+        // Once, before anything is served.
+        let _ = self.step_jobs.set(jobs);
+    }
+
+    pub fn step_jobs(&self) -> Option<mpsc::UnboundedSender<StepJob>> {
+        self.step_jobs.get()?.upgrade()
     }
 
     /// A function of the prelude.
@@ -120,10 +146,10 @@ impl Vm {
 
 /// Call a function by way of the protecting one. The tasks that it starts are in the scope and end with it.
 pub(super) async fn call(
-    lua: &Lua,
+    (lua, protected): (&Lua, &Function),
     host: &Rc<Host>,
-    protected: &Function,
     scope: Rc<Scope>,
+    stretch: Duration,
     f: &Function,
     args: impl IntoLuaMulti,
 ) -> Result<Value, Caught> {
@@ -131,7 +157,12 @@ pub(super) async fn call(
     let mut all = args.into_lua_multi(lua).map_err(fail)?;
     all.push_front(Value::Function(f.clone()));
     let call = protected.call_async::<(bool, Value)>(all);
-    let (ok, value) = Sliced { host: host.clone(), scope, inner: Box::pin(call), pause: None }.await.map_err(fail)?;
+    let sliced = Sliced { host: host.clone(), scope, inner: Box::pin(call), pause: None, stretch, computed: Duration::ZERO };
+    let Some(ended) = sliced.await else {
+        let message = format!("computed for {} without waiting for anything (c.lua: step_stretch)", human(stretch));
+        return Err(Caught { message, place: host.last_seen(), traceback: Vec::new() });
+    };
+    let (ok, value) = ended.map_err(fail)?;
     if ok {
         return Ok(value);
     }
@@ -166,24 +197,36 @@ struct Sliced<F> {
     scope: Rc<Scope>,
     inner: Pin<Box<F>>,
     pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// The longest that it may compute without waiting.
+    stretch: Duration,
+    computed: Duration,
 }
 
 impl<F: Future> Future for Sliced<F> {
-    type Output = F::Output;
+    /// None: it computed for too long.
+    type Output = Option<F::Output>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         if let Some(pause) = &mut self.pause {
             std::task::ready!(pause.as_mut().poll(cx));
             self.pause = None;
         }
         self.host.begin_slice();
         let before = self.host.enter(Some(self.scope.clone()));
+        let began = Instant::now();
         let poll = self.inner.as_mut().poll(cx);
         self.host.enter(before);
-        if self.host.end_slice() && poll.is_pending() {
+        let preempted = self.host.end_slice();
+        if preempted && poll.is_pending() {
+            self.computed += began.elapsed();
+            if self.computed > self.stretch {
+                return Poll::Ready(None);
+            }
             self.pause = Some(Box::pin(tokio::task::yield_now()));
+        } else {
+            self.computed = Duration::ZERO;
         }
-        poll
+        poll.map(Some)
     }
 }
 
@@ -283,6 +326,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
     let holds = class.holds.map(|holds| if holds == Holds::Names { "dict" } else { "list" });
     decl.raw_set("holds", holds)?;
     decl.raw_set("is_step", lives_in("steps"))?;
+    decl.raw_set("renderable", class.kind == Kind::Renderable)?;
     decl.raw_set("is_worker", lives_in("worker"))?;
     // Class attributes are defaults of arguments.
     decl.raw_set("attributes", class.extensible)?;
@@ -298,6 +342,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
         let entry = lua.create_table()?;
         entry.raw_set("name", arg.name)?;
         entry.raw_set("position", arg.position)?;
+        entry.raw_set("renderable", arg.kind.ends_with(", or something to render"))?;
         entry.raw_set("secret", arg.is_secret())?;
         entry.raw_set("default", default_value(lua, arg.default.as_ref())?)?;
         // A function in a class's body is a method, unless the argument of its name takes functions.

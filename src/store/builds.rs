@@ -72,6 +72,13 @@ impl Store {
         self.engine.queue("keeping a step", work, None)
     }
 
+    /// The links of a step, by name.
+    pub fn set_step_urls(&self, id: StepId, urls: &[(String, String)]) -> Ticket {
+        let shown: Vec<_> = urls.iter().map(|(name, url)| serde_json::json!({ "name": name, "url": url })).collect();
+        let work = move |sql: &mut dyn Sql| sql.execute("UPDATE steps SET urls = $1 WHERE id = $2", params![json(&shown)?, id]).map(drop);
+        self.engine.queue("keeping the links of a step", work, None)
+    }
+
     /// Keeps a log's row as it is now; its content comes from a [`LogWriter`](super::LogWriter).
     pub fn put_log(&self, log: &Log) -> Ticket {
         let log = log.clone();

@@ -205,7 +205,7 @@ static STEPS: Table = Table {
         field("complete_at", "complete_at", Time),
         field("state_string", "state", Text),
         field("results", "results", Int),
-        field("urls", "'[]'", Json),
+        field("urls", "urls", Json),
         field("hidden", "hidden", Bool),
     ],
 };

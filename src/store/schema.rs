@@ -4,7 +4,11 @@ use super::StoreError;
 use super::sql::{Result, Sql, first, params};
 
 /// Step `i` makes version `i + 1`. A step that was released is never changed; a new one is added.
-pub(super) const MIGRATIONS: &[&[&str]] = &[&[
+pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, STEP_LINKS];
+
+const STEP_LINKS: &[&str] = &["ALTER TABLE steps ADD COLUMN urls TEXT NOT NULL DEFAULT '[]'"];
+
+const FIRST: &[&str] = &[
     "CREATE TABLE builders (id {id}, name TEXT NOT NULL UNIQUE, description TEXT, description_format TEXT, tags TEXT NOT NULL)",
     "CREATE TABLE workers (id {id}, name TEXT NOT NULL UNIQUE, paused {int} NOT NULL, pause_reason TEXT, last_seen {int}, info TEXT NOT NULL)",
     "CREATE TABLE schedulers (id {id}, name TEXT NOT NULL UNIQUE)",
@@ -38,7 +42,7 @@ pub(super) const MIGRATIONS: &[&[&str]] = &[&[
     "CREATE TABLE log_frames (log_id {int} NOT NULL, first_line {int} NOT NULL, num_lines {int} NOT NULL,
         file_offset {int} NOT NULL, packed {int} NOT NULL, unpacked {int} NOT NULL, content {int} NOT NULL,
         PRIMARY KEY (log_id, first_line)) {compact}",
-]];
+];
 
 /// Brings the database to the newest version of `migrations`.
 pub(super) fn migrate(sql: &mut dyn Sql, migrations: &[&[&str]]) -> Result<()> {

@@ -8,5 +8,5 @@ pub mod pb;
 pub mod registry;
 
 pub use gate::Gate;
-pub use link::{CommandEvent, Link, RunningCommand};
+pub use link::{BoxFuture, CommandEvent, Link, RunningCommand};
 pub use local::LocalLink;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::{StepError, StepLog, new_log};
 use crate::builds::run::{Run, Stop};
@@ -12,7 +13,7 @@ use crate::config::LogEncoding;
 use crate::model::build::Stream;
 use crate::model::{LogKind, Step};
 use crate::wire::{Command, CommandEnd, Update};
-use crate::workers::CommandEvent;
+use crate::workers::{BoxFuture, CommandEvent};
 
 /// A worker that does not end a command so long after it was asked to is cut off.
 const INTERRUPT_DEADLINE: Duration = Duration::from_secs(60);
@@ -34,31 +35,118 @@ pub(crate) struct Ended {
     pub failed: Option<String>,
 }
 
-/// The logs of a step: `stdio` and those of files.
+/// Who looks at what comes of a command.
+pub(crate) trait Observe: Send {
+    /// Output with even line ends, and the log that it went to.
+    fn piece(&mut self, log: &str, stream: Stream, text: &Bytes) -> Result<(), StepError>;
+
+    /// The same of a file that is followed.
+    fn file(&mut self, _log: &str, _text: &Bytes) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    fn told(&mut self, _: &Update) {}
+
+    /// Cancelled when nobody wants the command any more.
+    fn abandoned(&self) -> Option<CancellationToken> {
+        None
+    }
+
+    /// Called now and then, before the worker is heard again: the time to hand on what was seen.
+    fn settle(&mut self) -> BoxFuture<'_, Result<(), StepError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Nobody.
+pub(crate) struct Unseen;
+
+impl Observe for Unseen {
+    fn piece(&mut self, _: &str, _: Stream, _: &Bytes) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+/// One that looks at the output of the command itself, beside another.
+pub(crate) struct Beside<'a, F> {
+    other: &'a mut dyn Observe,
+    look: F,
+}
+
+pub(crate) fn beside<F>(other: &mut dyn Observe, look: F) -> Beside<'_, F>
+where
+    F: FnMut(Stream, &Bytes) -> Result<(), StepError> + Send,
+{
+    Beside { other, look }
+}
+
+impl<F> Observe for Beside<'_, F>
+where
+    F: FnMut(Stream, &Bytes) -> Result<(), StepError> + Send,
+{
+    fn piece(&mut self, log: &str, stream: Stream, text: &Bytes) -> Result<(), StepError> {
+        if stream != Stream::Header {
+            (self.look)(stream, text)?;
+        }
+        self.other.piece(log, stream, text)
+    }
+
+    fn file(&mut self, log: &str, text: &Bytes) -> Result<(), StepError> {
+        self.other.file(log, text)
+    }
+
+    fn told(&mut self, update: &Update) {
+        self.other.told(update);
+    }
+
+    fn abandoned(&self) -> Option<CancellationToken> {
+        self.other.abandoned()
+    }
+
+    fn settle(&mut self) -> BoxFuture<'_, Result<(), StepError>> {
+        self.other.settle()
+    }
+}
+
+/// The logs of a command: `stdio` and those of files.
 pub(crate) struct Logs {
-    pub stdio: StepLog,
+    /// None: its output is not kept.
+    stdio: Option<StepLog>,
+    name: String,
     files: BTreeMap<String, StepLog>,
     encoding: LogEncoding,
 }
 
 impl Logs {
     /// `stdio` and, unless they are to appear with their first line only, the logs of files.
-    pub fn new(run: &Run, step: &Step, stdio: &str, files: impl Iterator<Item = String>, encoding: LogEncoding) -> Logs {
-        let stdio = new_log(run, step, stdio, LogKind::Stdio);
+    pub fn new(run: &Run, step: &Step, stdio: Option<&str>, files: impl Iterator<Item = String>, encoding: LogEncoding) -> Logs {
+        let name = stdio.unwrap_or_default().to_owned();
+        let stdio = stdio.map(|name| new_log(run, step, name, LogKind::Stdio));
         let files = files.map(|name| (name.clone(), new_log(run, step, &name, LogKind::Text))).collect();
-        Logs { stdio, files, encoding }
+        Logs { stdio, name, files, encoding }
     }
 
     fn flush(&mut self) -> Result<(), StepError> {
-        self.stdio.flush()?;
+        if let Some(stdio) = &mut self.stdio {
+            stdio.flush()?;
+        }
         for log in self.files.values_mut() {
             log.flush()?;
         }
         Ok(())
     }
 
+    fn header(&mut self, line: &str) -> Result<(), StepError> {
+        Ok(self.stdio.as_mut().map_or(Ok(()), |log| log.header(line))?)
+    }
+
+    /// Keeps a piece of output; gives it back with even line ends.
+    fn append(&mut self, stream: Stream, text: Bytes) -> Result<Bytes, StepError> {
+        Ok(self.stdio.as_mut().map_or(Ok(text.clone()), |log| log.append(stream, text))?)
+    }
+
     pub fn finish(self) -> Result<(), StepError> {
-        let mut result = self.stdio.finish().map(drop);
+        let mut result = self.stdio.map_or(Ok(()), |log| log.finish().map(drop));
         for log in self.files.into_values() {
             result = result.and(log.finish().map(drop));
         }
@@ -66,18 +154,16 @@ impl Logs {
     }
 }
 
-/// Run it. `observe` gets the output as it comes, with even line ends.
-pub(crate) async fn run(
-    run: &Run,
-    step: &Step,
-    command: Command,
-    logs: &mut Logs,
-    observe: &mut (dyn FnMut(Stream, &Bytes) -> Result<(), StepError> + Send),
-) -> Result<Ended, StepError> {
+/// Run it. `observe` gets the output as it comes.
+pub(crate) async fn run(run: &Run, step: &Step, command: Command, logs: &mut Logs, observe: &mut dyn Observe) -> Result<Ended, StepError> {
     let mut ended = Ended::default();
-    let mut stop = run.job.stop.clone();
+    let mut stop = run.orders();
     // The engine still holds the other end.
     let mut open = true;
+    let mut abandoned = observe.abandoned();
+    if abandoned.as_ref().is_some_and(CancellationToken::is_cancelled) {
+        return Err(StepError::Other("the step has ended before the command began".into()));
+    }
     let mut running = run.job.link.start(&run.job.builder.name, command);
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -88,7 +174,6 @@ pub(crate) async fn run(
     loop {
         let event = tokio::select! {
             biased;
-            // Orders since the step began: one from before let it run, as `alwaysRun`.
             order = stop.changed(), if open => {
                 let latest = stop.borrow_and_update().clone();
                 open = order.is_ok();
@@ -97,6 +182,12 @@ pub(crate) async fn run(
                     give_up.get_or_insert_with(|| Instant::now() + INTERRUPT_DEADLINE);
                     ended.stopped = Some(latest);
                 }
+                continue;
+            }
+            () = async { if let Some(token) = &abandoned { token.cancelled().await } }, if abandoned.is_some() => {
+                abandoned = None;
+                running.interrupt("the step gave it up");
+                give_up.get_or_insert_with(|| Instant::now() + INTERRUPT_DEADLINE);
                 continue;
             }
             event = running.events.recv() => event,
@@ -118,7 +209,11 @@ pub(crate) async fn run(
         run.job.let_watchers_follow().await;
         match event {
             Some(CommandEvent::Update(update)) if trouble.is_none() => {
-                if let Err(e) = take(run, step, update, &mut ended, logs, observe) {
+                let kept = match take(run, step, update, &mut ended, logs, observe) {
+                    Ok(()) => observe.settle().await,
+                    Err(e) => Err(e),
+                };
+                if let Err(e) = kept {
                     running.interrupt("its output could not be kept");
                     give_up = Some(Instant::now() + INTERRUPT_DEADLINE);
                     trouble = Some(e);
@@ -144,13 +239,13 @@ pub(crate) async fn run(
         return Err(trouble);
     }
     if let Some(why) = &ended.lost {
-        logs.stdio.header(&format!("worker lost: {why}"))?;
+        logs.header(&format!("worker lost: {why}"))?;
     }
     if let Some(why) = &ended.failed {
-        logs.stdio.header(&format!("the worker could not carry out the command: {why}"))?;
+        logs.header(&format!("the worker could not carry out the command: {why}"))?;
     }
     if let Some(order) = &ended.stopped {
-        logs.stdio.header(&format!("stopped: {}", order.reason))?;
+        logs.header(&format!("stopped: {}", order.reason))?;
     }
     Ok(ended)
 }
@@ -189,29 +284,31 @@ pub(crate) async fn output(run: &Run, command: Command) -> Result<String, String
     }
 }
 
-fn take(
-    run: &Run,
-    step: &Step,
-    update: Update,
-    ended: &mut Ended,
-    logs: &mut Logs,
-    observe: &mut (dyn FnMut(Stream, &Bytes) -> Result<(), StepError> + Send),
-) -> Result<(), StepError> {
+fn take(run: &Run, step: &Step, update: Update, ended: &mut Ended, logs: &mut Logs, observe: &mut dyn Observe) -> Result<(), StepError> {
     let encoding = logs.encoding;
+    observe.told(&update);
     match update {
-        Update::Stdout(text) => observe(Stream::Stdout, &logs.stdio.append(Stream::Stdout, decoded(encoding, text))?)?,
-        Update::Stderr(text) => observe(Stream::Stderr, &logs.stdio.append(Stream::Stderr, decoded(encoding, text))?)?,
+        Update::Stdout(text) => {
+            let text = logs.append(Stream::Stdout, decoded(encoding, text))?;
+            observe.piece(&logs.name, Stream::Stdout, &text)?;
+        }
+        Update::Stderr(text) => {
+            let text = logs.append(Stream::Stderr, decoded(encoding, text))?;
+            observe.piece(&logs.name, Stream::Stderr, &text)?;
+        }
         Update::Header(text) => {
             // Texts of some workers come without a line end of their own.
-            let whole = text.ends_with(b"\n");
-            logs.stdio.append(Stream::Header, text)?;
-            if !whole {
-                logs.stdio.append(Stream::Header, Bytes::from_static(b"\n"))?;
+            let mut text = text;
+            if !text.ends_with(b"\n") {
+                text = [&text[..], b"\n"].concat().into();
             }
+            logs.append(Stream::Header, text.clone())?;
+            observe.piece(&logs.name, Stream::Header, &text)?;
         }
         Update::Log(name, text) => {
-            let log = logs.files.entry(name).or_insert_with_key(|name| new_log(run, step, name, LogKind::Text));
-            log.append(Stream::Stdout, decoded(encoding, text))?;
+            let log = logs.files.entry(name.clone()).or_insert_with_key(|name| new_log(run, step, name, LogKind::Text));
+            let text = log.append(Stream::Stdout, decoded(encoding, text))?;
+            observe.file(&name, &text)?;
         }
         Update::Rc(rc) => ended.rc = Some(rc),
         Update::FailureReason(reason) => ended.failure_reason = Some(reason),

@@ -1,15 +1,20 @@
 //! What the kinds of steps do. One file per kind; commands on the worker go through [`command`].
 
 mod command;
+mod scripted;
 mod sequence;
 mod set_property;
 mod shell;
+mod stage;
 mod warnings;
+
+use std::sync::Arc;
 
 use super::log::StepLog;
 use super::render::RenderError;
-use super::run::{Run, StepEnd};
+use super::run::{Run, StepEnd, lock};
 use crate::config::{StepKind, StepSpec};
+use crate::lua::{LuaFailure, StepInstance};
 use crate::model::build::Stream;
 use crate::model::{Log, LogKind, Results, Step};
 use crate::store::{LogLimits, StoreError};
@@ -21,19 +26,20 @@ pub(crate) enum StepError {
     Render(#[from] RenderError),
     #[error("the log could not be written: {0}")]
     Store(#[from] StoreError),
-    #[error("{0}")]
-    Lua(#[from] crate::lua::LuaFailure),
+    #[error("{}", with_traceback(.0))]
+    Lua(#[from] LuaFailure),
     #[error("{0}")]
     Other(String),
 }
 
-pub(crate) async fn run(run: &mut Run, spec: &StepSpec, step: &mut Step) -> StepEnd {
-    let ended = match &spec.kind {
-        StepKind::Shell(shell) => shell::run(run, spec, shell, step).await,
-        StepKind::Sequence(sequence) => sequence::run(run, spec, sequence, step).await,
-        StepKind::SetPropertyFromCommand(from) => set_property::from_command(run, spec, from, step).await,
-        StepKind::SetProperty { property, value } => set_property::one(run, spec, property, value, step).await,
-        StepKind::SetProperties(template) => set_property::many(run, template, step).await,
+/// A step as it is begun in Lua, if it is written there.
+pub(crate) type Begun = Option<Result<StepInstance, LuaFailure>>;
+
+pub(crate) async fn run(run: &Arc<Run>, spec: &Arc<StepSpec>, instance: Begun, step: &mut Step) -> StepEnd {
+    let ended = match instance {
+        Some(Ok(instance)) => scripted::run(run, spec, &instance, step).await,
+        Some(Err(failure)) => Err(StepError::Lua(failure)),
+        None => built_in(run, spec, step, &mut command::Unseen).await,
     };
     ended.unwrap_or_else(|e| {
         explain(run, step, &e.to_string());
@@ -41,14 +47,47 @@ pub(crate) async fn run(run: &mut Run, spec: &StepSpec, step: &mut Step) -> Step
             StepError::Store(e) => format!("{} (the log could not be written: {e})", step.name),
             _ => format!("{} (exception)", step.name),
         };
-        StepEnd { results: Results::Exception, state, lost: None }
+        StepEnd { results: Results::Exception, state, lost: None, build: None }
     })
+}
+
+/// What a step of the host's own does.
+async fn built_in(run: &Run, spec: &StepSpec, step: &mut Step, observe: &mut dyn command::Observe) -> Result<StepEnd, StepError> {
+    match &spec.kind {
+        StepKind::Shell(shell) => shell::run(run, spec, shell, step, observe).await,
+        StepKind::Sequence(sequence) => sequence::run(run, spec, sequence, step, observe).await,
+        StepKind::SetPropertyFromCommand(from) => set_property::from_command(run, spec, from, step, observe).await,
+        StepKind::SetProperty { property, value } => set_property::one(run, spec, property, value, step).await,
+        StepKind::SetProperties(template) => set_property::many(run, template, step).await,
+        StepKind::Scripted => Err(StepError::Other("BuildStep does nothing itself: there is no run() to call in it".into())),
+    }
+}
+
+/// The failure, and the lines of the configuration that led to it.
+fn with_traceback(failure: &LuaFailure) -> String {
+    let mut text = failure.to_string();
+    for frame in &failure.traceback {
+        text.push_str("\n    ");
+        text.push_str(frame);
+    }
+    text
 }
 
 /// A new log of a step.
 pub(crate) fn new_log(run: &Run, step: &Step, name: &str, kind: LogKind) -> StepLog {
     let name = run.masked(name.to_owned());
-    let log = Log { id: run.job.store.next_log_id(), step: step.id, slug: slug(&name), name, kind, complete: false, num_lines: 0 };
+    let mut logs = lock(&run.logs);
+    let log = Log {
+        id: run.job.store.next_log_id(),
+        step: step.id,
+        slug: unused(slug(&name), logs.iter().filter(|(of, _)| *of == step.id).map(|(_, log)| log)),
+        name,
+        kind,
+        complete: false,
+        num_lines: 0,
+    };
+    logs.push((step.id, log.clone()));
+    drop(logs);
     drop(run.job.store.put_log(&log));
     let limits = LogLimits { max_bytes: run.job.config.log_max_size, max_tail_bytes: run.job.config.log_max_tail_size };
     StepLog::new(run.job.store.log_writer(log.clone(), limits), &log, run.job.events.clone(), run.secrets.clone())
@@ -78,6 +117,15 @@ fn slug(name: &str) -> String {
     }
     slug.truncate(50);
     slug
+}
+
+/// The slug, with `_2`, `_3` … if a log of the step has it.
+fn unused<'a>(slug: String, logs: impl Iterator<Item = &'a Log>) -> String {
+    let taken: Vec<&str> = logs.map(|log| log.slug.as_str()).collect();
+    if !taken.contains(&slug.as_str()) {
+        return slug;
+    }
+    (2..).map(|n| format!("{}_{n}", &slug[..slug.len().min(40)])).find(|s| !taken.contains(&s.as_str())).unwrap_or(slug)
 }
 
 /// ` (failure)` and the like; nothing for success.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::command::Observe;
 use super::{StepError, command, shell, suffix};
 use crate::builds::render::{RenderError, of_function};
 use crate::builds::rules::{Flags, Progress};
@@ -12,9 +13,15 @@ use crate::model::{Results, Step};
 /// Functions that give functions: more is taken for a loop.
 const DEEPEST: usize = 32;
 
-pub(super) async fn run(run: &mut Run, spec: &StepSpec, sequence: &SequenceSpec, step: &mut Step) -> Result<StepEnd, StepError> {
+pub(super) async fn run(
+    run: &Run,
+    spec: &StepSpec,
+    sequence: &SequenceSpec,
+    step: &mut Step,
+    observe: &mut dyn Observe,
+) -> Result<StepEnd, StepError> {
     let commands = commands(run, &sequence.commands).await?;
-    let options = shell::Options::render(run, spec, &sequence.options).await?;
+    let options = shell::Options::render(run, &spec.workdir, spec.log_encoding, &sequence.options).await?;
     let mut progress = Progress::default();
     let mut lost = None;
     let mut last = None;
@@ -39,8 +46,8 @@ pub(super) async fn run(run: &mut Run, spec: &StepSpec, sequence: &SequenceSpec,
             (None, 0) => "stdio".to_owned(),
             (None, n) => format!("stdio_{n}"),
         };
-        let mut logs = options.logs(run, step, &stdio);
-        let ended = command::run(run, step, options.command(run, &line), &mut logs, &mut |_, _| Ok(())).await;
+        let mut logs = options.logs(run, step, Some(&stdio));
+        let ended = command::run(run, step, options.command(run, &line), &mut logs, observe).await;
         logs.finish()?;
         let ended = ended?;
         let results = shell::judge(&ended, &options.decode_rc);
@@ -52,7 +59,7 @@ pub(super) async fn run(run: &mut Run, spec: &StepSpec, sequence: &SequenceSpec,
     }
     let results = if last.is_none() { Results::Skipped } else { progress.results };
     let what = run.describe(spec, false).await.or(last).unwrap_or_else(|| step.name.clone());
-    Ok(StepEnd { results, state: what + &suffix(results), lost })
+    Ok(StepEnd { results, state: what + &suffix(results), lost, build: None })
 }
 
 /// The commands of this build.

@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use super::command::{Observe, beside};
 use super::{StepError, complete_log, shell, suffix};
 use crate::builds::render::of_function;
 use crate::builds::run::{Run, StepEnd};
@@ -12,21 +13,15 @@ use crate::model::{Results, Step};
 /// Output beyond that can't become a property.
 const LARGEST_OUTPUT: usize = 16 << 20;
 
-pub(super) async fn one(
-    run: &mut Run,
-    spec: &StepSpec,
-    property: &Arg<String>,
-    value: &Template,
-    step: &Step,
-) -> Result<StepEnd, StepError> {
+pub(super) async fn one(run: &Run, spec: &StepSpec, property: &Arg<String>, value: &Template, step: &Step) -> Result<StepEnd, StepError> {
     let name = run.renderer().arg("property", property).await?;
     let value = run.renderer().value(value).await?;
     run.set_property(&name, value, &step.name);
     let what = run.describe(spec, false).await.unwrap_or_else(|| format!("property '{name}' set"));
-    Ok(StepEnd { results: Results::Success, state: what, lost: None })
+    Ok(StepEnd { results: Results::Success, state: what, lost: None, build: None })
 }
 
-pub(super) async fn many(run: &mut Run, template: &Template, step: &Step) -> Result<StepEnd, StepError> {
+pub(super) async fn many(run: &Run, template: &Template, step: &Step) -> Result<StepEnd, StepError> {
     let state = match run.renderer().value(template).await? {
         Json::Object(values) => {
             let n = values.len();
@@ -42,30 +37,37 @@ pub(super) async fn many(run: &mut Run, template: &Template, step: &Step) -> Res
             return Err(StepError::Other(format!("properties must be a table of names and values, got {other}{}", of_function(template))));
         }
     };
-    Ok(StepEnd { results: Results::Success, state, lost: None })
+    Ok(StepEnd { results: Results::Success, state, lost: None, build: None })
 }
 
 pub(super) async fn from_command(
-    run: &mut Run,
+    run: &Run,
     spec: &StepSpec,
     from: &SetPropertyFromCommandSpec,
     step: &mut Step,
+    observe: &mut dyn Observe,
 ) -> Result<StepEnd, StepError> {
     let mut stdout = Vec::new();
     let mut stderr = Vec::new();
-    let (end, rc) = shell::carry_out(run, spec, &from.shell, step, &mut |stream, text| {
-        let (wanted, kept) = match stream {
-            Stream::Stdout => (from.include_stdout || from.extract_fn.is_some(), &mut stdout),
-            _ => (from.include_stderr || from.extract_fn.is_some(), &mut stderr),
-        };
-        if wanted {
-            if kept.len() + text.len() > LARGEST_OUTPUT {
-                return Err(StepError::Other(format!("more than {} MiB of output can't become a property", LARGEST_OUTPUT >> 20)));
+    let (end, rc) = shell::carry_out(
+        run,
+        spec,
+        &from.shell,
+        step,
+        &mut beside(observe, |stream, text| {
+            let (wanted, kept) = match stream {
+                Stream::Stdout => (from.include_stdout || from.extract_fn.is_some(), &mut stdout),
+                _ => (from.include_stderr || from.extract_fn.is_some(), &mut stderr),
+            };
+            if wanted {
+                if kept.len() + text.len() > LARGEST_OUTPUT {
+                    return Err(StepError::Other(format!("more than {} MiB of output can't become a property", LARGEST_OUTPUT >> 20)));
+                }
+                kept.extend_from_slice(text);
             }
-            kept.extend_from_slice(text);
-        }
-        Ok(())
-    })
+            Ok(())
+        }),
+    )
     .await?;
     let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
 

@@ -3,15 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-
-use super::command::{Ended, Logs};
+use super::command::{Ended, Logs, Observe, beside};
 use super::warnings::Warnings;
 use super::{StepError, command, complete_log, suffix};
 use crate::builds::run::{Run, StepEnd};
-use crate::config::{CommandLine, CommandOptions, Env, EnvValue, LogEncoding, ShellSpec, StepSpec, WarningSpec};
+use crate::config::{Arg, CommandLine, CommandOptions, Env, EnvValue, LogEncoding, ShellSpec, StepSpec, WarningSpec};
 use crate::lua::{StepInput, WarningFound};
-use crate::model::build::Stream;
 use crate::model::{Results, Step};
 use crate::secrets::Mask;
 use crate::wire::Command;
@@ -41,11 +38,11 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub async fn render(run: &Run, spec: &StepSpec, o: &CommandOptions) -> Result<Options, StepError> {
+    pub async fn render(run: &Run, workdir: &Arg<Option<String>>, encoding: LogEncoding, o: &CommandOptions) -> Result<Options, StepError> {
         let r = run.renderer();
         let mut env = r.arg("the builder's env", &run.job.builder.env).await?;
         env.extend(r.arg("env", &o.env).await?);
-        let workdir = r.arg("workdir", &spec.workdir).await?;
+        let workdir = r.arg("workdir", workdir).await?;
         Ok(Options {
             env,
             timeout: r.arg("timeout", &o.timeout).await?,
@@ -62,7 +59,7 @@ impl Options {
             lazylogfiles: r.arg("lazylogfiles", &o.lazylogfiles).await?,
             decode_rc: r.arg("decodeRC", &o.decode_rc).await?,
             workdir: workdir.unwrap_or_else(|| run.job.builder.factory.workdir.clone()),
-            encoding: spec.log_encoding,
+            encoding,
         })
     }
 
@@ -86,7 +83,7 @@ impl Options {
         .into_command()
     }
 
-    pub fn logs(&self, run: &Run, step: &Step, stdio: &str) -> Logs {
+    pub fn logs(&self, run: &Run, step: &Step, stdio: Option<&str>) -> Logs {
         let names = self.logfiles.keys().filter(|_| !self.lazylogfiles).cloned();
         Logs::new(run, step, stdio, names, self.encoding)
     }
@@ -115,19 +112,25 @@ fn env_arg(value: &EnvValue) -> EnvArg {
     }
 }
 
-pub(super) async fn run(run: &mut Run, spec: &StepSpec, shell: &ShellSpec, step: &mut Step) -> Result<StepEnd, StepError> {
-    carry_out(run, spec, shell, step, &mut |_, _| Ok(())).await.map(|(end, _)| end)
+pub(super) async fn run(
+    run: &Run,
+    spec: &StepSpec,
+    shell: &ShellSpec,
+    step: &mut Step,
+    observe: &mut dyn Observe,
+) -> Result<StepEnd, StepError> {
+    carry_out(run, spec, shell, step, observe).await.map(|(end, _)| end)
 }
 
 /// Run it, judge it. Also what the exit status was.
 pub(super) async fn carry_out(
-    run: &mut Run,
+    run: &Run,
     spec: &StepSpec,
     shell: &ShellSpec,
     step: &mut Step,
-    observe: &mut (dyn FnMut(Stream, &Bytes) -> Result<(), StepError> + Send),
+    observe: &mut dyn Observe,
 ) -> Result<(StepEnd, Option<i64>), StepError> {
-    let options = Options::render(run, spec, &shell.options).await?;
+    let options = Options::render(run, &spec.workdir, spec.log_encoding, &shell.options).await?;
     let line = run.renderer().arg("command", &shell.command).await?;
     if spec.description == Default::default() {
         run.show_state(step, format!("running {}", shorten(&line, &run.secrets.mask())));
@@ -136,15 +139,15 @@ pub(super) async fn carry_out(
         Some(spec) => Some(with_file(run, &options, spec).await?),
         None => None,
     };
-    let mut logs = options.logs(run, step, "stdio");
+    let mut logs = options.logs(run, step, Some("stdio"));
     let mut warnings = warning_spec.as_ref().map(Warnings::new);
-    let ended = command::run(run, step, options.command(run, &line), &mut logs, &mut |stream, text| {
+    let mut observe = beside(observe, |stream, text| {
         if let Some(warnings) = &mut warnings {
             warnings.look(stream, text);
         }
-        observe(stream, text)
-    })
-    .await;
+        Ok(())
+    });
+    let ended = command::run(run, step, options.command(run, &line), &mut logs, &mut observe).await;
     logs.finish()?;
     let ended = ended?;
     let mut results = judge(&ended, &options.decode_rc);
@@ -166,7 +169,7 @@ pub(super) async fn carry_out(
     if count > 0 {
         state.push_str(&format!(" {count} warning{}", if count == 1 { "" } else { "s" }));
     }
-    Ok((StepEnd { results, state, lost: ended.lost }, rc))
+    Ok((StepEnd { results, state, lost: ended.lost, build: None }, rc))
 }
 
 /// How warnings are counted, with what `suppressionFile` adds.
@@ -189,7 +192,7 @@ async fn with_file(run: &Run, options: &Options, spec: &WarningSpec) -> Result<W
 
 /// Keep and count the warnings.
 async fn count_warnings(
-    run: &mut Run,
+    run: &Run,
     step: &Step,
     mut warnings: Warnings<'_>,
     spec: Option<&WarningSpec>,
@@ -203,7 +206,7 @@ async fn count_warnings(
         && ended.lost.is_none()
         && ended.stopped.is_none()
     {
-        let input = StepInput { name: step.name.clone(), properties: run.properties.clone(), build: Some(run.renderer().build) };
+        let input = StepInput { name: step.name.clone(), properties: (*run.properties()).clone(), build: Some(run.renderer().build) };
         for some in waiting.chunks(ASKED) {
             let some: Vec<&WarningFound> = some.iter().map(|(found, _)| found).collect();
             told.extend(run.job.generation.extract_warnings(function, &input, &some).await?);
@@ -213,7 +216,7 @@ async fn count_warnings(
     if kept.count > 0 {
         complete_log(run, step, &format!("warnings ({})", kept.count), &kept.text)?;
     }
-    let before = run.properties.get("warnings-count").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    let before = run.properties().get("warnings-count").and_then(serde_json::Value::as_u64).unwrap_or(0);
     run.set_property("warnings-count", (before + kept.count).into(), "WarningCountingShellCommand");
     Ok(kept.count)
 }

@@ -19,6 +19,10 @@ pub(in super::super) const LIBRARY: &[(&str, &str)] = &[
     ("timeout(seconds, f, …)", "`f(…)`, ended with an error if it takes longer."),
     ("require(name)", "A file of the configuration's folder, or a module `buildmoon.…`; evaluated once for each load."),
     (
+        "util.RemoteCommand{ name, { … }, decodeRC=, stdioLogName=, collectStdout=, collectStderr= }",
+        "Any command that workers know, for `self:runCommand` of a step; `cmd.updates` has what the worker told (`files`, `stat` …), each a list.",
+    ),
+    (
         "util.giturlparse(url)",
         "`proto`, `user`, `domain`, `port`, `owner`, `repo` of a git URL; nil when it is none. `git@host:a/b` is ssh.",
     ),
@@ -173,11 +177,66 @@ pub(in super::super) const LIBRARY: &[(&str, &str)] = &[
     ("path.dirname(p)", "What comes before it."),
 ];
 
+/// What `self` of a running step offers.
+pub(in super::super) const STEP: &[(&str, &str)] = &[
+    (
+        "run()",
+        "To be written by a step of one's own; returns the result. It may wait for ever. `Class.super.run(self)` is what the host's step does.",
+    ),
+    ("evaluateCommand(cmd)", "May be written: the result of a command of the host's step; `cmd.rc`, `cmd:results()`, `cmd:didFail()`."),
+    ("createSummary()", "May be written: called after a command of the host's step, to make logs of its own."),
+    ("getCurrentSummary()", "May be written: text or `{ step = … }` while it runs."),
+    ("getResultSummary()", "May be written: text or `{ step = …, build = … }` at the end; `self.results` is known."),
+    ("interrupt(reason)", "May be written: called when the build is to stop, beside `run`, whose command is interrupted."),
+    (
+        "makeRemoteShellCommand{ command=, workdir=, env=, collectStdout=, stdioLogName=, … }",
+        "A command line for the worker; what is not given is the step's own: all options of ShellCommand, `collectStdout`, `collectStderr`, `stdioLogName`.",
+    ),
+    (
+        "runCommand(cmd)",
+        "Runs it to its end and returns its result; raises when the worker is lost or the build stopped. Afterwards `cmd.rc`, `cmd.stdout`, `cmd.stderr`, `cmd:didFail()`.",
+    ),
+    ("runShellSequence(list, options?)", "Runs `util.ShellArg`s one after the other and returns the result."),
+    (
+        "addLogObserver(log, observer)",
+        "A `function(stream, line)` for output (`\"o\"`, `\"e\"`), or an instance of `util.LogLineObserver`, `LogObserver`, `LineConsumerLogObserver`, `BufferLogObserver`; in init or run.",
+    ),
+    ("addLog(name, type?)", "A new log, type `\"s\"` (output), `\"t\"` or `\"h\"`: `addStdout addStderr addHeader addContent finish`."),
+    ("getLog(name)", "The newest log of that name: `getText()`, `getTextWithHeaders()`, `readlines()`, at most 16 MiB."),
+    ("addCompleteLog(name, text)", "A log that is finished at once."),
+    ("addHTMLLog(name, html)", "The same as HTML."),
+    ("addURL(name, url)", "A link of the step."),
+    ("updateSummary()", "Shows what `getCurrentSummary` says, twice a second at most."),
+    ("render(x)", "What `x` with all that is to be rendered in it is in this build."),
+    ("getProperty(name, default?)", "A property of the build, as it is now."),
+    ("hasProperty(name)", "Is there such a property?"),
+    ("setProperty(name, value, source?)", "Sets a property of the build; plain data."),
+    ("getProperties()", "`self.build.properties`."),
+    ("setStatistic(name, value)", "A number or text for `getStatistic` and `self.build:getSummaryStatistic`."),
+    ("getStatistic(name, default?)", "What was set so."),
+    ("hasStatistic(name)", "Was it set?"),
+    ("addStepsAfterCurrentStep{ … }", "Further steps of this build, before all that wait."),
+    ("addStepsAfterLastStep{ … }", "The same after all that wait."),
+    ("checkWorkerHasCommand(name)", "Raises if the worker does not know the command."),
+    ("workerVersion(command, default?)", "The worker's version of a command."),
+    ("workerVersionIsOlderThan(command, version)", "Is it older, or not there?"),
+    ("getWorkerName()", "The same as `self.workername`."),
+    ("setProgress(metric, value)", "Has no effect."),
+    ("setupShellMixin(args)", "Returns `args`: every step takes the arguments of commands."),
+];
+
 /// As a page of the reference.
 pub(in super::super) fn markdown() -> String {
     let mut page = String::from("# Library\n\n| Call | Meaning |\n|---|---|\n");
     for (call, meaning) in LIBRARY {
         page.push_str(&format!("| `{call}` | {meaning} |\n"));
+    }
+    page.push_str("\n# Steps of one's own\n\nMethods and members of `self` while it runs; further members: `name`, `workdir`, `workername`, `worker.name`, \
+        `build` (`number`, `builder.name`, `properties`, `getProperty`, `getSourceStamp(codebase)`, `getSummaryStatistic(name, f, initial)`), \
+        and every argument, rendered. `steps.CommandMixin` adds `runMkdir runRmdir runRmFile pathExists runGlob`. `renderables = { … }` \
+        lists further attributes that are rendered before `run`.\n\n| Method | Meaning |\n|---|---|\n");
+    for (call, meaning) in STEP {
+        page.push_str(&format!("| `self:{call}` | {meaning} |\n"));
     }
     page
 }

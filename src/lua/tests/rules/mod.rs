@@ -13,6 +13,7 @@ mod objects;
 mod processes;
 mod sandbox;
 mod secrets;
+mod steps;
 mod tasks;
 mod template;
 mod values;

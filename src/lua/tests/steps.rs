@@ -1,0 +1,174 @@
+//! The thread's side of steps in Lua: what they leave behind, and how they are ended. Their builds are in `tests/lua_steps.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value as Json, json};
+
+use super::*;
+use crate::config::{LuaLimits, StepSpec};
+use crate::model::build::Stream;
+use crate::model::{LogKind, Results};
+
+/// A build that only knows properties.
+#[derive(Default)]
+struct Fake(Mutex<Map<String, Json>>);
+
+fn no<T>() -> Result<T, String> {
+    Err("not here".into())
+}
+
+impl StepHost for Fake {
+    fn facts(&self) -> Json {
+        json!({ "name": "s", "worker": { "name": "w" }, "build": { "builder": "b" }, "sources": [] })
+    }
+    fn property(&self, name: &str) -> Option<Json> {
+        self.0.lock().unwrap().get(name).cloned()
+    }
+    fn properties(&self) -> Map<String, Json> {
+        self.0.lock().unwrap().clone()
+    }
+    fn set_property(&self, name: &str, value: Json, _: Option<&str>) -> Result<(), String> {
+        self.0.lock().unwrap().insert(name.into(), value);
+        Ok(())
+    }
+    fn render(&self, _: BTreeMap<String, Value>) -> Waiting<Map<String, Json>> {
+        Box::pin(async { no() })
+    }
+    fn add_log(&self, _: &str, _: LogKind) -> Result<i64, String> {
+        no()
+    }
+    fn log_named(&self, _: &str) -> Option<i64> {
+        None
+    }
+    fn write_log(&self, _: i64, _: Stream, _: &[u8]) -> Result<(), String> {
+        no()
+    }
+    fn finish_log(&self, _: i64) -> Result<(), String> {
+        no()
+    }
+    fn read_log(&self, _: i64, _: Vec<Stream>) -> Waiting<Vec<u8>> {
+        Box::pin(async { no() })
+    }
+    fn add_url(&self, _: &str, _: &str) -> Result<(), String> {
+        no()
+    }
+    fn current_state(&self) -> String {
+        "running".into()
+    }
+    fn result_state(&self, _: Results) -> String {
+        "finished".into()
+    }
+    fn summary_due(&self) -> bool {
+        true
+    }
+    fn show_summary(&self, _: Option<String>) {}
+    fn set_statistic(&self, _: &str, _: Json) -> Result<(), String> {
+        no()
+    }
+    fn statistic(&self, _: &str) -> Option<Json> {
+        None
+    }
+    fn statistics(&self, _: &str) -> Vec<Json> {
+        Vec::new()
+    }
+    fn add_steps(&self, _: Vec<Arc<StepSpec>>, _: StepsPlace, _: Kept) -> Result<(), String> {
+        no()
+    }
+    fn command_version(&self, _: &str) -> Option<String> {
+        None
+    }
+    fn start(&self, _: Work, _: BTreeSet<String>) -> Result<Running, String> {
+        no()
+    }
+}
+
+/// The configuration, and the steps of its factory.
+async fn loaded(source: &str, limits: LuaLimits) -> (Loaded, Vec<StepSpec>) {
+    let folder = Folder::new(&[("master.lua", source)]);
+    let config = MasterConfig { limits, ..Default::default() };
+    let seen = folder.see_with(folder.options(), config).await.unwrap();
+    let objects = seen.objects.iter().filter(|o| o.class == "BuildStep");
+    let specs = objects.map(|o| (*crate::config::understood_step(o).unwrap()).clone()).collect();
+    (seen.loaded, specs)
+}
+
+async fn run(generation: &Arc<Generation>, spec: &StepSpec, host: &Arc<Fake>) -> Result<StepAnswer, LuaFailure> {
+    let instance = generation.begin_step(spec, spec.script.as_ref().unwrap()).await?;
+    instance.run(host.clone()).await
+}
+
+#[tokio::test]
+async fn a_step_that_has_ended_does_nothing_more_and_holds_nothing() {
+    let source = "
+        local kept
+        local S = steps.BuildStep:extend('S')
+        function S:run()
+          if kept then kept:setProperty('late', 1) end
+          kept = self
+          self:setProperty('n', (self:getProperty('n') or 0) + 1)
+          return SUCCESS
+        end
+        local s = S()";
+    let (loaded, specs) = loaded(source, LuaLimits::default()).await;
+    let host = Arc::new(Fake::default());
+    assert_eq!(run(&loaded.generation, &specs[0], &host).await.unwrap().results, Results::Success);
+    assert_eq!(host.properties().get("n"), Some(&json!(1)));
+    // The file still has the instance; the build it belonged to is free.
+    assert!(eventually(|| Arc::strong_count(&host) == 1).await, "the host's side is still held");
+    let failed = run(&loaded.generation, &specs[0], &host).await.unwrap_err();
+    assert!(failed.message.contains("the step has ended"), "{failed}");
+    assert_eq!(failed.callback, "S:run");
+    assert!(host.property("late").is_none());
+}
+
+#[tokio::test]
+async fn a_run_that_is_dropped_ends_at_once() {
+    let source = "
+        local S = steps.BuildStep:extend('S')
+        function S:run()
+          local done <close> = setmetatable({}, { __close = function() self:setProperty('closed', true) end })
+          self:setProperty('begun', true)
+          sleep(1000)
+        end
+        local s = S()
+        local L = steps.BuildStep:extend('L')
+        function L:run() while true do end end
+        local l = L()";
+    let (loaded, specs) = loaded(source, LuaLimits { step_stretch: Duration::from_millis(300), ..LuaLimits::default() }).await;
+    let (generation, host) = (loaded.generation.clone(), Arc::new(Fake::default()));
+    let script = specs[0].script.as_ref().unwrap();
+    let instance = generation.begin_step(&specs[0], script).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_millis(200), instance.run(host.clone())).await;
+    assert!(ended.is_err());
+    assert!(host.property("begun").is_some());
+    assert!(eventually(|| host.property("closed").is_some()).await, "what the step left open was not closed");
+    drop(instance);
+    assert!(eventually(|| Arc::strong_count(&host) == 1).await, "the host's side is still held");
+
+    let looping = run(&generation, &specs[1], &host).await.unwrap_err();
+    assert!(looping.to_string().starts_with("master.lua:10: L:run: computed for 300 ms without waiting"), "{looping}");
+}
+
+#[tokio::test]
+async fn an_init_that_fails_in_a_build_fails_the_step() {
+    let source = "
+        local n = 0
+        local S = steps.BuildStep:extend('S', { args = { x = 'string' } })
+        function S:init(args)
+          n = n + 1
+          if n == 2 then error('not the second time') end
+          if n == 5 then while true do end end
+          S.super.init(self, { timeout = n == 3 and 'long' or 5 })
+        end
+        function S:run() return SUCCESS end
+        local s = S{ x = 'x' }";
+    let (loaded, specs) = loaded(source, LuaLimits { step_stretch: Duration::from_millis(300), ..LuaLimits::default() }).await;
+    let host = Arc::new(Fake::default());
+    let second = run(&loaded.generation, &specs[0], &host).await.unwrap_err();
+    assert_eq!(second.to_string(), "master.lua:6: init: not the second time");
+    let third = run(&loaded.generation, &specs[0], &host).await.unwrap_err();
+    assert!(third.to_string().contains("S:init") && third.message.contains("'timeout' must be"), "{third}");
+    assert!(run(&loaded.generation, &specs[0], &host).await.is_ok());
+    let fifth = run(&loaded.generation, &specs[0], &host).await.unwrap_err();
+    assert!(fifth.to_string().starts_with("master.lua:7: init: computed for 300 ms"), "{fifth}");
+}
