@@ -27,6 +27,18 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub const ALL: [Kind; 9] = [
+        Kind::Worker,
+        Kind::Builder,
+        Kind::Factory,
+        Kind::Step,
+        Kind::ShellArg,
+        Kind::Scheduler,
+        Kind::Parameter,
+        Kind::Renderable,
+        Kind::SecretProvider,
+    ];
+
     /// What editors call any instance of the kind; the only class of a kind has that name itself.
     pub const fn type_name(self) -> &'static str {
         match self {

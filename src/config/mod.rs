@@ -4,6 +4,7 @@
 //! mistake. A class's arguments are declared once, in the file of its kind; the declaration gives the parser, the
 //! errors and the reference.
 
+pub mod annotations;
 mod arguments;
 pub mod assemble;
 mod builders;

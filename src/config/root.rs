@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arguments::{Arguments, Reader, arguments};
+use super::class::ArgDecl;
 use super::convert::{Dict, FromValue, Ignored, NotUsed, NotYet, OneOrMany, Settings, Whole, Wrong};
 use super::instance::{SchedulerRef, SecretProviderRef, WorkerRef};
 use super::listen::Endpoint;
@@ -127,6 +128,32 @@ arguments! {
         "type" kind: Simple = Simple => "\"simple\"", "Only `simple`.";
         "debug" _debug: Ignored = Ignored => "false", "Has no effect.";
     }
+}
+
+/// A table of `BuildmasterConfig` with keys of its own.
+pub(super) struct KeyTable {
+    /// `protocols.pb`; empty for the root.
+    pub path: String,
+    pub doc: &'static str,
+    pub args: Vec<ArgDecl>,
+}
+
+/// The root, and each table below it.
+pub(super) fn tables() -> Vec<KeyTable> {
+    let mut tables = vec![KeyTable { path: String::new(), doc: "What the file fills, usually as `c`.", args: RootArgs::declared() }];
+    for (path, args) in [
+        ("protocols", ProtocolsArgs::declared()),
+        ("protocols.pb", PbArgs::declared()),
+        ("www", WwwArgs::declared()),
+        ("db", DbArgs::declared()),
+        ("lua", LuaArgs::declared()),
+        ("mq", MqArgs::declared()),
+    ] {
+        let (above, key) = path.rsplit_once('.').unwrap_or(("", path));
+        let holder = tables.iter().find(|t| t.path == above).and_then(|t| t.args.iter().find(|a| a.name == key));
+        tables.push(KeyTable { path: path.to_owned(), doc: holder.map_or("", |a| a.doc), args });
+    }
+    tables
 }
 
 /// What the keys hold before the objects in them are looked at.
