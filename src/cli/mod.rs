@@ -54,8 +54,8 @@ enum Command {
     LuaTypes(lua_types::Args),
     /// Print shell completions
     Completions(completions::Args),
-    /// Print the manual page
-    Manual,
+    /// Print the manual page, or the reference of master.lua
+    Manual(completions::ManualArgs),
 }
 
 /// Where a master lives.
@@ -85,7 +85,7 @@ pub fn main() -> ExitCode {
         Command::Lua(args) => lua::run(args),
         Command::LuaTypes(args) => lua_types::run(args),
         Command::Completions(args) => completions::run(args),
-        Command::Manual => completions::manual(),
+        Command::Manual(args) => completions::manual(args),
     };
     done.unwrap_or_else(|e| {
         eprintln!("buildmoon: {e:#}");

@@ -171,7 +171,7 @@ fn describe(class: &ClassDecl, signature: Signature, page: &mut String) {
     if !class.extensible {
         return;
     }
-    page.push_str("---@field init fun(self: any, args?: table) The parent's, for an `init` of one's own.\n");
+    page.push_str("---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.\n");
     let extend = |of: &str| {
         format!("---@field extend fun(self: {of}, name: string, body?: table): {name}.Extended A class of one's own below this one.\n")
     };

@@ -216,7 +216,7 @@ impl FromValue for Condition {
     }
 
     fn lua_type() -> LuaType {
-        LuaType::Name("boolean").or(LuaType::Name("Renderable")).or(LuaType::Function)
+        LuaType::Name("boolean").or(LuaType::Name("RenderableObject")).or(LuaType::Function)
     }
 
     fn from_value(value: &Value) -> Result<Condition, Wrong> {

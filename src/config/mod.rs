@@ -11,6 +11,7 @@ mod builders;
 pub mod class;
 mod commands;
 pub mod convert;
+pub mod examples;
 mod instance;
 mod interpolate;
 mod listen;

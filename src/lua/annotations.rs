@@ -9,6 +9,7 @@ use super::api::objects::{FIELDS, OBJECTS};
 use super::callbacks;
 use super::members::{self, MEMBERS};
 use crate::config::annotations as classes;
+use crate::config::class::class_named;
 use crate::model::Results;
 
 /// Settings of a language server, for a folder with a `master.lua`: the annotations are in [`FOLDER`].
@@ -170,7 +171,8 @@ fn library() -> String {
         let object = entries.iter().any(|(e, _)| e.method);
         let local = match table {
             "" => String::new(),
-            _ if object => capitalised(table),
+            _ if object && class_named(table).is_none() => capitalised(table),
+            _ if object => table.to_owned(),
             _ => format!("{table}lib"),
         };
         if !table.is_empty() {

@@ -64,7 +64,7 @@ callbacks! {
         "when requests could start; with the 1000 most urgent ones, in their order", 2 s;
     CAN_START_BUILD: "canStartBuild", "can_start_build" ("builder: Builder, wfb: WorkerForBuilder, request: BuildRequest"): "boolean, number?" -> "true, false, or false and the seconds until to ask again",
         "when a worker was chosen for a request", 2 s;
-    PRIORITIZE_BUILDERS: "prioritizeBuilders", "prioritize_builders" ("master: Master, builders: Builder[]"): "(Builder|string)[]" -> "the builders (or their names) in their order; those left out come last",
+    PRIORITIZE_BUILDERS: "prioritizeBuilders", "prioritize_builders" ("master: Master, builders: Builder[]"): "Builder[]|string[]" -> "the builders (or their names) in their order; those left out come last",
         "when builders have requests that could start", 2 s;
     COLLAPSE_REQUESTS: "collapseRequests", "collapse_requests" ("master: Master, builder: Builder, req1: BuildRequest, req2: BuildRequest"): "boolean?" -> "true: the older one is skipped; false and nil: both stay",
         "when a request comes, with each of the 1000 newest that wait", 2 s;
@@ -78,8 +78,13 @@ callbacks! {
         "when a build or a worker needs the secret", 30 s;
 }
 
+/// The whole reference: classes, keys, callbacks, library.
+pub fn reference() -> String {
+    format!("{}\n{}", crate::config::reference::markdown(), markdown())
+}
+
 /// All callbacks, what they are called with and what else the host offers, as a page of the reference.
-pub fn markdown() -> String {
+fn markdown() -> String {
     let mut page = String::from("# Callbacks\n\n| Callback | Arguments | Result | Called | Budget |\n|---|---|---|---|---|\n");
     for kind in CALLBACKS {
         let (budget, result) = (duration::human(kind.budget), kind.result.replace('|', "\\|"));

@@ -6,6 +6,9 @@ pub(in super::super) const LIBRARY: &[(&str, &str)] = &[
     ("Class:extend(name: string, body?: table)", "A class below one of the host's or one's own; the body holds attributes and methods."),
     ("Class:mixin(from: table)", "Copies what the class lacks."),
     ("Class.classname", "The name of the class; `Class.super` is its parent."),
+    ("BuildFactory:addStep(step: Step)", "One more step at the end."),
+    ("BuildFactory:addSteps(list: Step[])", "Several, as in `f:addSteps{ a, b }`."),
+    ("renderer:withArgs(...: any): renderer", "What the function is called with besides; rendered first, named values last in a table."),
     ("isinstance(x: any, Class: any): boolean", "Was `x` made by the class or by one below it? Also `x:isinstance(Class)`."),
     ("truthy(x: any): boolean", "Python's rule: nil, false, None, 0, \"\" and empty tables are false."),
     ("sleep(seconds: number|string)", "Waits; only this call does. Here and below text such as `\"2h30m\"` is a number of seconds, too."),
@@ -265,14 +268,27 @@ pub(in super::super) const STEP: &[(&str, &str)] = &[
 pub(in super::super) fn markdown() -> String {
     let mut page = String::from("# Library\n\n| Call | Meaning |\n|---|---|\n");
     for (call, meaning) in LIBRARY {
-        page.push_str(&format!("| `{call}` | {meaning} |\n"));
+        page.push_str(&row(call, meaning));
     }
-    page.push_str("\n# Steps of one's own\n\nMethods and members of `self` while it runs; further members: `name`, `workdir`, `workername`, `worker.name`, \
+    page.push_str("\n## What calls return\n\n");
+    for (object, members) in super::objects::OBJECTS {
+        page.push_str(&format!("| `{object}` | |\n|---|---|\n"));
+        for (member, meaning) in *members {
+            page.push_str(&row(member, meaning));
+        }
+        page.push('\n');
+    }
+    page.push_str("# Steps of one's own\n\nMethods and members of `self` while it runs; further members: `name`, `workdir`, `workername`, `worker.name`, \
         `build` (`number`, `builder.name`, `properties`, `getProperty`, `getSourceStamp(codebase)`, `getSummaryStatistic(name, f, initial)`), \
         and every argument, rendered. `steps.CommandMixin` adds `runMkdir runRmdir runRmFile pathExists runGlob`. `renderables = { … }` \
         lists further attributes that are rendered before `run`.\n\n| Method | Meaning |\n|---|---|\n");
     for (call, meaning) in STEP {
-        page.push_str(&format!("| `self:{call}` | {meaning} |\n"));
+        page.push_str(&row(&format!("self:{call}"), meaning));
     }
     page
+}
+
+/// A bar would end the cell.
+fn row(call: &str, meaning: &str) -> String {
+    format!("| `{}` | {} |\n", call.replace('|', "\\|"), meaning.replace('|', "\\|"))
 }
