@@ -86,7 +86,22 @@ function list.set(items)
   return out
 end
 
--- The keys are made first, so that `key` may wait. Items with the same key keep their order.
+-- A key as a list of numbers and texts: one alone is a list of one.
+local function key_of(by, i, keyed)
+  local parts = { by }
+  if type(by) == "table" and #by > 0 then parts = by end
+  for _, part in ipairs(parts) do
+    local kind = type(part)
+    if kind ~= "number" and kind ~= "string" then
+      check.fail("list.sorted", ("%s has no order: item %d%s"):format(check.describe(part), i, keyed and "" or ", and no key is given"))
+    elseif part ~= part then
+      check.fail("list.sorted", ("item %d is no number that has an order"):format(i))
+    end
+  end
+  return parts
+end
+
+-- The keys are made first, so that `key` may wait. Items with the same key keep their order; lists are compared item by item.
 function list.sorted(items, key)
   check.list("list.sorted", "items", items)
   if key ~= nil then check.callable("list.sorted", "key", key) end
@@ -94,19 +109,22 @@ function list.sorted(items, key)
   for i, value in ipairs(items) do
     local by = value
     if key ~= nil then by = key(value) end
-    local kind = type(by)
-    if kind ~= "number" and kind ~= "string" then
-      check.fail("list.sorted", ("%s has no order: item %d%s"):format(check.describe(by), i, key == nil and ", and no key is given" or ""))
-    elseif by ~= by then
-      check.fail("list.sorted", ("item %d is no number that has an order"):format(i))
-    elseif entries[1] and type(entries[1].by) ~= kind then
-      check.fail("list.sorted", ("%s and %s have no common order: items 1 and %d"):format(check.describe(entries[1].by), check.describe(by), i))
+    local parts = key_of(by, i, key ~= nil)
+    for n, part in ipairs(entries[1] and entries[1].by or {}) do
+      if parts[n] ~= nil and type(part) ~= type(parts[n]) then
+        check.fail("list.sorted", ("%s and %s have no common order: items 1 and %d"):format(check.describe(part), check.describe(parts[n]), i))
+      end
     end
-    entries[i] = { by = by, at = i, value = value }
+    entries[i] = { by = parts, at = i, value = value }
   end
   sort(entries, function(a, b)
-    if a.by == b.by then return a.at < b.at end
-    return a.by < b.by
+    for n, part in ipairs(a.by) do
+      local other = b.by[n]
+      if other == nil then return false end
+      if part ~= other then return part < other end
+    end
+    if #a.by ~= #b.by then return true end
+    return a.at < b.at
   end)
   local out = {}
   for i, entry in ipairs(entries) do out[i] = entry.value end

@@ -148,14 +148,18 @@ async fn begin(folder: &Path, seen: &Arc<Mutex<Seen>>) -> Life {
     let names: Vec<String> = loaded.config.workers.iter().map(|w| w.name.clone()).collect();
     let mut stored = store.sync_workers(&names).await.expect("workers");
     let recovery = store.recover(clock.now(), MAX_ATTEMPTS).await.expect("recovery");
+    let builders_of = |worker: &str| {
+        let named = loaded.config.builders.iter().filter(|b| b.workers.iter().any(|w| w == worker));
+        named.map(|b| (b.name.clone(), b.workerbuilddir.clone())).collect()
+    };
     let workers = loaded.config.workers.iter().map(|spec| Configured {
         spec: spec.clone(),
         stored: stored.remove(&spec.name).expect("a worker"),
-        builders: vec![],
+        builders: builders_of(&spec.name),
     });
-    registry.configure(workers.collect());
+    let workers = workers.collect();
     let builders = ["plain", "collapsing", "asking"].map(|name| ids[name]).to_vec();
-    engine.configure(Active { config: loaded.config.clone(), generation: loaded.generation, builder_ids: Arc::new(ids) });
+    engine.configure(Active { config: loaded.config.clone(), generation: loaded.generation, builder_ids: Arc::new(ids) }, workers);
     engine.adopt(recovery.waiting, &recovery.last_numbers);
     let (mut watch, seen) = (engine.subscribe(), seen.clone());
     tokio::spawn(async move {

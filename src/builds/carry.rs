@@ -128,13 +128,13 @@ impl Engine {
         if cancelled {
             given_back = again.take().map(|(request, _)| request);
         }
+        let mut name = String::new();
         if let Some(builder) = state.builders.get_mut(&build.builder) {
+            name.clone_from(&builder.name);
             builder.newest_complete = builder.newest_complete.max(build.complete_at);
-        }
-        if let Some(builder) = state.builders.get_mut(&build.builder)
-            && builder.building.get(worker) == Some(&build.number)
-        {
-            builder.building.remove(worker);
+            if builder.building.get(worker) == Some(&build.number) {
+                builder.building.remove(worker);
+            }
         }
         if let Some((request, verdict)) = again {
             state.enqueue(request, Some(verdict).filter(|v| !v.is_empty()));
@@ -142,7 +142,7 @@ impl Engine {
         state.dirty.insert(build.builder);
         drop(state);
         if was_running {
-            self.registry.release(worker, results);
+            self.registry.release(worker, &name, results);
         }
         self.poke();
         self.ended.notify_waiters();

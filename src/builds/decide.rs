@@ -48,14 +48,19 @@ struct Question {
 }
 
 impl Engine {
-    pub(super) async fn decide(self: Arc<Self>, id: BuilderId, active: Active, turn: Turn) {
+    pub(super) async fn decide(self: Arc<Self>, id: BuilderId, turn: Turn) {
         let Turn { before, done: _done } = turn;
         if let Some(before) = before {
             // Whether it is done or slow: it had its turn.
             let _ = timeout(LONGEST_TURN, before).await;
         }
-        while let Some(question) = self.question(id) {
-            match self.choose(id, &question, &active).await {
+        while let Some((question, active)) = self.question(id) {
+            let chosen = tokio::select! {
+                chosen = self.choose(id, &question, &active) => chosen,
+                // The new one's callbacks are asked instead.
+                () = self.replaced(&active) => continue,
+            };
+            match chosen {
                 Ok(Some(start)) => {
                     if !self.start(start, &active) {
                         // The request or the worker went away meanwhile; there may be others.
@@ -90,19 +95,23 @@ impl Engine {
         }
     }
 
-    fn question(&self, id: BuilderId) -> Option<Question> {
+    /// What there is to ask, and the configuration whose callbacks are asked.
+    fn question(&self, id: BuilderId) -> Option<(Question, Active)> {
+        let unsettled = self.registry.unsettled();
         let state = self.state();
+        let active = state.active.clone()?;
         let builder = state.builders.get(&id).filter(|b| !b.waiting.is_empty() && !state.stopping)?;
         let spec = builder.spec.clone()?;
         let rooms = self.rooms(builder.candidates().map(String::as_str));
-        let candidates: Vec<String> = builder.candidates().filter(|w| rooms.get(*w).is_some_and(|r| r.more != Some(0))).cloned().collect();
+        let free = |w: &&String| rooms.get(*w).is_some_and(|r| r.more != Some(0)) && builder.known_to(w, &unsettled);
+        let candidates: Vec<String> = builder.candidates().filter(free).cloned().collect();
         if candidates.is_empty() {
             return None;
         }
         let input = builder_input(id, builder, &spec);
         let most = if spec.next_build.is_some() { MOST_REQUESTS } else { usize::MAX };
         let requests = builder.waiting.values().take(most).map(|q| q.request.clone()).collect();
-        Some(Question { spec, builder: input, requests, candidates })
+        Some((Question { spec, builder: input, requests, candidates }, active))
     }
 
     async fn choose(self: &Arc<Self>, id: BuilderId, q: &Question, active: &Active) -> Result<Option<Start>, LuaFailure> {

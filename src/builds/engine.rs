@@ -23,7 +23,7 @@ use crate::config::{BuilderSpec, Collapse, MasterConfig};
 use crate::lua::Generation;
 use crate::model::{Build, BuildRequest, Event, Results};
 use crate::store::Store;
-use crate::workers::registry::{Availability, Registry, WorkerEvent};
+use crate::workers::registry::{Availability, Builders, Configured, Registry, WorkerEvent};
 
 /// A request whose worker was lost that often is given up.
 pub const MAX_ATTEMPTS: u32 = 3;
@@ -38,6 +38,12 @@ pub struct Active {
     pub builder_ids: Arc<HashMap<String, BuilderId>>,
 }
 
+impl Active {
+    pub fn is(&self, other: &Active) -> bool {
+        Arc::ptr_eq(&self.generation, &other.generation)
+    }
+}
+
 pub struct Engine {
     pub(super) store: Store,
     pub(super) registry: Arc<Registry>,
@@ -49,6 +55,8 @@ pub struct Engine {
     pub(super) kept: Kept,
     state: Mutex<State>,
     poke: Notify,
+    /// Another configuration is at work.
+    replaced: Notify,
     /// A build has ended.
     pub(super) ended: Notify,
 }
@@ -127,6 +135,13 @@ impl BuilderState {
         self.spec.iter().flat_map(|s| &s.workers).filter(|w| !self.building.contains_key(*w))
     }
 
+    /// Does a worker know it already?
+    pub fn known_to(&self, worker: &str, unsettled: &HashMap<String, (Arc<Builders>, Option<String>)>) -> bool {
+        let Some((known, _)) = unsettled.get(worker) else { return true };
+        let Some(spec) = &self.spec else { return false };
+        known.iter().any(|(builder, folder)| *builder == spec.name && *folder == spec.workerbuilddir)
+    }
+
     /// Does starting its builds need more than the plain rules?
     fn needs_asking(&self, active: &Active) -> bool {
         let callbacks =
@@ -179,6 +194,7 @@ impl Engine {
             kept: Kept::default(),
             state,
             poke: Notify::new(),
+            replaced: Notify::new(),
             ended: Notify::new(),
         })
     }
@@ -205,9 +221,12 @@ impl Engine {
         self.state().active.clone()
     }
 
-    /// Take over a configuration. Running builds end on the one that they began with.
-    pub fn configure(&self, active: Active) {
+    /// Take over a configuration with its workers. Running builds end on the one that they began with; what is being decided is
+    /// decided anew.
+    pub fn configure(&self, active: Active, workers: Vec<Configured>) {
+        // Nothing starts in between.
         let mut state = self.state();
+        self.registry.configure(workers);
         for builder in state.builders.values_mut() {
             builder.spec = None;
         }
@@ -222,18 +241,34 @@ impl Engine {
             }
         }
         state.dirty = state.builders.keys().copied().collect();
+        // What failed before may be mended.
+        state.unordered_until = None;
         state.active = Some(active);
         drop(state);
+        self.replaced.notify_waiters();
         self.poke.notify_one();
+    }
+
+    /// Resolves when this configuration is not the newest any more.
+    pub(super) async fn replaced(&self, active: &Active) {
+        loop {
+            let replaced = self.replaced.notified();
+            tokio::pin!(replaced);
+            replaced.as_mut().enable();
+            if !self.state().active.as_ref().is_some_and(|newest| newest.is(active)) {
+                return;
+            }
+            replaced.await;
+        }
     }
 
     /// Requests that waited when the master ended, and the numbers of the last builds.
     pub fn adopt(&self, waiting: Vec<BuildRequest>, last_numbers: &HashMap<BuilderId, i64>) {
         let mut state = self.state();
         for (builder, number) in last_numbers {
-            if let Some(builder) = state.builders.get_mut(builder) {
-                builder.last_number = builder.last_number.max(*number);
-            }
+            // Also of those that are not configured now: they may come back.
+            let builder = state.builders.entry(*builder).or_insert_with(|| BuilderState::named(&format!("#{builder}")));
+            builder.last_number = builder.last_number.max(*number);
         }
         for request in waiting {
             state.enqueue(Arc::new(request), None);
@@ -322,6 +357,7 @@ impl Engine {
 
     /// Everything that can start now.
     async fn round(self: &Arc<Self>) {
+        let unsettled = self.registry.unsettled();
         let (mut builders, active) = {
             let mut state = self.state();
             let dirty = std::mem::take(&mut state.dirty);
@@ -343,7 +379,7 @@ impl Engine {
                     builder.ask_again = true;
                     continue;
                 }
-                let workers: Vec<String> = builder.candidates().cloned().collect();
+                let workers: Vec<String> = builder.candidates().filter(|w| builder.known_to(w, &unsettled)).cloned().collect();
                 if workers.is_empty() {
                     continue;
                 }
@@ -364,7 +400,7 @@ impl Engine {
         }
         let names = self.prioritized(&builders, &active).await;
         distribute::order(&mut builders, names.as_deref());
-        let builders = self.ask_in_turn(builders, &active, names.is_some());
+        let builders = self.ask_in_turn(builders, names.is_some());
         let rooms = self.rooms(builders.iter().flat_map(|b| b.workers.iter().map(String::as_str)));
         let mut situation = Situation { builders, rooms };
         let mut random = self.state().random.fork();
@@ -377,7 +413,7 @@ impl Engine {
     }
 
     /// Ask the callbacks of builders that have some, if in order, then each in its turn; the others are given back.
-    fn ask_in_turn(self: &Arc<Self>, builders: Vec<distribute::Waiting>, active: &Active, in_order: bool) -> Vec<distribute::Waiting> {
+    fn ask_in_turn(self: &Arc<Self>, builders: Vec<distribute::Waiting>, in_order: bool) -> Vec<distribute::Waiting> {
         let (asked, plain): (Vec<_>, Vec<_>) = {
             let state = self.state();
             builders.into_iter().partition(|w| state.builders.get(&w.builder).is_some_and(|b| b.deciding))
@@ -386,7 +422,7 @@ impl Engine {
         for waiting in asked {
             let (done, next) = oneshot::channel();
             let turn = Turn { before: std::mem::replace(&mut before, in_order.then_some(next)), done };
-            tokio::spawn(self.clone().decide(waiting.builder, active.clone(), turn));
+            tokio::spawn(self.clone().decide(waiting.builder, turn));
         }
         plain
     }
@@ -409,16 +445,20 @@ impl Engine {
         let mut state = self.state();
         let Some(builder) = state.builders.get(&id) else { return false };
         let Some(spec) = builder.spec.clone() else { return false };
+        // What an older configuration decided does not count any more.
+        if !state.active.as_ref().is_some_and(|newest| newest.is(active)) {
+            return false;
+        }
         if state.stopping || builder.building.contains_key(&worker) || state.by_request.get(&request).map(|(b, _)| *b) != Some(id) {
             return false;
         }
         let Some(worker_spec) = self.registry.spec(&worker) else { return false };
-        let (worker_id, link, info) = match self.registry.reserve(&worker) {
+        let (worker_id, link, info) = match self.registry.reserve(&worker, &spec.name, &spec.workerbuilddir) {
             Ok(reserved) => reserved,
             Err(_) => return false,
         };
         let Some(request) = state.dequeue(request) else {
-            self.registry.release(&worker, None);
+            self.registry.release(&worker, &spec.name, None);
             return false;
         };
         let Some(builder) = state.builders.get_mut(&id) else { return false };
@@ -491,12 +531,14 @@ impl Engine {
         let ahead = builder.waiting.range(..key).take(why::COUNTED).count();
         let names: Vec<&str> = builder.spec.iter().flat_map(|s| s.workers.iter().map(String::as_str)).collect();
         let availabilities = self.registry.availabilities(names.iter().copied());
-        let workers = names
-            .into_iter()
-            .map(|name| {
-                (name, availabilities.get(name).cloned().unwrap_or(Availability::NotConfigured), builder.building.get(name).copied())
-            })
-            .collect();
+        let unsettled = self.registry.unsettled();
+        let availability = |name: &str| match availabilities.get(name).cloned().unwrap_or(Availability::NotConfigured) {
+            Availability::Free { .. } if !builder.known_to(name, &unsettled) => {
+                Availability::Untold { refused: unsettled.get(name).and_then(|(_, why)| why.clone()) }
+            }
+            other => other,
+        };
+        let workers = names.into_iter().map(|name| (name, availability(name), builder.building.get(name).copied())).collect();
         let waits = Waits {
             builder: &builder.name,
             builder_removed: builder.spec.is_none(),

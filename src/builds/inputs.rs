@@ -58,7 +58,8 @@ fn worker_input(name: String, worker: &Snapshot) -> WorkerInput {
         Availability::Free { .. } | Availability::Full { .. } => "ready",
         Availability::NotConfigured | Availability::NotAttached { .. } => "detached",
         Availability::Paused { .. } => "paused",
-        Availability::Stopping => "stopping",
+        Availability::Untold { .. } => "ready",
+        Availability::Stopping | Availability::Leaving { .. } => "stopping",
         Availability::Quarantined { .. } => "quarantined",
     };
     WorkerInput {

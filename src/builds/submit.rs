@@ -87,12 +87,9 @@ impl Engine {
             self.store.add_buildset(new).await.map_err(|e| Refusal::Failed(format!("the request could not be recorded: {e}")))?;
         let Some(first) = requests.first() else { return Err(Refusal::Invalid("no builder was asked for".into())) };
         let submitted = Submitted { buildset: first.buildset.id, requests: requests.iter().map(|r| (r.builder, r.id)).collect() };
-        let active = self.active();
         for request in requests {
             let request = Arc::new(request);
-            if let Some(active) = &active {
-                self.collapse(&request, active).await;
-            }
+            self.collapse(&request).await;
             tracing::info!(request = request.id.0, builder = request.builder.0, reason = request.buildset.reason, "request added");
             self.tell(Event::RequestAdded(request.id));
             self.state().enqueue(request, None);
@@ -102,18 +99,19 @@ impl Engine {
     }
 
     /// Older requests that the new one answers as well end as skipped.
-    async fn collapse(&self, newer: &Arc<BuildRequest>, active: &Active) {
-        let (spec, input, older): (_, _, Vec<Arc<BuildRequest>>) = {
+    async fn collapse(&self, newer: &Arc<BuildRequest>) {
+        let (active, spec, input, older): (_, _, _, Vec<Arc<BuildRequest>>) = {
             let state = self.state();
+            let Some(active) = state.active.clone() else { return };
             let Some(builder) = state.builders.get(&newer.builder) else { return };
             let Some(spec) = builder.spec.clone() else { return };
             let input = builder_input(newer.builder, builder, &spec);
-            (spec, input, builder.waiting.values().filter(|q| q.request.id < newer.id).map(|q| q.request.clone()).collect())
+            (active, spec, input, builder.waiting.values().filter(|q| q.request.id < newer.id).map(|q| q.request.clone()).collect())
         };
         if older.is_empty() {
             return;
         }
-        let rule = Engine::collapse_rule(active, &spec);
+        let rule = Engine::collapse_rule(&active, &spec);
         let mut older = older;
         if matches!(rule, Collapse::Call(_)) && older.len() > MOST_ASKED {
             older.sort_by_key(|r| Reverse(r.id));

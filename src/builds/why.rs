@@ -79,6 +79,15 @@ fn worker_reason(builder: &str, worker: &str, availability: &Availability, build
         (Availability::Stopping, _) => {
             json!({ "code": "worker_stopping", "worker": worker, "text": format!("worker {worker} is stopping") })
         }
+        (Availability::Leaving { why }, _) => {
+            json!({ "code": "worker_leaving", "worker": worker, "text": format!("worker {worker} finishes its builds and is then disconnected: {why}") })
+        }
+        (Availability::Untold { refused: None }, _) => {
+            json!({ "code": "worker_untold", "worker": worker, "builder": builder, "text": format!("worker {worker} is just being told of builder {builder}") })
+        }
+        (Availability::Untold { refused: Some(why) }, _) => {
+            json!({ "code": "worker_refuses", "worker": worker, "builder": builder, "text": format!("worker {worker} does not take builder {builder}: {why}") })
+        }
         (Availability::Quarantined { until }, _) => {
             let text = format!("worker {worker} gets no build for {} after a failure", crate::base::duration::human(until.since(now)));
             json!({ "code": "worker_quarantined", "worker": worker, "until": until.seconds(), "text": text })

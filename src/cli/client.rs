@@ -32,7 +32,7 @@ impl Client {
         Ok(Client { sender })
     }
 
-    async fn call(&mut self, method: Method, path: &str, body: Option<Json>) -> Result<Json> {
+    async fn call(&mut self, deadline: Duration, method: Method, path: &str, body: Option<Json>) -> Result<Json> {
         let body = body.map(|b| b.to_string()).unwrap_or_default();
         let request = Request::builder()
             .method(method)
@@ -48,7 +48,7 @@ impl Client {
             let body = response.into_body().collect().await?.to_bytes();
             Ok::<_, hyper::Error>((status, body))
         };
-        let (status, body) = tokio::time::timeout(DEADLINE, answer)
+        let (status, body) = tokio::time::timeout(deadline, answer)
             .await
             .map_err(|_| anyhow!("the master does not answer"))?
             .context("the master went away")?;
@@ -62,7 +62,7 @@ impl Client {
     }
 
     pub async fn get(&mut self, path: &str) -> Result<Json> {
-        self.call(Method::GET, path, None).await
+        self.call(DEADLINE, Method::GET, path, None).await
     }
 
     /// The rows of a collection.
@@ -71,7 +71,13 @@ impl Client {
     }
 
     pub async fn control(&mut self, path: &str, method: &str, params: Json) -> Result<Json> {
-        let answer = self.call(Method::POST, path, Some(json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }))).await?;
+        self.control_within(DEADLINE, path, method, params).await
+    }
+
+    /// The same for what may take longer.
+    pub async fn control_within(&mut self, deadline: Duration, path: &str, method: &str, params: Json) -> Result<Json> {
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let answer = self.call(deadline, Method::POST, path, Some(call)).await?;
         Ok(answer["result"].clone())
     }
 }

@@ -10,6 +10,7 @@ mod lua;
 mod lua_types;
 mod mistakes;
 mod progress;
+mod reconfig;
 mod run;
 mod start;
 mod status;
@@ -42,6 +43,8 @@ enum Command {
     Start(start::Args),
     /// Stop a running master in order
     Stop(stop::Args),
+    /// Make the running master load its configuration anew
+    Reconfig(reconfig::Args),
     /// Show workers, running and waiting builds
     Status(status::Args),
     /// Run one build without a running master
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Checkconfig(args) => checkconfig::run(args),
         Command::Start(args) => start::run(args),
         Command::Stop(args) => stop::run(args),
+        Command::Reconfig(args) => reconfig::run(args),
         Command::Status(args) => status::run(args),
         Command::Run(args) => run::run(args),
         Command::Force(args) => force::run(args),

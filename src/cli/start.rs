@@ -51,7 +51,7 @@ async fn serve(args: Args) -> Result<ExitCode> {
         }
         Err(StartError::Other(e)) => return Err(e),
     };
-    eprintln!("{}", master.describe());
+    eprintln!("{}", master.describe().await);
     let mut grace = Duration::from_secs(args.grace);
     loop {
         tokio::select! {
@@ -61,7 +61,7 @@ async fn serve(args: Args) -> Result<ExitCode> {
                 grace = Duration::MAX;
                 break;
             }
-            _ = hup.recv() => tracing::warn!("SIGHUP: reloading is not supported by this version; restart the master to load the configuration"),
+            _ = hup.recv() => master.reload_soon(),
         }
     }
     tracing::info!(
@@ -73,11 +73,15 @@ async fn serve(args: Args) -> Result<ExitCode> {
         master.shutdown(grace.min(Duration::from_secs(10 * 365 * 86_400))).await;
         ExitCode::SUCCESS
     };
-    Ok(tokio::select! {
-        code = stopped => code,
-        _ = term.recv() => at_once(),
-        _ = int.recv() => at_once(),
-    })
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            code = &mut stopped => return Ok(code),
+            _ = term.recv() => return Ok(at_once()),
+            _ = int.recv() => return Ok(at_once()),
+            _ = hup.recv() => master.reload_soon(),
+        }
+    }
 }
 
 /// The second signal: what runs is settled by the next start.

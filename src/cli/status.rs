@@ -46,7 +46,10 @@ async fn show(args: Args) -> Result<ExitCode> {
     };
     let reload = &config["reload"];
     let outcome = if reload["ok"] == true { "good" } else { "failed; the configuration before it is at work" };
-    println!("configuration: generation {}, last load {outcome}", config["generation"]);
+    println!("configuration: generation {}, last load (number {}) {outcome}", config["generation"], reload["number"]);
+    for mistake in reload["mistakes"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+        println!("  {mistake}");
+    }
     let changed: Vec<&str> =
         config["files"].as_array().into_iter().flatten().filter(|f| f["changed"] == true).filter_map(|f| f["path"].as_str()).collect();
     if !changed.is_empty() {
@@ -89,6 +92,9 @@ fn worker_state(w: &Json) -> String {
             Some(reason) => format!("paused: {reason}"),
             None => "paused".to_owned(),
         });
+    }
+    if let Some(why) = w["leaving"].as_str() {
+        words.push(format!("leaving: {why}"));
     }
     if w["graceful"] == true {
         words.push("stopping".to_owned());

@@ -51,7 +51,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 }
 
 /// The running master holds the lock of its pid file.
-fn locked(file: &std::path::Path) -> bool {
+pub(super) fn locked(file: &std::path::Path) -> bool {
     let Ok(file) = std::fs::File::open(file) else { return false };
     Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
 }

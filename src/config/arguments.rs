@@ -26,11 +26,12 @@ pub trait Arguments: Sized {
 }
 
 /// `[position] "name" | "old name" field: Type = default => "default as shown", "what it is for";`, without a default
-/// if it must be given. `include group: Type;` takes over another list.
+/// if it must be given. After the text may stand what a reload does with it, where the class has no rule of its own for all.
+/// `include group: Type;` takes over another list.
 macro_rules! arguments {
     ($(#[$meta:meta])* $name:ident {
         $(include $group:ident: $group_type:ty;)*
-        $( $([$position:literal])? $key:literal $(| $alias:literal)* $field:ident: $type:ty $(= $default:expr => $shown:literal)?, $doc:literal; )*
+        $( $([$position:literal])? $key:literal $(| $alias:literal)* $field:ident: $type:ty $(= $default:expr => $shown:literal)?, $doc:literal $(, $reload:ident)?; )*
     }) => {
         $(#[$meta])*
         // An argument that is accepted without effect has a field that nobody reads.
@@ -51,6 +52,8 @@ macro_rules! arguments {
                     default: String::new() $(+ $shown)?,
                     doc: $doc,
                     aliases: &[$($alias),*],
+                    reload: arguments!(@reload $type $(, $reload)?),
+                    secret: <$type as $crate::config::convert::FromValue>::SECRET,
                 });)*
                 $(<$group_type as $crate::config::arguments::Arguments>::declare(list);)*
             }
@@ -62,6 +65,8 @@ macro_rules! arguments {
             }
         }
     };
+    (@reload $type:ty) => { <$type as $crate::config::convert::FromValue>::RELOAD };
+    (@reload $type:ty, $reload:ident) => { Some($crate::config::class::Reload::$reload) };
     (@optional) => { None };
     (@optional $value:expr) => { Some($value) };
     (@required) => { true };
@@ -262,7 +267,7 @@ impl Reader {
 }
 
 /// A class that takes a list first may be given the list's items directly: `BuildFactory{ step, step }`.
-fn as_first_list(class: &ClassDecl, args: &Table) -> Table {
+pub(super) fn as_first_list(class: &ClassDecl, args: &Table) -> Table {
     let Some(holds) = class.holds else { return args.clone() };
     let held = |v: &Value| matches!(v, Value::Object(o) if holds.fits(&o.class));
     if !args.items.iter().any(held) {

@@ -8,6 +8,7 @@ use regex::Regex;
 
 use super::arguments::Reader;
 use super::class::{Kind, class_named};
+use super::diff::Said;
 use super::root::{self, BuilderItem};
 use super::spec::*;
 use super::value::{Mistake, Object, Place, Table, Value};
@@ -74,7 +75,7 @@ pub fn assemble(root: &Table, root_place: &Place, objects: &[Arc<Object>], said_
         let place = assembly.said_at.keys.get(key).unwrap_or(root_place).clone();
         assembly.tell(AFTER_ALL, &place, &subject, reader);
     });
-    let config = read.map(|read| assembly.whole(read, root_place));
+    let config = read.map(|read| assembly.whole(read, root, root_place));
     assembly.end(config, root_place)
 }
 
@@ -184,7 +185,7 @@ impl Assembly {
     }
 
     /// What the objects say of each other.
-    fn whole(&mut self, read: root::Root, root_place: &Place) -> MasterConfig {
+    fn whole(&mut self, read: root::Root, said: &Table, root_place: &Place) -> MasterConfig {
         let root::Root { workers, builders, schedulers, secrets_providers, mut config } = read;
         let builders: Vec<Arc<Object>> = builders
             .into_iter()
@@ -204,6 +205,11 @@ impl Assembly {
         for object in builders.iter().chain(&workers).chain(&schedulers).chain(&secrets_providers) {
             self.parsed(object);
         }
+        config.said = Said {
+            root: Arc::new(said.clone()),
+            objects: Arc::new(workers.iter().chain(&builders).chain(&schedulers).cloned().collect()),
+            functions: Arc::default(),
+        };
         let known_workers = self.unique(&workers);
         let known_builders = self.unique(&builders);
         self.unique(&schedulers);
@@ -326,7 +332,7 @@ fn said(place: &Place, subject: &str, text: String) -> Mistake {
 }
 
 /// `Worker "bot-linux"`.
-fn subject(object: &Object) -> String {
+pub(super) fn subject(object: &Object) -> String {
     let class = object.custom_class.as_ref().unwrap_or(&object.class);
     match name_of(object) {
         Some(name) => format!("{class} {name:?}"),
@@ -335,7 +341,7 @@ fn subject(object: &Object) -> String {
 }
 
 /// The name that it was given, whatever else is wrong with it.
-fn name_of(object: &Object) -> Option<&str> {
+pub(super) fn name_of(object: &Object) -> Option<&str> {
     let class = class_named(&object.class)?;
     let first = || object.args.items.first().filter(|_| class.args.iter().any(|a| a.name == "name" && a.position == Some(1)));
     let named = object.args.named.get("name").or_else(|| object.args.named.get("slavename").filter(|_| class.kind == Kind::Worker));

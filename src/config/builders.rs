@@ -15,24 +15,24 @@ use super::value::{FnRef, Object, Value};
 
 arguments! {
     BuilderArgs {
-        [1] "name" name: BuilderName, "The builder's name.";
-        [2] "workername" | "slavename" workername: OneOrMany<String> = OneOrMany(Vec::new()) => "None", "The worker that it may use.";
-        [3] "workernames" | "slavenames" workernames: OneOrMany<String> = OneOrMany(Vec::new()) => "{}", "The workers that it may use.";
-        [4] "builddir" builddir: Option<String> = None => "the name with safe characters", "Its folder on the master.";
+        [1] "name" name: BuilderName, "The builder's name.", Identity;
+        [2] "workername" | "slavename" workername: OneOrMany<String> = OneOrMany(Vec::new()) => "None", "The worker that it may use.", AtOnce;
+        [3] "workernames" | "slavenames" workernames: OneOrMany<String> = OneOrMany(Vec::new()) => "{}", "The workers that it may use.", AtOnce;
+        [4] "builddir" builddir: Option<String> = None => "the name with safe characters", "Its folder on the master.", AtOnce;
         [5] "workerbuilddir" | "slavebuilddir" workerbuilddir: Option<String> = None => "builddir", "Its folder on the workers.";
         [6] "factory" factory: FactoryRef, "What its builds do.";
-        "tags" | "category" tags: OneOrMany<String> = OneOrMany(Vec::new()) => "{}", "Words to find it by.";
+        "tags" | "category" tags: OneOrMany<String> = OneOrMany(Vec::new()) => "{}", "Words to find it by.", AtOnce;
         "env" env: Arg<Env> = Arg::default() => "{}", "Environment of each command.";
         "properties" properties: Dict = Dict::default() => "{}", "Properties of its builds.";
         "defaultProperties" default_properties: Dict = Dict::default() => "{}", "The same, where a build has no such property yet.";
         "locks" _locks: Locks = Locks => "None", "Locks that each build takes.";
-        "nextWorker" | "nextSlave" next_worker: Option<FnRef> = None => "None", "`function(builder, workers, request)`: which worker takes a request.";
-        "nextBuild" next_build: Option<FnRef> = None => "None", "`function(builder, requests)`: which request is next.";
-        "canStartBuild" can_start_build: Option<FnRef> = None => "None", "`function(builder, worker, request)`: may it start there now?";
-        "collapseRequests" | "mergeRequests" collapse_requests: Collapse = Collapse::Inherit => "None", "Are equal requests one? A function decides on two; None: as for all builders.";
+        "nextWorker" | "nextSlave" next_worker: Option<FnRef> = None => "None", "`function(builder, workers, request)`: which worker takes a request.", AtOnce;
+        "nextBuild" next_build: Option<FnRef> = None => "None", "`function(builder, requests)`: which request is next.", AtOnce;
+        "canStartBuild" can_start_build: Option<FnRef> = None => "None", "`function(builder, worker, request)`: may it start there now?", AtOnce;
+        "collapseRequests" | "mergeRequests" collapse_requests: Collapse = Collapse::Inherit => "None", "Are equal requests one? A function decides on two; None: as for all builders.", AtOnce;
         "do_build_if" _do_build_if: NotYet = NotYet => "None", "`function(build)`: is the build to run at all?";
-        "description" description: Option<String> = None => "None", "What it is for.";
-        "description_format" description_format: Option<Format> = None => "None", "`markdown`, or None for plain text.";
+        "description" description: Option<String> = None => "None", "What it is for.", AtOnce;
+        "description_format" description_format: Option<Format> = None => "None", "`markdown`, or None for plain text.", AtOnce;
         "project" _project: NotYet = NotYet => "None", "The project that it belongs to.";
     }
 }

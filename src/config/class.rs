@@ -92,6 +92,52 @@ pub struct ArgDecl {
     pub doc: &'static str,
     /// Older spellings.
     pub aliases: &'static [&'static str],
+    /// What a reload does when it is different; none in no declared class.
+    pub reload: Option<Reload>,
+    /// Its value is never shown.
+    pub secret: bool,
+}
+
+/// What becomes of a changed argument when the configuration is reloaded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reload {
+    /// From now on, without a stop.
+    AtOnce,
+    /// Running builds end as they began.
+    NextBuild,
+    /// The worker gets no more builds, is disconnected when it has none, and attaches anew.
+    Drain,
+    /// The new port is open before the old one is closed; connections stay.
+    Reopen,
+    /// What has another name is another object.
+    Identity,
+    /// The reload is refused.
+    Restart,
+    /// It has none.
+    NoEffect,
+}
+
+impl Reload {
+    pub fn text(self) -> &'static str {
+        match self {
+            Reload::AtOnce => "at once",
+            Reload::NextBuild => "for builds that start from now on",
+            Reload::Drain => "the worker finishes its builds, then it has to attach anew",
+            Reload::Reopen => "the new port is opened before the old one is closed; connections stay",
+            Reload::Identity => "another name is another object",
+            Reload::Restart => "refused: the master must be started again",
+            Reload::NoEffect => "no effect",
+        }
+    }
+
+    /// Where an argument of such a class does not state its own. Workers' arguments state each their own.
+    fn of_kind(kind: Kind) -> Option<Reload> {
+        match kind {
+            Kind::Worker => None,
+            Kind::Builder | Kind::Factory | Kind::Step | Kind::ShellArg | Kind::Renderable => Some(Reload::NextBuild),
+            Kind::Scheduler | Kind::Parameter | Kind::SecretProvider => Some(Reload::AtOnce),
+        }
+    }
 }
 
 impl ArgDecl {
@@ -135,6 +181,10 @@ impl ClassDecl {
             Kind::Parameter => &["util", "schedulers"],
             Kind::SecretProvider => &["secrets"],
         };
+        let mut args = A::declared();
+        for arg in &mut args {
+            arg.reload = arg.reload.or(Reload::of_kind(kind));
+        }
         ClassDecl {
             name,
             namespaces,
@@ -142,7 +192,7 @@ impl ClassDecl {
             old_names: &[],
             extensible: !matches!(kind, Kind::Renderable | Kind::ShellArg),
             holds: None,
-            args: A::declared(),
+            args,
             doc,
             kind,
             open: false,

@@ -76,6 +76,9 @@ fn flatten(value: &Value, words: &mut Vec<String>) -> Result<(), Wrong> {
 }
 
 impl FromValue for EnvValue {
+    /// Environments are where people put keys.
+    const SECRET: bool = true;
+
     fn expected() -> String {
         "text, a list of texts or None".into()
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
+use super::class::Reload;
 use super::lua_type::LuaType;
 use super::template::{Arg, Template};
 use super::value::{FnRef, Table, Value};
@@ -96,6 +97,12 @@ pub trait FromValue: Sized {
 
     /// The reader warns that such an argument has no effect yet.
     const UNUSED: bool = false;
+
+    /// What a reload does with any argument of this type.
+    const RELOAD: Option<Reload> = None;
+
+    /// Its values are not shown.
+    const SECRET: bool = false;
 }
 
 impl FromValue for String {
@@ -253,6 +260,8 @@ impl FromValue for Secret {
         };
         Err(Wrong::says(format!("must be text, got {got}")))
     }
+
+    const SECRET: bool = true;
 }
 
 impl FromValue for Results {
@@ -315,6 +324,10 @@ impl<T: FromValue> FromValue for Option<T> {
     }
 
     const UNUSED: bool = T::UNUSED;
+
+    const RELOAD: Option<Reload> = T::RELOAD;
+
+    const SECRET: bool = T::SECRET;
 }
 
 /// The items of a table that is a list, and nothing else.
@@ -339,6 +352,8 @@ fn no_strange_key(t: &Table) -> Result<(), Wrong> {
 }
 
 impl<T: FromValue> FromValue for Vec<T> {
+    const SECRET: bool = T::SECRET;
+
     fn expected() -> String {
         format!("a list of {}", T::plural())
     }
@@ -358,6 +373,8 @@ impl<T: FromValue> FromValue for Vec<T> {
 pub struct OneOrMany<T>(pub Vec<T>);
 
 impl<T: FromValue> FromValue for OneOrMany<T> {
+    const SECRET: bool = T::SECRET;
+
     fn expected() -> String {
         format!("{} or a list of {}", T::expected(), T::plural())
     }
@@ -376,6 +393,8 @@ impl<T: FromValue> FromValue for OneOrMany<T> {
 }
 
 impl<T: FromValue> FromValue for BTreeMap<String, T> {
+    const SECRET: bool = T::SECRET;
+
     fn expected() -> String {
         format!("a table of names and {}", T::plural())
     }
@@ -484,6 +503,8 @@ impl FromValue for Ignored {
     fn from_value(_: &Value) -> Result<Ignored, Wrong> {
         Ok(Ignored)
     }
+
+    const RELOAD: Option<Reload> = Some(Reload::NoEffect);
 }
 
 /// Known to Buildbot; it has no effect yet, and the reader says so.
@@ -504,6 +525,8 @@ impl FromValue for NotUsed {
     }
 
     const UNUSED: bool = true;
+
+    const RELOAD: Option<Reload> = Some(Reload::NoEffect);
 }
 
 /// Known to Buildbot; leaving it without effect would change what the file means, so only "nothing" is accepted.
@@ -522,6 +545,8 @@ impl FromValue for NotYet {
     fn from_value(value: &Value) -> Result<NotYet, Wrong> {
         if is_nothing(value) { Ok(NotYet) } else { Err(Wrong::says("is not supported yet")) }
     }
+
+    const RELOAD: Option<Reload> = Some(Reload::NoEffect);
 }
 
 fn is_nothing(value: &Value) -> bool {
@@ -548,6 +573,8 @@ impl FromValue for Locks {
     fn from_value(value: &Value) -> Result<Locks, Wrong> {
         if is_nothing(value) { Ok(Locks) } else { Err(Wrong { alone: true, ..Wrong::says("locks are not supported yet") }) }
     }
+
+    const RELOAD: Option<Reload> = Some(Reload::NoEffect);
 }
 
 /// A table whose names are read one by one later.
@@ -608,6 +635,8 @@ impl<T: FromValue> FromValue for Arg<T> {
             dynamic => T::check_template(&dynamic).map(|()| Arg::Dynamic(dynamic)),
         }
     }
+
+    const SECRET: bool = T::SECRET;
 }
 
 fn needs_rendering(value: &Value) -> bool {

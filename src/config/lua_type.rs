@@ -48,11 +48,15 @@ impl LuaType {
 
     /// The same where each value, at any depth, may be something to render.
     pub fn rendered(self) -> LuaType {
+        if self == LuaType::Name("any") { self } else { self.within_rendered().or(RENDERABLE) }
+    }
+
+    fn within_rendered(self) -> LuaType {
         match self {
-            LuaType::List(of) => LuaType::list(of.rendered()).or(RENDERABLE),
-            LuaType::Map(key, of) => LuaType::Map(key, Box::new(of.rendered())).or(RENDERABLE),
-            LuaType::Union(many) => many.into_iter().map(LuaType::rendered).reduce(LuaType::or).unwrap_or(RENDERABLE),
-            one => one.or(RENDERABLE),
+            LuaType::List(of) => LuaType::list(of.rendered()),
+            LuaType::Map(key, of) => LuaType::Map(key, Box::new(of.rendered())),
+            LuaType::Union(many) => LuaType::Union(many.into_iter().map(LuaType::within_rendered).collect()),
+            one => one,
         }
     }
 
@@ -91,8 +95,8 @@ mod tests {
     #[test]
     fn types_are_written_as_language_servers_read_them() {
         assert_eq!(<Option<Vec<String>>>::lua_type().to_string(), "string[]|None");
-        assert_eq!(<Arg<Option<Duration>>>::lua_type().to_string(), "number|Renderable|string|None");
-        assert_eq!(<Arg<CommandLine>>::lua_type().to_string(), "string|Renderable|(string|Renderable|integer|any[])[]");
+        assert_eq!(<Arg<Option<Duration>>>::lua_type().to_string(), "number|string|None|Renderable");
+        assert_eq!(<Arg<CommandLine>>::lua_type().to_string(), "string|(string|integer|any[]|Renderable)[]|Renderable");
         assert_eq!(<BTreeMap<String, EnvValue>>::lua_type().to_string(), "table<string, string|string[]|None>");
         assert_eq!(<Option<FnRef>>::lua_type().written("fun(): string", "table"), "(fun(): string)|None");
         assert_eq!(<Vec<FnRef>>::lua_type().written("fun(): string", "table"), "(fun(): string)[]");

@@ -11,6 +11,7 @@ mod builders;
 pub mod class;
 mod commands;
 pub mod convert;
+pub mod diff;
 pub mod examples;
 mod instance;
 mod interpolate;

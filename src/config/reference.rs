@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::class::{ArgDecl, ClassDecl, classes};
+use super::class::{ArgDecl, ClassDecl, Reload, classes};
 use super::examples::note_of;
 use super::root;
 
@@ -49,12 +49,14 @@ fn arguments(noun: &str, args: &[ArgDecl], page: &mut String) {
     if args.is_empty() {
         return;
     }
-    let _ = write!(page, "\n| {noun} | What it takes | Default | Meaning |\n|---|---|---|---|\n");
+    let _ = write!(page, "\n| {noun} | What it takes | Default | Meaning | When a reload changes it |\n|---|---|---|---|---|\n");
     for arg in args {
         let position = arg.position.map(|p| format!(" ({p})")).unwrap_or_default();
+        let reload = arg.reload.map(Reload::text).unwrap_or_default();
         let default = if arg.required { "required".to_string() } else { format!("`{}`", arg.default) };
         let old: String = arg.aliases.iter().map(|a| format!(" Formerly `{a}`.")).collect();
-        let _ = writeln!(page, "| `{}`{position} | {} | {} | {}{old} |", arg.name, cell(&arg.kind), cell(&default), cell(arg.doc));
+        let _ =
+            writeln!(page, "| `{}`{position} | {} | {} | {}{old} | {reload} |", arg.name, cell(&arg.kind), cell(&default), cell(arg.doc));
     }
 }
 

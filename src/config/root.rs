@@ -12,33 +12,35 @@ use super::listen::Endpoint;
 use super::lua_type::LuaType;
 use super::spec::{Collapse, Listen, LuaLimits, MasterConfig};
 use super::value::{FnRef, Object, Table, Value};
+use super::workers::Address;
 
 arguments! {
     /// `c.…`
     RootArgs {
-        "workers" | "slaves" workers: OneOrMany<WorkerRef> = OneOrMany(Vec::new()) => "{}", "The workers.";
-        "builders" builders: OneOrMany<BuilderItem> = OneOrMany(Vec::new()) => "{}", "The builders: `BuilderConfig`s, or plain tables of their arguments.";
-        "schedulers" schedulers: OneOrMany<SchedulerRef> = OneOrMany(Vec::new()) => "{}", "The schedulers.";
-        "protocols" protocols: Settings = Settings::default() => "{}", "Where workers connect: `{ pb = { port = 9989 } }`.";
-        "slavePortnum" slave_port: Option<Endpoint> = None => "None", "The old spelling of `protocols = { pb = { port = … } }`.";
-        "www" www: Settings = Settings::default() => "{}", "The web server: `{ port = 8010 }`.";
-        "db" db: Settings = Settings::default() => "{}", "The database: `{ db_url = \"sqlite:///state.sqlite\" }`.";
-        "db_url" db_url: Option<DbUrl> = None => "None", "The same, shorter.";
-        "title" title: String = "Buildbot".into() => "\"Buildbot\"", "The title of pages.";
-        "titleURL" title_url: String = "https://buildbot.net/".into() => "\"https://buildbot.net/\"", "Where the title links to.";
-        "buildbotURL" buildbot_url: String = "http://localhost:8080/".into() => "\"http://localhost:8080/\"", "The address under which people reach the master.";
-        "properties" properties: Dict = Dict::default() => "{}", "Properties of every build.";
-        "collapseRequests" | "mergeRequests" collapse_requests: Collapse = Collapse::Inherit => "None", "Are equal requests one? `function(master, builder, request, request)` decides on two; None: yes.";
-        "prioritizeBuilders" prioritize_builders: Option<FnRef> = None => "None", "`function(master, builders)`: their order.";
-        "select_next_worker" select_next_worker: Option<FnRef> = None => "None", "`nextWorker` of builders that have none.";
-        "logMaxSize" log_max_size: Option<Whole<1>> = None => "None", "Bytes after which a log is cut off.";
-        "logMaxTailSize" log_max_tail_size: Option<Whole<0>> = None => "None", "Bytes of its end that are kept of a log that was cut off.";
-        "lua" lua: Settings = Settings::default() => "{}", "Limits of callbacks: `{ callback_timeout = 30, memory_limit = \"256MiB\" }`.";
+        "workers" | "slaves" workers: OneOrMany<WorkerRef> = OneOrMany(Vec::new()) => "{}", "The workers.", AtOnce;
+        "builders" builders: OneOrMany<BuilderItem> = OneOrMany(Vec::new()) => "{}", "The builders: `BuilderConfig`s, or plain tables of their arguments.", AtOnce;
+        "schedulers" schedulers: OneOrMany<SchedulerRef> = OneOrMany(Vec::new()) => "{}", "The schedulers.", AtOnce;
+        "protocols" protocols: Settings = Settings::default() => "{}", "Where workers connect: `{ pb = { port = 9989 } }`.", Reopen;
+        "slavePortnum" slave_port: Option<Endpoint> = None => "None", "The old spelling of `protocols = { pb = { port = … } }`.", Reopen;
+        "www" www: Settings = Settings::default() => "{}", "The web server: `{ port = 8010 }`.", Reopen;
+        "db" db: Settings = Settings::default() => "{}", "The database: `{ db_url = \"sqlite:///state.sqlite\" }`.", Restart;
+        "db_url" db_url: Option<DbUrl> = None => "None", "The same, shorter.", Restart;
+        "title" title: String = "Buildbot".into() => "\"Buildbot\"", "The title of pages.", AtOnce;
+        "titleURL" title_url: String = "https://buildbot.net/".into() => "\"https://buildbot.net/\"", "Where the title links to.", AtOnce;
+        "buildbotURL" buildbot_url: String = "http://localhost:8080/".into() => "\"http://localhost:8080/\"", "The address under which people reach the master.", AtOnce;
+        "properties" properties: Dict = Dict::default() => "{}", "Properties of every build.", NextBuild;
+        "collapseRequests" | "mergeRequests" collapse_requests: Collapse = Collapse::Inherit => "None", "Are equal requests one? `function(master, builder, request, request)` decides on two; None: yes.", AtOnce;
+        "prioritizeBuilders" prioritize_builders: Option<FnRef> = None => "None", "`function(master, builders)`: their order.", AtOnce;
+        "select_next_worker" select_next_worker: Option<FnRef> = None => "None", "`nextWorker` of builders that have none.", AtOnce;
+        "logMaxSize" log_max_size: Option<Whole<1>> = None => "None", "Bytes after which a log is cut off.", NextBuild;
+        "logMaxTailSize" log_max_tail_size: Option<Whole<0>> = None => "None", "Bytes of its end that are kept of a log that was cut off.", NextBuild;
+        "lua" lua: Settings = Settings::default() => "{}", "Limits of callbacks: `{ callback_timeout = 30, memory_limit = \"256MiB\" }`.", AtOnce;
+        "notify_on_reload_failure" notify_on_reload_failure: OneOrMany<Address> = OneOrMany(Vec::new()) => "{}", "Who is told when a reload fails.", AtOnce;
         "buildbotNetUsageData" _usage: Ignored = Ignored => "None", "Nothing is ever sent.";
         "change_source" | "sources" _change_source: NotYet = NotYet => "{}", "Where changes come from.";
         "services" | "status" _services: NotYet = NotYet => "{}", "Reporters and other services.";
         "configurators" _configurators: NotYet = NotYet => "{}", "What adds to the configuration.";
-        "secretsProviders" secrets: OneOrMany<SecretProviderRef> = OneOrMany(Vec::new()) => "{}", "Where secrets come from; asked in their order.";
+        "secretsProviders" secrets: OneOrMany<SecretProviderRef> = OneOrMany(Vec::new()) => "{}", "Where secrets come from; asked in their order.", AtOnce;
         "codebaseGenerator" _codebase_generator: NotYet = NotYet => "None", "The codebase of a change.";
         "codebases" _codebases: NotYet = NotYet => "{}", "Codebases of projects.";
         "projects" _projects: NotYet = NotYet => "{}", "Projects.";
@@ -46,7 +48,7 @@ arguments! {
         "manhole" _manhole: NotYet = NotYet => "None", "A shell within the master.";
         "user_managers" _user_managers: NotYet = NotYet => "{}", "Who manages users.";
         "multiMaster" _multi_master: NotYet = NotYet => "false", "Several masters share a database.";
-        "mq" mq: Settings = Settings::default() => "{}", "How masters talk: only `{ type = \"simple\" }`.";
+        "mq" mq: Settings = Settings::default() => "{}", "How masters talk: only `{ type = \"simple\" }`.", NoEffect;
         "caches" _caches: Ignored = Ignored => "{}", "Has no effect.";
         "buildCacheSize" _build_cache: Ignored = Ignored => "None", "Has no effect.";
         "changeCacheSize" _change_cache: Ignored = Ignored => "None", "Has no effect.";
@@ -66,7 +68,7 @@ arguments! {
 
 arguments! {
     ProtocolsArgs {
-        "pb" pb: Settings = Settings::default() => "{}", "Perspective Broker: `{ port = 9989 }`.";
+        "pb" pb: Settings = Settings::default() => "{}", "Perspective Broker: `{ port = 9989 }`.", Reopen;
         "null" _null: Ignored = Ignored => "{}", "Local workers need nothing.";
         "msgpack_experimental_v7" _msgpack: NotYet = NotYet => "None", "MessagePack over WebSocket.";
         "wamp" _wamp: NotYet = NotYet => "None", "Several masters.";
@@ -75,13 +77,13 @@ arguments! {
 
 arguments! {
     PbArgs {
-        "port" port: OneOrMany<Endpoint> = OneOrMany(Vec::new()) => "None", "The port; a bare number listens on every interface.";
+        "port" port: OneOrMany<Endpoint> = OneOrMany(Vec::new()) => "None", "The port; a bare number listens on every interface.", Reopen;
     }
 }
 
 arguments! {
     WwwArgs {
-        "port" port: Option<Endpoint> = None => "None", "The port; a bare number listens on 127.0.0.1.";
+        "port" port: Option<Endpoint> = None => "None", "The port; a bare number listens on 127.0.0.1.", Reopen;
         "plugins" _plugins: NotUsed = NotUsed => "{}", "Parts of the pages.";
         "auth" _auth: NotUsed = NotUsed => "None", "How people log in.";
         "authz" _authz: NotUsed = NotUsed => "None", "Who may do what.";
@@ -110,22 +112,22 @@ arguments! {
 
 arguments! {
     DbArgs {
-        "db_url" db_url: Option<DbUrl> = None => "\"sqlite:///state.sqlite\"", "Where the database is.";
+        "db_url" db_url: Option<DbUrl> = None => "\"sqlite:///state.sqlite\"", "Where the database is.", Restart;
         "engine_kwargs" _engine: Ignored = Ignored => "{}", "Has no effect.";
     }
 }
 
 arguments! {
     LuaArgs {
-        "callback_timeout" callback_timeout: Option<Duration> = None => "None", "The longest that a callback may take.";
-        "memory_limit" memory_limit: Option<Bytes> = None => "\"256MiB\"", "The most memory of a configuration.";
-        "step_stretch" step_stretch: Option<Duration> = None => "60", "The longest that `run` of a step may compute without waiting for anything.";
+        "callback_timeout" callback_timeout: Option<Duration> = None => "None", "The longest that a callback may take.", AtOnce;
+        "memory_limit" memory_limit: Option<Bytes> = None => "\"256MiB\"", "The most memory of a configuration.", AtOnce;
+        "step_stretch" step_stretch: Option<Duration> = None => "60", "The longest that `run` of a step may compute without waiting for anything.", AtOnce;
     }
 }
 
 arguments! {
     MqArgs {
-        "type" kind: Simple = Simple => "\"simple\"", "Only `simple`.";
+        "type" kind: Simple = Simple => "\"simple\"", "Only `simple`.", NoEffect;
         "debug" _debug: Ignored = Ignored => "false", "Has no effect.";
     }
 }
@@ -138,20 +140,22 @@ pub(super) struct KeyTable {
     pub args: Vec<ArgDecl>,
 }
 
-/// The root, and each table below it.
+/// The root, and each table below it after the one that holds it.
 pub(super) fn tables() -> Vec<KeyTable> {
     let mut tables = vec![KeyTable { path: String::new(), doc: "What the file fills, usually as `c`.", args: RootArgs::declared() }];
-    for (path, args) in [
-        ("protocols", ProtocolsArgs::declared()),
-        ("protocols.pb", PbArgs::declared()),
-        ("www", WwwArgs::declared()),
-        ("db", DbArgs::declared()),
-        ("lua", LuaArgs::declared()),
-        ("mq", MqArgs::declared()),
-    ] {
-        let (above, key) = path.rsplit_once('.').unwrap_or(("", path));
-        let holder = tables.iter().find(|t| t.path == above).and_then(|t| t.args.iter().find(|a| a.name == key));
-        tables.push(KeyTable { path: path.to_owned(), doc: holder.map_or("", |a| a.doc), args });
+    let mut at = 0;
+    while let Some(holder) = tables.get(at) {
+        let path = |key: &str| if holder.path.is_empty() { key.to_owned() } else { format!("{}.{key}", holder.path) };
+        let below: Vec<KeyTable> = holder
+            .args
+            .iter()
+            .filter_map(|key| {
+                let path = path(key.name);
+                settings_of(&path).map(|args| KeyTable { path, doc: key.doc, args })
+            })
+            .collect();
+        tables.extend(below);
+        at += 1;
     }
     tables
 }
@@ -174,6 +178,9 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
         && args.slave_port.is_some()
     {
         reader.warn_of("slavePortnum", "'slavePortnum' is the old spelling of protocols = { pb = { port = … } }");
+    }
+    if args.as_ref().is_some_and(|a| !a.notify_on_reload_failure.0.is_empty()) {
+        reader.warn_once("'notify_on_reload_failure' is kept, but nobody is mailed yet");
     }
     told("", reader);
     let args = args?;
@@ -208,6 +215,7 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
             collapse_requests: args.collapse_requests,
             prioritize_builders: args.prioritize_builders,
             select_next_worker: args.select_next_worker,
+            notify_on_reload_failure: args.notify_on_reload_failure.0.into_iter().map(|a| a.0).collect(),
             log_max_size: args.log_max_size.map(|n| size(n.0)),
             log_max_tail_size: args.log_max_tail_size.map(|n| size(n.0)),
             limits: LuaLimits {
@@ -217,6 +225,25 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
             },
             ..MasterConfig::default()
         },
+    })
+}
+
+/// The keys of `BuildmasterConfig` but those that hold objects, which are told one by one.
+pub(super) fn keys() -> Vec<ArgDecl> {
+    let objects = ["workers", "builders", "schedulers"];
+    RootArgs::declared().into_iter().filter(|key| !objects.contains(&key.name)).collect()
+}
+
+/// The keys of a table of settings, by its path.
+pub(super) fn settings_of(path: &str) -> Option<Vec<ArgDecl>> {
+    Some(match path {
+        "protocols" => ProtocolsArgs::declared(),
+        "protocols.pb" => PbArgs::declared(),
+        "www" => WwwArgs::declared(),
+        "db" => DbArgs::declared(),
+        "lua" => LuaArgs::declared(),
+        "mq" => MqArgs::declared(),
+        _ => return None,
     })
 }
 

@@ -17,7 +17,7 @@ use super::value::{Object, Value};
 
 arguments! {
     ForceArgs {
-        [1] "name" name: SchedulerName, "The scheduler's name.";
+        [1] "name" name: SchedulerName, "The scheduler's name.", Identity;
         [2] "builderNames" builder_names: Vec<String>, "The builders that it can start.";
         [3] "username" username: Option<ParameterRef> = None => "UserNameParameter", "Who asks.";
         [4] "reason" reason: Option<ParameterRef> = None => "StringParameter", "Why.";

@@ -162,6 +162,8 @@ pub(super) fn named(object: &Object) -> Option<&str> {
 }
 
 impl FromValue for Password {
+    const SECRET: bool = true;
+
     fn expected() -> String {
         "text or a util.Secret".into()
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
+use super::diff::Said;
 use super::{Arg, FnRef, MaybeCommand, Mistake, Place, Template, WarningSpec};
 use crate::base::Secret;
 use crate::model::Results;
@@ -34,6 +35,10 @@ pub struct MasterConfig {
     /// Bytes of the end that are kept of a log that was cut off.
     pub log_max_tail_size: Option<u64>,
     pub limits: LuaLimits,
+    /// Who is told when a reload fails.
+    pub notify_on_reload_failure: Vec<String>,
+    /// What the file said, for the difference to another one.
+    pub said: Said,
     /// Asked in this order.
     pub secrets_providers: Vec<Arc<SecretProviderSpec>>,
     pub warnings: Vec<Mistake>,

@@ -19,32 +19,32 @@ const RESERVED: [&str; 3] = ["debug", "change", "status"];
 arguments! {
     /// What every kind of worker takes.
     WorkerCommon {
-        "max_builds" max_builds: Option<Whole<1>> = None => "None", "Builds at the same time over all builders; None: no limit.";
-        "notify_on_missing" notify_on_missing: OneOrMany<Address> = OneOrMany(Vec::new()) => "{}", "Who is told when it is missing.";
-        "missing_timeout" missing_timeout: Option<Duration> = Some(Duration::from_secs(3600)) => "3600", "How long it may be away before it is called missing.";
-        "properties" properties: Dict = Dict::default() => "{}", "Properties of the builds that run on it.";
-        "defaultProperties" default_properties: Dict = Dict::default() => "{}", "The same, where a build has no such property yet.";
+        "max_builds" max_builds: Option<Whole<1>> = None => "None", "Builds at the same time over all builders; None: no limit.", AtOnce;
+        "notify_on_missing" notify_on_missing: OneOrMany<Address> = OneOrMany(Vec::new()) => "{}", "Who is told when it is missing.", AtOnce;
+        "missing_timeout" missing_timeout: Option<Duration> = Some(Duration::from_secs(3600)) => "3600", "How long it may be away before it is called missing.", AtOnce;
+        "properties" properties: Dict = Dict::default() => "{}", "Properties of the builds that run on it.", NextBuild;
+        "defaultProperties" default_properties: Dict = Dict::default() => "{}", "The same, where a build has no such property yet.", NextBuild;
         "locks" _locks: Locks = Locks => "None", "Locks that each build on it takes.";
-        "keepalive_interval" keepalive_interval: Option<Duration> = Some(Duration::from_secs(3600)) => "3600", "How often an idle connection is asked for a sign of life; None: never.";
-        "machine_name" machine_name: Option<String> = None => "None", "The machine that it runs on.";
-        "quarantine_initial_timeout" quarantine_initial_timeout: Duration = Duration::from_secs(10) => "10", "How long it rests after a build that could not start; doubles each time.";
-        "quarantine_max_timeout" quarantine_max_timeout: Duration = Duration::from_secs(3600) => "3600", "The longest such rest.";
+        "keepalive_interval" keepalive_interval: Option<Duration> = Some(Duration::from_secs(3600)) => "3600", "How often an idle connection is asked for a sign of life; None: never.", AtOnce;
+        "machine_name" machine_name: Option<String> = None => "None", "The machine that it runs on.", AtOnce;
+        "quarantine_initial_timeout" quarantine_initial_timeout: Duration = Duration::from_secs(10) => "10", "How long it rests after a build that could not start; doubles each time.", AtOnce;
+        "quarantine_max_timeout" quarantine_max_timeout: Duration = Duration::from_secs(3600) => "3600", "The longest such rest.", AtOnce;
     }
 }
 
 arguments! {
     WorkerArgs {
         include common: WorkerCommon;
-        [1] "name" | "slavename" name: WorkerName, "The name it logs in with.";
-        [2] "password" password: Option<Password>, "The password it logs in with; None: it can't. One that is a util.Secret is fetched when the master starts, again when the worker comes if that failed, and hidden in builds if it has at least four characters; one that is written here is not.";
+        [1] "name" | "slavename" name: WorkerName, "The name it logs in with.", Identity;
+        [2] "password" password: Option<Password>, "The password it logs in with; None: it can't. One that is a util.Secret is fetched when the master starts, again when the worker comes if that failed, and hidden in builds if it has at least four characters; one that is written here is not.", Drain;
     }
 }
 
 arguments! {
     LocalWorkerArgs {
         include common: WorkerCommon;
-        [1] "name" | "slavename" name: WorkerName, "Its name.";
-        [2] "workdir" workdir: Option<String> = None => "None", "Its folder, below the master's; default: workers/NAME.";
+        [1] "name" | "slavename" name: WorkerName, "Its name.", Identity;
+        [2] "workdir" workdir: Option<String> = None => "None", "Its folder, below the master's; default: workers/NAME.", Drain;
     }
 }
 
@@ -124,7 +124,7 @@ impl FromValue for WorkerName {
 
 /// An address of mail.
 #[derive(Clone, Debug)]
-pub(super) struct Address(String);
+pub(super) struct Address(pub String);
 
 impl FromValue for Address {
     fn expected() -> String {

@@ -37,6 +37,11 @@ impl Functions {
         self.permanent.set(Some(self.next.get()));
     }
 
+    /// Those of the configuration, by their numbers.
+    pub fn all(&self) -> impl Iterator<Item = (u32, Function)> + '_ {
+        (1..self.next.get()).filter_map(|id| Some((id, self.get(id)?)))
+    }
+
     pub fn get(&self, id: u32) -> Option<Function> {
         self.by_id.raw_get(id).ok()
     }

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -206,6 +207,26 @@ impl Host {
     /// The text at a place.
     pub fn lines_at(&self, place: &Place) -> Lines {
         self.places.borrow().sources.get(&place.file).map(|source| Lines::of(source, place.line)).unwrap_or_default()
+    }
+
+    /// The text of whole lines of files that were read, each as a digest.
+    pub fn digests<K: std::hash::Hash + Eq>(&self, wanted: impl Iterator<Item = (K, String, usize, usize)>) -> HashMap<K, u64> {
+        let places = self.places.borrow();
+        let mut starts: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut found = HashMap::new();
+        for (key, file, first, last) in wanted {
+            let Some((name, source)) = places.sources.get_key_value(file.as_str()) else { continue };
+            let starts = starts.entry(name).or_insert_with(|| {
+                let after_breaks = source.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1);
+                std::iter::once(0).chain(after_breaks).collect()
+            });
+            let from = starts.get(first.saturating_sub(1)).copied().unwrap_or(0);
+            let to = starts.get(last).copied().unwrap_or(source.len());
+            let mut hasher = DefaultHasher::new();
+            source.get(from..to).hash(&mut hasher);
+            found.insert(key, hasher.finish());
+        }
+        found
     }
 
     /// The line of a file that gives a key its value, if there is only one such line: for tables that are returned as a whole.

@@ -291,7 +291,10 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
     }
     let assigned: Vec<Place> = said_at.arguments.values().flat_map(HashMap::values).chain(said_at.keys.values()).cloned().collect();
     match understand(&root, root_place, &objects, said_at) {
-        Ok(config) if mistakes.is_empty() => Ok(config),
+        Ok(mut config) if mistakes.is_empty() => {
+            config.said.functions = Arc::new(function_texts(vm));
+            Ok(config)
+        }
         Ok(_) => Err(mistakes),
         Err(found) => {
             // After an error the rest of the file is missing, so only what was complete by then is judged; and an argument that was
@@ -315,6 +318,16 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
             Err(mistakes)
         }
     }
+}
+
+/// A digest of the text of each function that callbacks may call.
+fn function_texts(vm: &Vm) -> HashMap<u32, u64> {
+    let wanted = vm.functions.all().filter_map(|(id, f)| {
+        let info = f.info();
+        let file = info.source.as_deref()?.strip_prefix('@')?.to_owned();
+        Some((id, file, info.line_defined?, info.last_line_defined?))
+    });
+    vm.host.digests(wanted)
 }
 
 fn described(value: &LuaValue) -> String {

@@ -61,7 +61,8 @@ impl Folder {
     }
 
     async fn mistakes(&self) -> Vec<String> {
-        self.see().await.map(|_| ()).unwrap_err().iter().map(ToString::to_string).collect()
+        let told = self.see().await.map(|_| ());
+        told.expect_err("the file has no mistake").iter().map(ToString::to_string).collect()
     }
 }
 

@@ -10,6 +10,7 @@ use super::{MASTER_ID, Master};
 use crate::base::{BuildId, BuilderId, BuildsetId, LogId, RequestId, SchedulerId, WorkerId};
 use crate::builds::{Refusal, Submitted};
 use crate::config::{Choices, ForceSpec, MasterConfig, Parameter, ParameterKind, SchedulerKind};
+use crate::lua::Loaded;
 use crate::model::query::{Filter, Page, Query, Row};
 use crate::model::request::NewBuildset;
 use crate::model::{Properties, Property, Results, SourceStamp};
@@ -208,20 +209,21 @@ impl Backend for Master {
     }
 
     fn builders(&self) -> Arc<Vec<Row>> {
-        self.builder_rows.clone()
+        self.at_work().builder_rows.clone()
     }
 
     fn workers(&self) -> Arc<Vec<Row>> {
-        let ids: HashMap<String, i64> = self.builder_ids.iter().map(|(name, id)| (name.clone(), id.0)).collect();
+        let ids: HashMap<String, i64> = self.at_work().builder_ids.iter().map(|(name, id)| (name.clone(), id.0)).collect();
         Arc::new(self.registry.rows(MASTER_ID, &ids))
     }
 
     fn schedulers(&self) -> Vec<Row> {
-        self.scheduler_rows.clone()
+        self.at_work().scheduler_rows.clone()
     }
 
     fn forceschedulers(&self) -> Vec<Row> {
-        let force = self.loaded.config.schedulers.iter().map(|s| {
+        let at_work = self.at_work();
+        let force = at_work.loaded.config.schedulers.iter().map(|s| {
             let SchedulerKind::Force(form) = &s.kind;
             force_row(&s.name, &s.builders, form, &|choices| self.engine.known_choices(choices))
         });
@@ -265,11 +267,21 @@ impl Backend for Master {
     }
 
     fn config(&self) -> Json {
-        let files: Vec<Json> = self.loaded.files.iter().map(|f| json!({ "path": f.path, "changed": !f.is_current() })).collect();
+        let at_work = self.at_work();
+        let Loaded { config, files, .. } = &at_work.loaded;
+        let files: Vec<Json> = files.iter().map(|f| json!({ "path": self.shown(&f.path), "changed": !f.is_current() })).collect();
         json!({
-            "generation": 1, "loaded_at": self.loaded_at.seconds().floor() as i64, "files": files,
-            "title": self.loaded.config.title, "titleURL": self.loaded.config.title_url, "buildbotURL": self.loaded.config.buildbot_url,
-            "reload": { "number": 1, "at": self.loaded_at.seconds().floor() as i64, "ok": true, "mistakes": [], "changes": [] },
+            "generation": at_work.generation, "loaded_at": at_work.since.seconds().floor() as i64, "files": files,
+            "title": config.title, "titleURL": config.title_url, "buildbotURL": config.buildbot_url,
+            "generations_alive": self.reloads.generations_alive(), "reload": self.reloads.last().to_json(),
+        })
+    }
+
+    fn reload(&self, by: Caller) -> BoxFuture<'_, Result<Json, ControlError>> {
+        Box::pin(async move {
+            tracing::info!(%by, "asked to reload the configuration");
+            let record = self.reloads.ask().await.ok_or_else(|| ControlError::Failed("the master has stopped".into()))?;
+            Ok(record.to_json())
         })
     }
 

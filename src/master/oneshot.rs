@@ -10,7 +10,8 @@ use anyhow::{Context, anyhow};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
-use super::{Ids, StartError, attach_local, configured};
+use super::locals::Locals;
+use super::{Ids, StartError, configured};
 use crate::base::suggest::hint;
 use crate::base::{BuildId, Clock, RequestId, SystemClock};
 use crate::builds::{Active, Engine};
@@ -76,15 +77,17 @@ pub async fn start(options: Options) -> Result<OneShot, StartError> {
     let (registry, worker_events) = Registry::new(store.clone(), clock.clone());
     let engine = Engine::new(store.clone(), registry.clone(), clock.clone());
     let ids = Ids::sync(&store, &config).await.map_err(|e| anyhow!(e))?;
-    registry.configure(configured(&config, ids.workers));
     let builder = *ids.builders.get(&options.builder).ok_or_else(|| anyhow!("the store gave no id for builder {}", options.builder))?;
     loaded.generation.set_data(Arc::new(NoData));
-    engine.configure(Active { config: config.clone(), generation: loaded.generation, builder_ids: Arc::new(ids.builders) });
+    let workers = configured(&config, ids.workers);
+    engine.configure(Active { config: config.clone(), generation: loaded.generation, builder_ids: ids.builders }, workers);
     engine.wait_for_watchers();
     let events = engine.subscribe();
     let distributor = tokio::spawn(engine.clone().distribute(worker_events));
+    let locals = Locals::new(scratch.0.clone());
+    locals.hide(private_variables(&config));
     for spec in &config.workers {
-        attach_local(&registry, spec, scratch.0.join("worker"), private_variables(&config)).await?;
+        locals.attach(&registry, spec).await?;
     }
     let mut properties = Properties::default();
     for (name, value) in options.properties {
@@ -134,7 +137,7 @@ fn reduced(config: &MasterConfig, options: &Options) -> anyhow::Result<MasterCon
         .find(|w| w.name == worker)
         .ok_or_else(|| anyhow!("there is no worker '{worker}'{}", hint(worker, config.workers.iter().map(|w| w.name.as_str()))))?;
     let mut local = (**spec).clone();
-    local.kind = WorkerKind::Local { workdir: None };
+    local.kind = WorkerKind::Local { workdir: Some("worker".into()) };
     local.max_builds = None;
     let builder = BuilderSpec {
         workers: vec![local.name.clone()],

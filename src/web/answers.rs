@@ -62,8 +62,15 @@ pub(super) async fn api(State(backend): State<Master>, request: Request) -> Resp
         "config" => Some(config as _),
         _ => None,
     };
+    if path == "config" && request.method() == Method::POST {
+        return control::post_config(&*backend, request).await;
+    }
     if let Some(fixed) = fixed {
-        return if reading { fixed(&*backend, request.uri().query().unwrap_or_default()) } else { reply::not_allowed("GET, HEAD") };
+        return if reading {
+            fixed(&*backend, request.uri().query().unwrap_or_default())
+        } else {
+            reply::not_allowed(if path == "config" { "GET, HEAD, POST" } else { "GET, HEAD" })
+        };
     }
     // segments are split before they are decoded: a name may hold a slash
     let segments: Vec<String> = match path.split('/').map(|segment| ask::decode(segment, false)).collect() {

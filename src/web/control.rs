@@ -79,7 +79,19 @@ impl From<ApiError> for Fault {
 /// Answers a POST to one row.
 pub async fn post(backend: &dyn Backend, route: &Route, request: Request) -> Response {
     let mut id = Value::Null;
-    let (status, mut answer) = match carry_out(backend, route, request, &mut id).await {
+    let done = carry_out(backend, route, request, &mut id).await;
+    answer(done, id)
+}
+
+/// Answers a POST to the configuration: its only method is `reload`.
+pub async fn post_config(backend: &dyn Backend, request: Request) -> Response {
+    let mut id = Value::Null;
+    let done = reload(backend, request, &mut id).await;
+    answer(done, id)
+}
+
+fn answer(done: Result<Value, Fault>, id: Value) -> Response {
+    let (status, mut answer) = match done {
         Ok(result) => (StatusCode::OK, json!({"jsonrpc": "2.0", "result": result})),
         Err(fault) => (fault.status, json!({"jsonrpc": "2.0", "error": {"code": fault.code, "message": fault.message}})),
     };
@@ -87,7 +99,8 @@ pub async fn post(backend: &dyn Backend, route: &Route, request: Request) -> Res
     reply::json(status, &answer)
 }
 
-async fn carry_out(backend: &dyn Backend, route: &Route, request: Request, id: &mut Value) -> Result<Value, Fault> {
+/// Who calls, if they may, and what they call.
+async fn taken(request: Request, id: &mut Value) -> Result<(Caller, String, String, Map<String, Value>), Fault> {
     let peer = request.extensions().get::<Caller>().copied();
     let caller = access::control(peer, request.headers()).map_err(|why| {
         tracing::debug!(path = request.uri().path(), peer = peer.map(|peer| peer.to_string()), "a control call is refused: {why}");
@@ -96,6 +109,20 @@ async fn carry_out(backend: &dyn Backend, route: &Route, request: Request, id: &
     let path = request.uri().path().to_owned();
     let body = body(request.into_body()).await?;
     let (method, params) = call(&body, id)?;
+    Ok((caller, path, method, params))
+}
+
+async fn reload(backend: &dyn Backend, request: Request, id: &mut Value) -> Result<Value, Fault> {
+    let (caller, _, method, _) = taken(request, id).await?;
+    if method != "reload" {
+        let message = format!("a config has no method '{method}'{}; there is: reload", suggest::hint(&method, ["reload"].into_iter()));
+        return Err(Fault::new(StatusCode::BAD_REQUEST, METHOD_NOT_FOUND, message));
+    }
+    Ok(backend.reload(caller).await?)
+}
+
+async fn carry_out(backend: &dyn Backend, route: &Route, request: Request, id: &mut Value) -> Result<Value, Fault> {
+    let (caller, path, method, params) = taken(request, id).await?;
     let place = lookup::follow(backend, &route.hops).await?.ok_or_else(|| Fault::request("there is nothing to call here"))?;
     if !place.kind.methods().contains(&method.as_str()) {
         let known = place.kind.methods();

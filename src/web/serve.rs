@@ -2,7 +2,7 @@
 //!
 //! A connection has time to say a request and to take its answer. If there are too many, the one that has been idle
 //! longest makes room for the new one, so a crowd of silent clients locks nobody out. Dropping the future that serves
-//! closes all of its connections.
+//! closes all of its connections; told to stop listening, it lets them end.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -28,6 +28,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::backend::Caller;
 
@@ -52,18 +53,20 @@ impl Default for Limits {
     }
 }
 
-/// Serves until it is dropped.
-pub async fn serve_tcp(listener: TcpListener, router: Router) {
-    serve_tcp_within(listener, router, Limits::default()).await;
+/// Listens until `stop`, then serves those who are connected to their end. Dropping it closes all.
+pub async fn serve_tcp(listener: TcpListener, router: Router, stop: CancellationToken) {
+    serve_tcp_within(listener, router, Limits::default(), stop).await;
 }
 
-/// Serves the master's own socket until it is dropped: who may open it is trusted.
-pub async fn serve_unix(listener: UnixListener, router: Router) {
+/// The same for the master's own socket: who may open it is trusted.
+pub async fn serve_unix(listener: UnixListener, router: Router, stop: CancellationToken) {
     let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(stream, _)| (stream, Caller::Socket));
-    serve(accept, router, Limits::default()).await;
+    let guests = serve(accept, router, Limits::default(), &stop).await;
+    drop(listener);
+    finish(guests).await;
 }
 
-pub(super) async fn serve_tcp_within(listener: TcpListener, router: Router, limits: Limits) {
+pub(super) async fn serve_tcp_within(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
     let accept = |cx: &mut Context<'_>| {
         listener.poll_accept(cx).map_ok(|(stream, peer)| {
             // answers are small and written at once: waiting for more to send only delays them
@@ -71,10 +74,22 @@ pub(super) async fn serve_tcp_within(listener: TcpListener, router: Router, limi
             (stream, Caller::Tcp(peer))
         })
     };
-    serve(accept, router, limits).await;
+    let guests = serve(accept, router, limits, &stop).await;
+    drop(listener);
+    finish(guests).await;
 }
 
-async fn serve<S>(mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(S, Caller)>>, router: Router, limits: Limits)
+async fn finish(mut guests: JoinSet<()>) {
+    while guests.join_next().await.is_some() {}
+}
+
+/// Takes connections until `stop`; those that are still there then.
+async fn serve<S>(
+    mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(S, Caller)>>,
+    router: Router,
+    limits: Limits,
+    stop: &CancellationToken,
+) -> JoinSet<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -83,7 +98,11 @@ where
     let mut failing = false;
     loop {
         while tasks.try_join_next().is_some() {}
-        match poll_fn(&mut accept).await {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return tasks,
+            accepted = poll_fn(&mut accept) => accepted,
+        };
+        match accepted {
             Ok((stream, caller)) => {
                 failing = false;
                 let seat = guests.seat(limits.connections).await;

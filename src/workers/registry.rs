@@ -1,15 +1,16 @@
 //! Which workers there are, who is attached, who may take a build, and if not, why not.
 //!
-//! The registry holds state and answers questions; it starts no builds and speaks no protocol. Tests are below.
+//! The registry holds state and answers questions; it starts no builds and speaks no protocol. Tests: `tests/reload_random.rs`, `tests/engine_simulation.rs`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-use serde_json::{Value as Json, json};
 use tokio::sync::mpsc;
 
+pub use super::entry::Builders;
+use super::entry::{Attached, Entry};
 use super::gate::Gate;
 use super::link::Link;
 use super::passwords::Passwords;
@@ -50,57 +51,23 @@ pub enum Availability {
     },
     /// It was asked to stop and finishes what it runs.
     Stopping,
+    /// Its connection ends when its builds have ended, since the configuration changed.
+    Leaving {
+        why: &'static str,
+    },
+    /// It does not know the builder yet; or it refused to, and why.
+    Untold {
+        refused: Option<String>,
+    },
     /// After failures it gets nothing until then.
     Quarantined {
         until: Timestamp,
     },
 }
 
-struct Entry {
-    spec: Arc<WorkerSpec>,
-    id: WorkerId,
-    /// Builder name, folder on the worker.
-    builders: Vec<(String, String)>,
-    attached: Option<Attached>,
-    info: Arc<WorkerInfo>,
-    last_seen: Option<Timestamp>,
-    running: u32,
-    paused: bool,
-    pause_reason: Option<String>,
-    stopping: bool,
-    quarantined_until: Option<Timestamp>,
-    quarantine_delay: Duration,
-}
-
-struct Attached {
-    link: Arc<dyn Link>,
-    peer: String,
-    since: Timestamp,
-}
-
-impl Entry {
-    fn availability(&self, now: Timestamp) -> Availability {
-        if self.attached.is_none() {
-            return Availability::NotAttached { last_seen: self.last_seen };
-        }
-        if self.paused {
-            return Availability::Paused { reason: self.pause_reason.clone() };
-        }
-        if self.stopping {
-            return Availability::Stopping;
-        }
-        if let Some(until) = self.quarantined_until.filter(|until| *until > now) {
-            return Availability::Quarantined { until };
-        }
-        let more = self.spec.max_builds.map(|max| max.saturating_sub(self.running));
-        match more {
-            Some(0) => Availability::Full { running: self.running },
-            more => Availability::Free { more, running: self.running },
-        }
-    }
-}
-
 pub struct Registry {
+    /// For tasks that wait for a worker's answer.
+    me: Weak<Registry>,
     entries: Mutex<BTreeMap<Arc<str>, Entry>>,
     events: mpsc::UnboundedSender<WorkerEvent>,
     store: Store,
@@ -108,6 +75,8 @@ pub struct Registry {
     passwords: Arc<Passwords>,
     /// The master ends: nobody is to attach again.
     closing: AtomicBool,
+    /// The configuration was replaced: a worker that attaches may have been told of an older one.
+    replaced: AtomicBool,
 }
 
 /// A place on a worker: who it is, the line to it, what it said of itself.
@@ -128,14 +97,23 @@ pub struct Snapshot {
 pub struct Configured {
     pub spec: Arc<WorkerSpec>,
     pub stored: StoredWorker,
-    pub builders: Vec<(String, String)>,
+    pub builders: Builders,
 }
 
 impl Registry {
     pub fn new(store: Store, clock: Arc<dyn Clock>) -> (Arc<Registry>, mpsc::UnboundedReceiver<WorkerEvent>) {
         let (events, receiver) = mpsc::unbounded_channel();
-        let (passwords, closing) = (Arc::default(), AtomicBool::new(false));
-        (Arc::new(Registry { entries: Mutex::default(), events, store, clock, passwords, closing }), receiver)
+        let registry = Arc::new_cyclic(|me| Registry {
+            me: me.clone(),
+            entries: Mutex::default(),
+            events,
+            store,
+            clock,
+            passwords: Arc::default(),
+            closing: AtomicBool::new(false),
+            replaced: AtomicBool::new(false),
+        });
+        (registry, receiver)
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
@@ -147,16 +125,23 @@ impl Registry {
         let _ = self.events.send(event);
     }
 
-    /// Take over a configuration's workers. Those that are not in it any more lose their connection.
+    /// Take over a configuration's workers. What is the same is not touched; who has to go finishes its builds first.
     pub fn configure(&self, workers: Vec<Configured>) {
         let mut entries = self.entries();
         let mut old = std::mem::take(&mut *entries);
-        for Configured { spec, stored, builders } in workers {
+        self.replaced.store(!old.is_empty(), Ordering::Relaxed);
+        for Configured { spec, stored, mut builders } in workers {
+            builders.sort();
+            let builders = Arc::new(builders);
             let name: Arc<str> = spec.name.as_str().into();
             let entry = match old.remove(&name) {
                 Some(mut entry) => {
+                    if entry.quarantine_delay == entry.spec.quarantine_initial_timeout {
+                        entry.quarantine_delay = spec.quarantine_initial_timeout;
+                    }
                     entry.spec = spec;
                     entry.builders = builders;
+                    entry.removed = false;
                     entry
                 }
                 None => Entry {
@@ -164,10 +149,11 @@ impl Registry {
                     spec,
                     id: stored.id,
                     builders,
+                    removed: false,
                     attached: None,
                     info: Arc::new(stored.info),
                     last_seen: stored.last_seen,
-                    running: 0,
+                    busy: Vec::new(),
                     paused: stored.paused,
                     pause_reason: stored.pause_reason,
                     stopping: false,
@@ -176,12 +162,83 @@ impl Registry {
             };
             entries.insert(name, entry);
         }
-        for (name, entry) in old {
-            if let Some(attached) = entry.attached {
-                tracing::info!(worker = %name, "worker is no longer configured; its connection is closed");
-                attached.link.disconnect("not configured any more");
+        for (name, mut entry) in old {
+            entry.removed = true;
+            entry.builders = Arc::default();
+            match (entry.done_with(), entry.running()) {
+                (Some((link, why)), _) => {
+                    tracing::info!(worker = %name, "worker is no longer configured; its connection is closed");
+                    link.disconnect(why);
+                }
+                (None, 0) => {}
+                (None, running) => {
+                    tracing::info!(worker = %name, running, "worker is no longer configured; it finishes its builds");
+                    entries.insert(name, entry);
+                }
             }
         }
+        for (name, entry) in entries.iter_mut() {
+            if let Some((link, why)) = entry.done_with() {
+                tracing::info!(worker = %name, "the worker's connection is closed: {why}");
+                link.disconnect(why);
+            } else {
+                self.tell_builders(name, entry);
+            }
+        }
+    }
+
+    /// Tell an attached worker which builders it has, if it knows others.
+    fn tell_builders(&self, name: &Arc<str>, entry: &mut Entry) {
+        let mut list = entry.wanted();
+        let Some(attached) = entry.attached.as_mut().filter(|a| !a.telling) else { return };
+        if attached.knows == list {
+            // The old one goes.
+            attached.knows = list;
+            return;
+        }
+        attached.telling = true;
+        let (registry, name, link) = (self.me.clone(), name.clone(), attached.link.clone());
+        tokio::spawn(async move {
+            loop {
+                let answer = link.set_builders(Builders::clone(&list)).await;
+                let Some(registry) = registry.upgrade() else { return };
+                match registry.told(&name, &link, list, answer) {
+                    Some(next) => list = next,
+                    None => return,
+                }
+            }
+        });
+    }
+
+    /// What came of telling it; the next list, if it has changed meanwhile.
+    fn told(&self, name: &Arc<str>, link: &Arc<dyn Link>, list: Arc<Builders>, answer: Result<(), String>) -> Option<Arc<Builders>> {
+        {
+            let mut entries = self.entries();
+            let entry = entries.get_mut(name)?;
+            let wanted = entry.wanted();
+            let attached = entry.attached.as_mut().filter(|a| Arc::ptr_eq(&a.link, link))?;
+            attached.refused = answer.err();
+            if wanted != list {
+                if attached.refused.is_none() {
+                    attached.knows = list;
+                }
+                return Some(wanted);
+            }
+            attached.telling = false;
+            match &attached.refused {
+                Some(why) => tracing::error!(worker = %name, "the worker does not take its builders: {why}"),
+                None => attached.knows = list,
+            }
+        }
+        self.tell(WorkerEvent::Changed(name.clone()));
+        None
+    }
+
+    /// Attached workers that do not know all of their builders yet, with those that they know; and why, if they refused.
+    pub fn unsettled(&self) -> HashMap<String, (Arc<Builders>, Option<String>)> {
+        let entries = self.entries();
+        let unsettled = entries.iter().filter_map(|(name, e)| Some((name, e.attached.as_ref().filter(|a| !a.settled())?)));
+        unsettled.map(|(name, a)| (name.to_string(), (a.knows.clone(), a.refused.clone()))).collect()
     }
 
     /// Fetch the passwords of the configured workers that are secrets. To be waited for before anybody may log in.
@@ -211,14 +268,17 @@ impl Registry {
         names.map(|name| (name.to_owned(), entries.get(name).map_or(Availability::NotConfigured, |e| e.availability(now)))).collect()
     }
 
-    /// Take a place on a worker for a build, and the line to it.
-    pub fn reserve(&self, name: &str) -> Result<Reserved, Availability> {
+    /// Take a place on a worker for a build of a builder in its folder there, and the line to it.
+    pub fn reserve(&self, name: &str, builder: &str, folder: &str) -> Result<Reserved, Availability> {
         let now = self.clock.now();
         let mut entries = self.entries();
         let entry = entries.get_mut(name).ok_or(Availability::NotConfigured)?;
         match (entry.availability(now), &entry.attached) {
             (Availability::Free { .. }, Some(attached)) => {
-                entry.running += 1;
+                if !attached.knows(builder, folder) {
+                    return Err(Availability::Untold { refused: attached.refused.clone() });
+                }
+                entry.busy.push((builder.to_owned(), folder.to_owned()));
                 Ok((entry.id, attached.link.clone(), entry.info.clone()))
             }
             (other, _) => Err(other),
@@ -226,13 +286,17 @@ impl Registry {
     }
 
     /// Give the place back. A result of exception keeps new builds away for a while, longer each time.
-    pub fn release(&self, name: &str, results: Option<Results>) {
+    pub fn release(&self, name: &str, builder: &str, results: Option<Results>) {
         let now = self.clock.now();
         let mut shut_down = None;
         {
             let mut entries = self.entries();
+            let Some((key, _)) = entries.get_key_value(name) else { return };
+            let key = key.clone();
             let Some(entry) = entries.get_mut(name) else { return };
-            entry.running = entry.running.saturating_sub(1);
+            if let Some(at) = entry.busy.iter().position(|(busy, _)| busy == builder) {
+                entry.busy.swap_remove(at);
+            }
             match results {
                 Some(Results::Exception) => {
                     let delay = entry.rest(now);
@@ -242,8 +306,16 @@ impl Registry {
                 Some(Results::Retry) | None => {}
                 Some(_) => entry.quarantine_delay = entry.spec.quarantine_initial_timeout,
             }
-            if entry.stopping && entry.running == 0 {
+            if let Some((link, why)) = entry.done_with() {
+                tracing::info!(worker = name, "its builds have ended and its connection is closed: {why}");
+                link.disconnect(why);
+            } else if entry.stopping && entry.busy.is_empty() {
                 shut_down = entry.attached.as_ref().map(|a| a.link.clone());
+            } else {
+                self.tell_builders(&key, entry);
+            }
+            if entry.removed && entry.busy.is_empty() {
+                entries.remove(name);
             }
         }
         if let Some(link) = shut_down {
@@ -287,7 +359,7 @@ impl Registry {
                     spec: entry.spec.clone(),
                     attached: entry.attached.is_some(),
                     availability: entry.availability(now),
-                    running: entry.running,
+                    running: entry.running(),
                     info: entry.info.clone(),
                     quarantine_delay: entry.quarantine_delay,
                 };
@@ -313,8 +385,9 @@ impl Registry {
         self.entries().get(name).and_then(|e| e.attached.as_ref().map(|a| a.link.clone()))
     }
 
+    /// None if it is not configured any more.
     pub fn spec(&self, name: &str) -> Option<Arc<WorkerSpec>> {
-        self.entries().get(name).map(|e| e.spec.clone())
+        self.entries().get(name).filter(|e| !e.removed).map(|e| e.spec.clone())
     }
 
     pub fn info(&self, name: &str) -> Option<Arc<WorkerInfo>> {
@@ -346,7 +419,7 @@ impl Registry {
             let Some(entry) = entries.get_mut(name) else { return false };
             let Some(attached) = &entry.attached else { return true };
             entry.stopping = true;
-            (entry.running == 0).then(|| attached.link.clone())
+            entry.busy.is_empty().then(|| attached.link.clone())
         };
         tracing::info!(worker = name, "asked to stop by {who}");
         if let Some(link) = shut_down {
@@ -389,59 +462,9 @@ impl Registry {
     }
 }
 
-impl Entry {
-    /// Begin a quarantine; the next one is twice as long.
-    fn rest(&mut self, now: Timestamp) -> Duration {
-        let delay = self.quarantine_delay;
-        self.quarantined_until = Some(now.plus(delay));
-        self.quarantine_delay = delay.saturating_mul(2).min(self.spec.quarantine_max_timeout.max(delay));
-        delay
-    }
-
-    fn row(&self, name: &str, master: i64, builder_ids: &HashMap<String, i64>, now: Timestamp) -> Row {
-        let mut row = Row::new();
-        let connected: Vec<Json> = self.attached.iter().map(|_| json!({ "masterid": master })).collect();
-        let configured: Vec<Json> = self
-            .builders
-            .iter()
-            .filter_map(|(builder, _)| builder_ids.get(builder))
-            .map(|id| json!({ "builderid": id, "masterid": master }))
-            .collect();
-        row.insert("workerid".into(), self.id.0.into());
-        row.insert("name".into(), name.into());
-        row.insert("connected_to".into(), connected.into());
-        row.insert("configured_on".into(), configured.into());
-        row.insert("workerinfo".into(), self.info_row());
-        row.insert("paused".into(), self.paused.into());
-        row.insert("pause_reason".into(), self.pause_reason.clone().into());
-        row.insert("graceful".into(), self.stopping.into());
-        row.insert("quarantined_until".into(), self.quarantined_until.filter(|u| *u > now).map(Timestamp::seconds).into());
-        row.insert("last_seen".into(), self.last_seen.map(Timestamp::seconds).into());
-        row.insert("attached_at".into(), self.attached.as_ref().map(|a| a.since.seconds()).into());
-        row.insert("peer".into(), self.attached.as_ref().map(|a| a.peer.clone()).into());
-        row.insert("running_builds".into(), self.running.into());
-        row
-    }
-
-    /// What the worker said of itself, without its environment, which may hold secrets.
-    fn info_row(&self) -> Json {
-        let mut row = Row::new();
-        for (file, text) in &self.info.files {
-            row.insert(file.clone(), text.trim_end_matches('\n').into());
-        }
-        if !self.info.version.is_empty() {
-            row.insert("version".into(), self.info.version.clone().into());
-            row.insert("system".into(), self.info.system.clone().into());
-            row.insert("basedir".into(), self.info.basedir.clone().into());
-            row.insert("numcpus".into(), self.info.numcpus.into());
-        }
-        row.into()
-    }
-}
-
 impl Gate for Registry {
     fn password(&self, name: &str) -> Result<Option<Secret>, String> {
-        let password = self.entries().get(name).and_then(|e| e.spec.password.clone());
+        let password = self.entries().get(name).filter(|e| !e.removed).and_then(|e| e.spec.password.clone());
         match password {
             Some(Password::Plain(secret)) => Ok(Some(secret)),
             Some(Password::Named(secret)) => self.passwords.get(&secret).map(Some),
@@ -457,8 +480,8 @@ impl Gate for Registry {
         self.link(name)
     }
 
-    fn builders(&self, name: &str) -> Vec<(String, String)> {
-        self.entries().get(name).map(|e| e.builders.clone()).unwrap_or_default()
+    fn builders(&self, name: &str) -> Builders {
+        self.entries().get(name).map(|e| Builders::clone(&e.wanted())).unwrap_or_default()
     }
 
     fn attach(&self, name: &str, peer: &str, info: WorkerInfo, link: Arc<dyn Link>) -> Result<(), String> {
@@ -469,7 +492,7 @@ impl Gate for Registry {
                 Some((key, _)) => (key.clone(), entries.get_mut(name)),
                 None => return Err(format!("worker {name} is not configured any more")),
             };
-            let Some(entry) = entry else { return Err(format!("worker {name} is not configured any more")) };
+            let Some(entry) = entry.filter(|e| !e.removed) else { return Err(format!("worker {name} is not configured any more")) };
             if entry.attached.is_some() {
                 return Err(format!("worker {name} is attached already"));
             }
@@ -477,8 +500,19 @@ impl Gate for Registry {
             entry.info = Arc::new(info);
             entry.last_seen = Some(now);
             entry.stopping = false;
-            entry.attached = Some(Attached { link, peer: peer.to_owned(), since: now });
-            (key, entry.id, changed.then(|| entry.info.clone()))
+            let replaced = self.replaced.load(Ordering::Relaxed);
+            entry.attached = Some(Attached {
+                link,
+                peer: peer.to_owned(),
+                since: now,
+                spec: entry.spec.clone(),
+                knows: if replaced { Arc::default() } else { entry.wanted() },
+                telling: false,
+                refused: None,
+            });
+            let told = (key, entry.id, changed.then(|| entry.info.clone()));
+            self.tell_builders(&told.0, entry);
+            told
         };
         match info {
             Some(info) => drop(self.store.worker_attached(id, &info, now)),

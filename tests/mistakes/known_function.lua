@@ -1,10 +1,10 @@
 local c = BuildmasterConfig
-local r = util.renderer(function(props) return "x" end)
+local r = util.URLForBuild
 
 --[==[ told
-master.lua:2: 'util.renderer' is not there: Buildbot's renderer is not supported yet; a plain function of the properties does the same
+master.lua:2: 'util.URLForBuild' is not there: Buildbot's URLForBuild is not supported yet; Interpolate can join buildbotURL with the build's properties
   --> master.lua:2
-   | 2 | local r = util.renderer(function(props) return "x" end)
+   | 2 | local r = util.URLForBuild
 1 mistake
 exit 1
 ]==]

@@ -190,6 +190,10 @@ impl Master {
 
     /// Forces a build through the scheduler `force`; the request's id.
     pub fn force(&self, builder: &str, params: Value) -> i64 {
+        self.force_by("force", builder, params)
+    }
+
+    pub fn force_by(&self, scheduler: &str, builder: &str, params: Value) -> i64 {
         let id = self.builder_id(builder);
         let mut all = match params {
             Value::Object(map) => map,
@@ -198,7 +202,7 @@ impl Master {
         all.insert("builderid".into(), json!(id.to_string()));
         let result = self
             .http
-            .control("forceschedulers/force", "force", Value::Object(all))
+            .control(&format!("forceschedulers/{scheduler}"), "force", Value::Object(all))
             .unwrap_or_else(|(status, error)| panic!("force {builder}: {status} {error}"));
         result[1][id.to_string()].as_i64().unwrap_or_else(|| panic!("force {builder}: no request in {result}"))
     }

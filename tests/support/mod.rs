@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 pub use http::Http;
-pub use master::Master;
+pub use master::{Master, buildmoon, signal};
 pub use worker::Worker;
 
 /// Generous, since the machine may be busy; a test that succeeds never waits that long.

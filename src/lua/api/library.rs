@@ -184,7 +184,10 @@ pub(in super::super) const LIBRARY: &[(&str, &str)] = &[
     ("list.contains(items: any[], x: any): boolean", "Is it one of them?"),
     ("list.unique(items: any[]): any[]", "Each once, in the order of the first."),
     ("list.set(items: any[]): table<any, boolean>", "A table in which each item is a key."),
-    ("list.sorted(items: any[], key?: fun(item: any): any): any[]", "A new list in order."),
+    (
+        "list.sorted(items: any[], key?: fun(item: any): any): any[]",
+        "A new list in order, of the items or of what `key` makes of each: a number, a text, or a list of them.",
+    ),
     ("dict.keys(t: table): string[]", "The names, sorted."),
     ("dict.values(t: table): any[]", "The values, in the order of the names."),
     ("dict.items(t: table): any[][]", "Pairs `{ name, value }`, in the order of the names."),

@@ -22,7 +22,10 @@ pub(super) async fn on_main<T: Send + 'static>(
         mlua::Error::RuntimeError(text) => fail(text),
         other => other,
     })?;
-    match AbortOnDropHandle::new(host.main.spawn(work)).await {
+    let work = AbortOnDropHandle::new(host.main.spawn(work));
+    // Work that is done at once must not make a call possible where Lua can't wait: it would fail on another day.
+    tokio::task::yield_now().await;
+    match work.await {
         Ok(done) => done.map_err(fail),
         Err(e) if e.is_cancelled() => Err(fail("the master is stopping".into())),
         Err(_) => Err(fail("failed inside the host".into())),

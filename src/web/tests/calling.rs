@@ -114,7 +114,7 @@ async fn whoever_may_open_the_socket_is_trusted() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
     let Bound::Unix(listener) = bind(&Listen::Unix { path: path.clone() }).unwrap() else { panic!("a socket") };
-    let server = tokio::spawn(serve_unix(listener, crate::web::router(web.fake.clone())));
+    let server = tokio::spawn(serve_unix(listener, crate::web::router(web.fake.clone()), Default::default()));
     let body = r#"{"jsonrpc":"2.0","id":"x","method":"force","params":{}}"#;
     let mut stream = UnixStream::connect(&path).await.unwrap();
     let head = format!("POST /api/v2/forceschedulers/force HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());

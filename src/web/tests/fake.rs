@@ -167,6 +167,11 @@ impl Backend for Fake {
         json!({"generation": 3})
     }
 
+    fn reload(&self, by: Caller) -> BoxFuture<'_, Result<Value, ControlError>> {
+        self.calls.lock().unwrap().push(format!("reload by {}", if by == Caller::Socket { "socket" } else { "tcp" }));
+        async { Ok(json!({"number": 2, "ok": true})) }.boxed()
+    }
+
     fn ready(&self) -> Result<(), String> {
         self.ready.lock().unwrap().clone()
     }

@@ -53,7 +53,7 @@ impl Web {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let fake = Arc::new(Fake::new());
-        let task = tokio::spawn(serve_tcp_within(listener, super::router(fake.clone()), limits));
+        let task = tokio::spawn(serve_tcp_within(listener, super::router(fake.clone()), limits, Default::default()));
         Web { port, fake, task }
     }
 

@@ -192,7 +192,7 @@ async fn health_methods_and_head() {
         ("DELETE", "/api/v2/builds/20", "GET, HEAD, POST"),
         ("PUT", "/api/v2/builds", "GET, HEAD"),
         ("POST", "/api/v2/builds", "GET, HEAD"),
-        ("POST", "/api/v2/config", "GET, HEAD"),
+        ("PUT", "/api/v2/config", "GET, HEAD, POST"),
         ("POST", "/api/v2/builds/20/steps", "GET, HEAD"),
         ("POST", "/healthz", "GET, HEAD"),
     ] {

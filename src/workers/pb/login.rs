@@ -43,6 +43,8 @@ pub(super) enum Object {
 /// A worker that has shown its password: what it is called, its bot, and the call that waits for an avatar.
 pub(super) struct Claim {
     name: String,
+    /// The one that it proved, which may have changed by the time it attaches.
+    password: Option<Secret>,
     bot: i64,
     reply: Reply,
 }
@@ -103,13 +105,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return Ok(());
         }
         self.trust();
-        self.claim = Some(Claim { name, bot, reply: call.reply });
+        self.claim = Some(Claim { name, password, bot, reply: call.reply });
         Ok(())
     }
 
     /// Takes the worker: afterwards the gate has its link.
     pub async fn attach(&mut self, claim: Claim) -> Outcome<()> {
-        let Claim { name, bot, reply } = claim;
+        let Claim { name, password, bot, reply } = claim;
         self.bot = bot;
         self.deadline = Some((Instant::now() + ATTACH, "not attached within 5 min"));
         self.settle_duplicate(&name).await?;
@@ -128,6 +130,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let taken = self.result().await?.map_err(|failure| failure.to_string());
         if let Err(why) = taken.and_then(|value| self.take_builders(builders, value)) {
             return loud(format!("worker '{name}' does not take its builders: {why}"));
+        }
+        if self.shared.gate.password(&name).is_ok_and(|now| now != password) {
+            return loud(format!("worker '{name}' logged in with a password that was changed meanwhile"));
         }
         let (link, requests, closed) = PbLink::new();
         let link: Arc<dyn Link> = Arc::new(link);

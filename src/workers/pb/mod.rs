@@ -14,6 +14,7 @@ use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 mod calls;
 mod link;
@@ -54,6 +55,11 @@ impl PbServer {
 
     /// Serves until it is dropped, which closes every connection.
     pub async fn serve(&self, listener: TcpListener) {
+        self.serve_until(listener, CancellationToken::new()).await
+    }
+
+    /// Listens until `stop`; then it serves those who are connected to their end.
+    pub async fn serve_until(&self, listener: TcpListener, stop: CancellationToken) {
         let accept = || async {
             let (stream, peer) = listener.accept().await?;
             if let Err(trouble) = prepare(&stream) {
@@ -62,19 +68,24 @@ impl PbServer {
             // IPv4 as such, though it comes through an IPv6 socket.
             Ok((stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string()))
         };
-        self.accept_all(accept).await
+        let sessions = self.accept_all(accept, &stop).await;
+        drop(listener);
+        finish(sessions).await;
     }
 
     /// The same on a Unix socket.
-    pub async fn serve_unix(&self, listener: UnixListener) {
+    pub async fn serve_unix_until(&self, listener: UnixListener, stop: CancellationToken) {
         let accept = || async {
             let (stream, _) = listener.accept().await?;
             Ok((stream, "unix".to_owned()))
         };
-        self.accept_all(accept).await
+        let sessions = self.accept_all(accept, &stop).await;
+        drop(listener);
+        finish(sessions).await;
     }
 
-    async fn accept_all<S, F>(&self, accept: impl Fn() -> F)
+    /// Takes connections until `stop`; those that are still there then.
+    async fn accept_all<S, F>(&self, accept: impl Fn() -> F, stop: &CancellationToken) -> JoinSet<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         F: Future<Output = io::Result<(S, String)>>,
@@ -82,6 +93,7 @@ impl PbServer {
         let mut sessions = JoinSet::new();
         loop {
             tokio::select! {
+                () = stop.cancelled() => return sessions,
                 accepted = accept() => match accepted {
                     Ok((stream, peer)) => drop(sessions.spawn(self.session(stream, &peer))),
                     Err(trouble) => {
@@ -101,6 +113,10 @@ impl PbServer {
     {
         Session::new(stream, peer.into(), self.shared.clone()).run()
     }
+}
+
+async fn finish(mut sessions: JoinSet<()>) {
+    while sessions.join_next().await.is_some() {}
 }
 
 /// Serves workers on `listener` until the future is dropped.

@@ -82,6 +82,8 @@ async fn rule_20_lists_dicts_texts_and_paths() {
         local own = { 1, 2 }
         assert(#list.extend(own, own) == 4 and list.set{ "a" }.a and list.map({ 2, 3 }, function(x) return x * x end)[2] == 9)
         assert(#list.filter({ 1, 2, 3 }, function(x) return x > 1 end) == 2 and list.any{ false, 1 } and list.all{})
+        local pairs_sorted = list.sorted({ "b2", "a9", "a1", "a" }, function(s) return { s:sub(1, 1), tonumber(s:sub(2)) } end)
+        assert(table.concat(pairs_sorted, " ") == "a a1 a9 b2")
         assert(list.sorted({ 2, 1 }, function(x) sleep(0) return x end)[1] == 1)
         local order = {}
         for k, v in dict.sorted_pairs{ b = 2, a = 1, [10] = 3, [9] = 4 } do order[#order + 1] = tostring(k) .. v end
@@ -110,6 +112,10 @@ async fn rule_20_a_wrong_argument_names_the_function_and_the_callers_line() {
         ("list.map({})", "list.map: 'f' must be a function, got nil"),
         ("list.contains('x', 1)", "list.contains: 'items' must be a list, got \"x\""),
         ("list.sorted{ 1, 'a' }", "list.sorted: 1 and \"a\" have no common order: items 1 and 2"),
+        (
+            "list.sorted({ 1, 2 }, function(x) return { 'x', x == 1 and 1 or 'y' } end)",
+            "list.sorted: 1 and \"y\" have no common order: items 1 and 2",
+        ),
         ("list.sorted{ {} }", "list.sorted: a table has no order: item 1, and no key is given"),
         ("dict.merge({}, 'x')", "dict.merge: 'argument 2' must be a table, got \"x\""),
         ("dict.sorted_pairs(None)", "dict.sorted_pairs: 't' must be a table, got None"),

@@ -3,7 +3,7 @@
 use super::super::*;
 
 #[tokio::test]
-async fn rule_8_declared_objects_show_their_arguments_with_secrets_masked() {
+async fn rule_08_declared_objects_show_their_arguments_with_secrets_masked() {
     see(r#"
         local plain, named = Worker{ "a", "pass" }, Worker{ "b", util.Secret("pw") }
         assert(plain.password == "***")

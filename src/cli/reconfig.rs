@@ -1,0 +1,127 @@
+//! `buildmoon reconfig [DIR]`
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::{Value as Json, json};
+
+use super::Base;
+use super::client::Client;
+use super::stop::locked;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    base: Base,
+    /// Print what came of it as JSON
+    #[arg(long)]
+    json: bool,
+    /// Say nothing if all is well
+    #[arg(short, long)]
+    quiet: bool,
+    /// Seconds to wait for the answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    timeout: u64,
+}
+
+/// A master that starts has no socket yet; so often it is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    super::runtime()?.block_on(reconfig(args))
+}
+
+async fn reconfig(args: Args) -> Result<ExitCode> {
+    let until = Instant::now() + Duration::from_secs(args.timeout);
+    let mut progress = Progress::new();
+    let asked = async {
+        let mut master = connect(&args.base.dir, until).await?;
+        let left = until.saturating_duration_since(Instant::now());
+        master.control_within(left, "/api/v2/config", "reload", json!({})).await
+    };
+    tokio::pin!(asked);
+    let answer = loop {
+        tokio::select! {
+            answer = &mut asked => break answer,
+            () = tokio::time::sleep(Duration::from_secs(1)) => progress.show(),
+        }
+    };
+    progress.end();
+    let reload = answer?;
+    let good = reload["ok"] == true;
+    if args.json {
+        println!("{reload}");
+    } else if good {
+        if !args.quiet {
+            print_changes(&reload);
+            texts(&reload["warnings"]).for_each(|warning| eprintln!("warning: {warning}"));
+        }
+    } else {
+        for mistake in texts(&reload["mistakes"]) {
+            eprintln!("{mistake}");
+        }
+        eprintln!("buildmoon: the configuration was not loaded; the one before stays at work");
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A master that is just starting is waited for.
+async fn connect(folder: &Path, until: Instant) -> Result<Client> {
+    loop {
+        match Client::connect(folder).await {
+            Err(_) if Instant::now() < until && locked(&folder.join("buildmoon.pid")) => tokio::time::sleep(LOOK_EVERY).await,
+            other => return other,
+        }
+    }
+}
+
+fn print_changes(reload: &Json) {
+    let changes = reload["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if changes.is_empty() {
+        let files: Vec<&str> = texts(&reload["changed_files"]).collect();
+        let read = if files.is_empty() { String::new() } else { format!("; functions are those of the changed {}", files.join(", ")) };
+        println!("reloaded; no object is different{read}");
+        return;
+    }
+    for change in changes {
+        println!("{}", change["text"].as_str().unwrap_or_default());
+    }
+    if let Some(more) = reload["more_changes"].as_u64().filter(|n| *n > 0) {
+        println!("and {more} more changes");
+    }
+}
+
+fn texts(list: &Json) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Json::as_str)
+}
+
+/// One line on a terminal that says that something happens.
+struct Progress {
+    begun: Instant,
+    shown: bool,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        Progress { begun: Instant::now(), shown: false }
+    }
+
+    fn show(&mut self) {
+        let mut out = std::io::stderr();
+        if out.is_terminal() {
+            // A terminal that is gone is no failure of the reload.
+            let _ = write!(out, "\r\x1b[Kreloading … {} s", self.begun.elapsed().as_secs());
+            let _ = out.flush();
+            self.shown = true;
+        }
+    }
+
+    fn end(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The local workers of a master: each has a keeper that attaches it again when its line was cut, until it is not configured as a
+//! local one any more or was asked to stop.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use anyhow::{Result, anyhow};
+
+use crate::config::{WorkerKind, WorkerSpec};
+use crate::workers::local::{LocalLink, SHUT_DOWN};
+use crate::workers::registry::Registry;
+use crate::workers::{Gate, Link};
+
+/// Which local workers have a keeper.
+pub struct Locals {
+    folder: PathBuf,
+    kept: Mutex<HashSet<String>>,
+    /// Variables of the master's environment that local workers do not have.
+    private: Mutex<Vec<String>>,
+}
+
+/// A local worker's folder.
+pub fn base(folder: &Path, spec: &WorkerSpec) -> Option<PathBuf> {
+    match &spec.kind {
+        WorkerKind::Local { workdir } => Some(folder.join(workdir.clone().unwrap_or_else(|| PathBuf::from("workers").join(&spec.name)))),
+        WorkerKind::Remote => None,
+    }
+}
+
+impl Locals {
+    pub fn new(folder: PathBuf) -> Arc<Locals> {
+        Arc::new(Locals { folder, kept: Mutex::default(), private: Mutex::default() })
+    }
+
+    /// From now on workers that are attached do not have these variables.
+    pub fn hide(&self, variables: Vec<String>) {
+        *self.private.lock().unwrap_or_else(PoisonError::into_inner) = variables;
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Attach a local worker that the registry knows, unless somebody does so already.
+    pub async fn attach(self: &Arc<Self>, registry: &Arc<Registry>, spec: &WorkerSpec) -> Result<()> {
+        let name = &spec.name;
+        if base(&self.folder, spec).is_none() || !self.kept().insert(name.clone()) {
+            return Ok(());
+        }
+        let attached = match registry.attached(name) {
+            // Of a worker that connected by itself under that name: the keeper waits for its end.
+            Some(link) => Ok(link),
+            None => self.attach_once(registry, name).await,
+        };
+        match attached {
+            Ok(link) => {
+                tokio::spawn(self.clone().keep(Arc::downgrade(registry), name.clone(), link));
+                Ok(())
+            }
+            Err(e) => {
+                self.kept().remove(name);
+                Err(e)
+            }
+        }
+    }
+
+    async fn attach_once(&self, registry: &Arc<Registry>, name: &str) -> Result<Arc<dyn Link>> {
+        let base = registry.spec(name).and_then(|spec| base(&self.folder, &spec)).ok_or_else(|| anyhow!("{name} is no local worker"))?;
+        let private = self.private.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let local = LocalLink::without(base, &private);
+        local.set_builders(registry.builders(name)).await.map_err(|e| anyhow!("local worker {name}: {e}"))?;
+        let info = local.info();
+        let link: Arc<dyn Link> = local;
+        registry.attach(name, "this process", info, link.clone()).map_err(|e| anyhow!(e))?;
+        Ok(link)
+    }
+
+    async fn keep(self: Arc<Self>, registry: Weak<Registry>, name: String, mut link: Arc<dyn Link>) {
+        loop {
+            let why = link.closed().await;
+            let Some(registry) = registry.upgrade() else { return };
+            registry.detach(&name, &link, &why);
+            {
+                // Under the lock: a reload that brings it back either sees that it has a keeper, or that it has none.
+                let mut kept = self.kept();
+                let local = registry.spec(&name).is_some_and(|spec| base(&self.folder, &spec).is_some());
+                if why == SHUT_DOWN || registry.closing() || !local {
+                    kept.remove(&name);
+                    return;
+                }
+            }
+            link = match self.attach_once(&registry, &name).await {
+                Ok(link) => link,
+                Err(e) => {
+                    self.kept().remove(&name);
+                    tracing::error!(worker = name, "the local worker can't be attached again: {e:#}");
+                    return;
+                }
+            };
+        }
+    }
+}
