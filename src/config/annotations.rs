@@ -146,7 +146,8 @@ fn describe(class: &ClassDecl, signature: Signature, page: &mut String) {
     let base = if class.kind.type_name() == name { "HostObject" } else { class.kind.type_name() };
     let _ = write!(page, "\n---{}\n---@class {name}: {base}\n", one_line(class.doc));
     for arg in &class.args {
-        let _ = writeln!(page, "---@field {} {} {}", arg.name, closed(&written(arg)), one_line(arg.doc));
+        let lua_type = if arg.lua_type.is_one() { closed(&written(arg)) } else { "any".to_owned() };
+        let _ = writeln!(page, "---@field {} {lua_type} {}", arg.name, one_line(arg.doc));
     }
     if class.kind == Kind::Worker {
         page.push_str("---@field workername string The same as `name`.\n");
@@ -191,6 +192,14 @@ fn safe(name: &str) -> &str {
 }
 
 impl LuaType {
+    /// It can be read without asking which of several it is.
+    fn is_one(&self) -> bool {
+        match self {
+            LuaType::Union(many) => many.iter().filter(|one| **one != LuaType::Name("None")).count() == 1,
+            _ => true,
+        }
+    }
+
     /// What of it is told from a table of arguments.
     fn without_tables(&self) -> Option<LuaType> {
         match self {

@@ -17,7 +17,8 @@ pub const SETTINGS: &str = r#"{
   "runtime.version": "Lua 5.4",
   "runtime.builtin": { "io": "disable", "debug": "disable", "coroutine": "disable", "package": "disable" },
   "workspace.library": ["./.lua-types"],
-  "workspace.checkThirdParty": false
+  "workspace.checkThirdParty": false,
+  "diagnostics.disable": ["need-check-nil"]
 }
 "#;
 

@@ -36,7 +36,7 @@ pub(in super::super) const OBJECTS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("first: integer", "Where it begins, as `string.sub` takes it."),
             ("last: integer", "Where it ends."),
-            ("[integer]: string?", "The groups; `m[0]` is the whole."),
+            ("[integer]: any", "The groups; `m[0]` is the whole."),
             ("[string]: any", "The named groups."),
         ],
     ),
