@@ -223,6 +223,26 @@ fn a_wrong_file_changes_nothing() {
 }
 
 #[test]
+fn diff_says_what_a_reload_would_change_and_changes_nothing() {
+    let master = Master::start(&local(""));
+    let before = served(&master);
+    let ran = master.command("diff", &[], &[]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "a reload would change nothing\n"), "{ran:?}");
+    master.configure(&local("c.title = 'another'"));
+    let ran = master.command("diff", &[], &[]);
+    assert!(ran.code == Some(0) && ran.out.contains("title") && ran.out.contains("another"), "{ran:?}");
+    let answer: Value = serde_json::from_str(&master.command("diff", &[], &["--json"]).out).expect("JSON");
+    assert_eq!((&answer["ok"], answer["changes"].as_array().map(Vec::len)), (&json!(true), Some(1)));
+    master.configure(&local("c.titel = 'x'"));
+    let ran = master.command("diff", &[], &[]);
+    assert!(ran.code == Some(1) && ran.err.contains("did you mean 'title'?") && ran.err.contains("a reload would be refused"), "{ran:?}");
+    master.configure(&local("c.title = 'another'"));
+    let now = served(&master);
+    assert_eq!((&now["generation"], &now["reload"]), (&before["generation"], &before["reload"]), "it was put to work");
+    assert_eq!(change(&master, &local("c.title = 'another'")).len(), 1);
+}
+
+#[test]
 fn fifty_signals_make_one_reload_or_two() {
     let master = Master::start(&local(""));
     let end = Instant::now() + Duration::from_secs(1);

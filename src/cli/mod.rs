@@ -45,6 +45,8 @@ enum Command {
     Stop(stop::Args),
     /// Make the running master load its configuration anew
     Reconfig(reconfig::Args),
+    /// Say what `reconfig` would change now, without changing it
+    Diff(reconfig::Args),
     /// Show workers, running and waiting builds
     Status(status::Args),
     /// Run one build without a running master
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Start(args) => start::run(args),
         Command::Stop(args) => stop::run(args),
         Command::Reconfig(args) => reconfig::run(args),
+        Command::Diff(args) => reconfig::diff(args),
         Command::Status(args) => status::run(args),
         Command::Run(args) => run::run(args),
         Command::Force(args) => force::run(args),

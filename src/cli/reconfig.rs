@@ -1,4 +1,4 @@
-//! `buildmoon reconfig [DIR]`
+//! `buildmoon reconfig [DIR]`, and `buildmoon diff [DIR]`, which only says what it would change.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -30,17 +30,29 @@ pub struct Args {
 /// A master that starts has no socket yet; so often it is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-pub fn run(args: Args) -> Result<ExitCode> {
-    super::runtime()?.block_on(reconfig(args))
+/// Exchange the configuration, or only compare.
+#[derive(Clone, Copy, PartialEq)]
+enum Call {
+    Reload,
+    Diff,
 }
 
-async fn reconfig(args: Args) -> Result<ExitCode> {
+pub fn run(args: Args) -> Result<ExitCode> {
+    super::runtime()?.block_on(ask(args, Call::Reload))
+}
+
+/// `buildmoon diff`
+pub fn diff(args: Args) -> Result<ExitCode> {
+    super::runtime()?.block_on(ask(args, Call::Diff))
+}
+
+async fn ask(args: Args, call: Call) -> Result<ExitCode> {
     let until = Instant::now() + Duration::from_secs(args.timeout);
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(call);
     let asked = async {
         let mut master = connect(&args.base.dir, until).await?;
         let left = until.saturating_duration_since(Instant::now());
-        master.control_within(left, "/api/v2/config", "reload", json!({})).await
+        master.control_within(left, "/api/v2/config", call.method(), json!({})).await
     };
     tokio::pin!(asked);
     let answer = loop {
@@ -56,14 +68,17 @@ async fn reconfig(args: Args) -> Result<ExitCode> {
         println!("{reload}");
     } else if good {
         if !args.quiet {
-            print_changes(&reload);
+            print_changes(&reload, call);
             texts(&reload["warnings"]).for_each(|warning| eprintln!("warning: {warning}"));
         }
     } else {
         for mistake in texts(&reload["mistakes"]) {
             eprintln!("{mistake}");
         }
-        eprintln!("buildmoon: the configuration was not loaded; the one before stays at work");
+        match call {
+            Call::Reload => eprintln!("buildmoon: the configuration was not loaded; the one before stays at work"),
+            Call::Diff => eprintln!("buildmoon: a reload would be refused"),
+        }
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -78,12 +93,26 @@ async fn connect(folder: &Path, until: Instant) -> Result<Client> {
     }
 }
 
-fn print_changes(reload: &Json) {
+impl Call {
+    fn method(self) -> &'static str {
+        match self {
+            Call::Reload => "reload",
+            Call::Diff => "diff",
+        }
+    }
+}
+
+fn print_changes(reload: &Json, call: Call) {
     let changes = reload["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
     if changes.is_empty() {
         let files: Vec<&str> = texts(&reload["changed_files"]).collect();
-        let read = if files.is_empty() { String::new() } else { format!("; functions are those of the changed {}", files.join(", ")) };
-        println!("reloaded; no object is different{read}");
+        let files = files.join(", ");
+        match (call, files.is_empty()) {
+            (Call::Reload, true) => println!("reloaded; no object is different"),
+            (Call::Reload, false) => println!("reloaded; no object is different; functions are those of the changed {files}"),
+            (Call::Diff, true) => println!("a reload would change nothing"),
+            (Call::Diff, false) => println!("no object would be different; functions would be those of the changed {files}"),
+        }
         return;
     }
     for change in changes {
@@ -100,20 +129,26 @@ fn texts(list: &Json) -> impl Iterator<Item = &str> {
 
 /// One line on a terminal that says that something happens.
 struct Progress {
+    call: Call,
     begun: Instant,
     shown: bool,
 }
 
 impl Progress {
-    fn new() -> Progress {
-        Progress { begun: Instant::now(), shown: false }
+    fn new(call: Call) -> Progress {
+        Progress { call, begun: Instant::now(), shown: false }
     }
 
     fn show(&mut self) {
         let mut out = std::io::stderr();
         if out.is_terminal() {
             // A terminal that is gone is no failure of the reload.
-            let _ = write!(out, "\r\x1b[Kreloading … {} s", self.begun.elapsed().as_secs());
+            let _ = write!(
+                out,
+                "\r\x1b[K{} … {} s",
+                if self.call == Call::Reload { "reloading" } else { "comparing" },
+                self.begun.elapsed().as_secs()
+            );
             let _ = out.flush();
             self.shown = true;
         }

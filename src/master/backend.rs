@@ -285,6 +285,10 @@ impl Backend for Master {
         })
     }
 
+    fn compare(&self) -> BoxFuture<'_, Result<Json, ControlError>> {
+        Box::pin(async move { Ok(self.compare().await.to_json()) })
+    }
+
     fn ready(&self) -> Result<(), String> {
         Ok(())
     }

@@ -216,6 +216,29 @@ impl Master {
         }
     }
 
+    /// What a reload would change now, in the form of one. Nothing is put to work, and the last reload stays the last.
+    pub async fn compare(&self) -> Record {
+        let (at, begun) = (self.clock.now(), Instant::now());
+        let load = lua::LoadOptions { path: self.folder.path().to_owned(), timeout: self.config_timeout, checking: true };
+        let found = match lua::load(load).await {
+            Ok(loaded) => {
+                let before = self.at_work().loaded.config.clone();
+                let mut refused = unchangeable(&before, &loaded.config);
+                refused.extend(secrets::check(&loaded.config, loaded.generation.folder()).iter().map(Mistake::to_string));
+                Record {
+                    mistakes: refused,
+                    changes: diff(&before, &loaded.config),
+                    warnings: new_warnings(&before, &loaded.config).map(Mistake::to_string).collect(),
+                    files: changed_files(&self.at_work().loaded, &loaded).iter().map(|path| self.shown(path)).collect(),
+                    ..Record::default()
+                }
+            }
+            Err(mistakes) => Record { mistakes: mistakes.iter().map(Mistake::to_string).collect(), ..Record::default() },
+        };
+        let took = (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        Record { number: self.reloads.last().number + 1, at, took, ..found }
+    }
+
     async fn file(&self) -> Option<Vec<u8>> {
         tokio::fs::read(self.folder.path().join("master.lua")).await.ok()
     }

@@ -125,6 +125,8 @@ pub trait Backend: Send + Sync + 'static {
     fn config(&self) -> Value;
     /// Read the configuration anew; what came of it, in the form of `reload` in `config`.
     fn reload(&self, by: Caller) -> BoxFuture<'_, Result<Value, ControlError>>;
+    /// What `reload` would change now, in the same form; nothing is put to work.
+    fn compare(&self) -> BoxFuture<'_, Result<Value, ControlError>>;
     /// Is the master at work? If not, why.
     fn ready(&self) -> Result<(), String>;
     fn force(&self, scheduler: &str, params: Map<String, Value>, by: Caller) -> BoxFuture<'_, Result<Forced, ControlError>>;

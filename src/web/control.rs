@@ -114,11 +114,15 @@ async fn taken(request: Request, id: &mut Value) -> Result<(Caller, String, Stri
 
 async fn reload(backend: &dyn Backend, request: Request, id: &mut Value) -> Result<Value, Fault> {
     let (caller, _, method, _) = taken(request, id).await?;
-    if method != "reload" {
-        let message = format!("a config has no method '{method}'{}; there is: reload", suggest::hint(&method, ["reload"].into_iter()));
-        return Err(Fault::new(StatusCode::BAD_REQUEST, METHOD_NOT_FOUND, message));
+    match method.as_str() {
+        "reload" => Ok(backend.reload(caller).await?),
+        "diff" => Ok(backend.compare().await?),
+        _ => {
+            let hint = suggest::hint(&method, ["reload", "diff"].into_iter());
+            let message = format!("a config has no method '{method}'{hint}; there are: reload, diff");
+            Err(Fault::new(StatusCode::BAD_REQUEST, METHOD_NOT_FOUND, message))
+        }
     }
-    Ok(backend.reload(caller).await?)
 }
 
 async fn carry_out(backend: &dyn Backend, route: &Route, request: Request, id: &mut Value) -> Result<Value, Fault> {

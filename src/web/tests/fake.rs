@@ -172,6 +172,10 @@ impl Backend for Fake {
         async { Ok(json!({"number": 2, "ok": true})) }.boxed()
     }
 
+    fn compare(&self) -> BoxFuture<'_, Result<Value, ControlError>> {
+        async { Ok(json!({"number": 2, "ok": true, "changes": []})) }.boxed()
+    }
+
     fn ready(&self) -> Result<(), String> {
         self.ready.lock().unwrap().clone()
     }
