@@ -55,11 +55,11 @@ None = nil
 ---@field name string The name it logs in with.
 ---@field password string|Secret|None The password it logs in with; None: it can't. One that is a util.Secret is fetched when the master starts, again when the worker comes if that failed, and hidden in builds if it has at least four characters; one that is written here is not.
 ---@field max_builds integer|None Builds at the same time over all builders; None: no limit.
----@field notify_on_missing string|string[] Who is told when it is missing.
+---@field notify_on_missing any Who is told when it is missing.
 ---@field missing_timeout number|string|None How long it may be away before it is called missing.
 ---@field properties table<string, any> Properties of the builds that run on it.
 ---@field defaultProperties table<string, any> The same, where a build has no such property yet.
----@field locks None|false|any[] Locks that each build on it takes.
+---@field locks any Locks that each build on it takes.
 ---@field keepalive_interval number|string|None How often an idle connection is asked for a sign of life; None: never.
 ---@field machine_name string|None The machine that it runs on.
 ---@field quarantine_initial_timeout number|string How long it rests after a build that could not start; doubles each time.
@@ -103,11 +103,11 @@ None = nil
 ---@field name string Its name.
 ---@field workdir string|None Its folder, below the master's; default: workers/NAME.
 ---@field max_builds integer|None Builds at the same time over all builders; None: no limit.
----@field notify_on_missing string|string[] Who is told when it is missing.
+---@field notify_on_missing any Who is told when it is missing.
 ---@field missing_timeout number|string|None How long it may be away before it is called missing.
 ---@field properties table<string, any> Properties of the builds that run on it.
 ---@field defaultProperties table<string, any> The same, where a build has no such property yet.
----@field locks None|false|any[] Locks that each build on it takes.
+---@field locks any Locks that each build on it takes.
 ---@field keepalive_interval number|string|None How often an idle connection is asked for a sign of life; None: never.
 ---@field machine_name string|None The machine that it runs on.
 ---@field quarantine_initial_timeout number|string How long it rests after a build that could not start; doubles each time.
@@ -147,7 +147,7 @@ None = nil
 ---@field [6]? BuildFactory `factory`
 ---@field tags? string|string[] Words to find it by. Default: {}
 ---@field category? string|string[] Old spelling of `tags`.
----@field env? table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment of each command. Default: {}
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment of each command. Default: {}
 ---@field properties? table<string, any> Properties of its builds. Default: {}
 ---@field defaultProperties? table<string, any> The same, where a build has no such property yet. Default: {}
 ---@field locks? None|false|any[] Locks that each build takes. Default: None
@@ -165,16 +165,16 @@ None = nil
 ---A builder: what is built, how, and where.
 ---@class BuilderConfig: HostObject
 ---@field name string The builder's name.
----@field workername string|string[] The worker that it may use.
----@field workernames string|string[] The workers that it may use.
+---@field workername any The worker that it may use.
+---@field workernames any The workers that it may use.
 ---@field builddir string|None Its folder on the master.
 ---@field workerbuilddir string|None Its folder on the workers.
 ---@field factory BuildFactory What its builds do.
----@field tags string|string[] Words to find it by.
----@field env table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment of each command.
+---@field tags any Words to find it by.
+---@field env any Environment of each command.
 ---@field properties table<string, any> Properties of its builds.
 ---@field defaultProperties table<string, any> The same, where a build has no such property yet.
----@field locks None|false|any[] Locks that each build takes.
+---@field locks any Locks that each build takes.
 ---@field nextWorker (fun(builder: Builder, workers: WorkerForBuilder[], request: BuildRequest): WorkerForBuilder|string|None|nil)|None `function(builder, workers, request)`: which worker takes a request.
 ---@field nextBuild (fun(builder: Builder, requests: BuildRequest[]): BuildRequest|None|nil)|None `function(builder, requests)`: which request is next.
 ---@field canStartBuild (fun(builder: Builder, wfb: WorkerForBuilder, request: BuildRequest): boolean, number?)|None `function(builder, worker, request)`: may it start there now?
@@ -227,7 +227,7 @@ None = nil
 ---@field [string] any
 
 ---@class (exact) BuildStep.Arguments: { command?: any, name?: any, haltOnFailure?: any, flunkOnFailure?: any, flunkOnWarnings?: any, warnOnFailure?: any, warnOnWarnings?: any, alwaysRun?: any, doStepIf?: any, hideStepIf?: any, description?: any, descriptionDone?: any, descriptionSuffix?: any, workdir?: any, locks?: any, logEncoding?: any, updateBuildSummaryPolicy?: any, progressMetrics?: any, useProgress?: any, env?: any, timeout?: any, maxTime?: any, max_lines?: any, sigtermTime?: any, interruptSignal?: any, usePTY?: any, initialStdin?: any, want_stdout?: any, want_stderr?: any, logEnviron?: any, logfiles?: any, lazylogfiles?: any, decodeRC?: any, [string]: nil, [integer]: nil }
----@field command? string|Renderable|(string|Renderable|integer|(any|Renderable)[])[]|None For `makeRemoteShellCommand`. Default: None
+---@field command? string|(string|integer|any[]|Renderable)[]|None|Renderable For `makeRemoteShellCommand`. Default: None
 ---@field name? string|Renderable Its name within the build. Default: "BuildStep"
 ---@field haltOnFailure? boolean Its failure ends the build, but for steps that always run. Default: false
 ---@field flunkOnFailure? boolean Its failure makes the build fail. Default: true
@@ -237,34 +237,34 @@ None = nil
 ---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
 ---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
 ---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
----@field description? string|Renderable|(string|Renderable)[]|None What it says while it runs. Default: None
----@field descriptionDone? string|Renderable|(string|Renderable)[]|None What it says when it is done. Default: None
----@field descriptionSuffix? string|Renderable|(string|Renderable)[]|None Added to either. Default: None
----@field workdir? string|Renderable|None Its folder, below the builder's; None: the factory's. Default: None
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: None
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: None
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
 ---@field locks? None|false|any[] Locks that it takes. Default: {}
 ---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
 ---@field updateBuildSummaryPolicy? any Has no effect. Default: None
 ---@field progressMetrics? any Has no effect. Default: {}
 ---@field useProgress? any Has no effect. Default: true
----@field env? table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
----@field timeout? number|Renderable|string|None The longest time without output; None: no limit. Default: 1200
----@field maxTime? number|Renderable|string|None The longest time in all. Default: None
----@field max_lines? integer|Renderable|None Lines of output after which it is stopped. Default: None
----@field sigtermTime? number|Renderable|string|None How long after TERM the interrupt signal follows. Default: None
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
+---@field timeout? number|string|None|Renderable The longest time without output; None: no limit. Default: 1200
+---@field maxTime? number|string|None|Renderable The longest time in all. Default: None
+---@field max_lines? integer|None|Renderable Lines of output after which it is stopped. Default: None
+---@field sigtermTime? number|string|None|Renderable How long after TERM the interrupt signal follows. Default: None
 ---@field interruptSignal? string|Renderable What ends it: KILL, TERM, INT. Default: "KILL"
----@field usePTY? boolean|Renderable|None Run it in a terminal; None: as the worker does. Default: None
----@field initialStdin? string|Renderable|None Its standard input. Default: None
+---@field usePTY? boolean|None|Renderable Run it in a terminal; None: as the worker does. Default: None
+---@field initialStdin? string|None|Renderable Its standard input. Default: None
 ---@field want_stdout? boolean|Renderable Its output is wanted. Default: true
 ---@field want_stderr? boolean|Renderable Its error output is wanted. Default: true
 ---@field logEnviron? boolean|Renderable The environment is logged. Default: true
----@field logfiles? table<string, string|Renderable|{ filename: string, follow?: boolean }>|Renderable Files on the worker that are followed as logs. Default: {}
+---@field logfiles? table<string, string|{ filename: string, follow?: boolean }|Renderable>|Renderable Files on the worker that are followed as logs. Default: {}
 ---@field lazylogfiles? boolean|Renderable Such a log appears with its first line only. Default: false
 ---@field decodeRC? table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures. Default: { [0] = SUCCESS }
 
 ---A step of one's own: extend it and write `run()`.
 ---@class BuildStep: Step
----@field command string|Renderable|(string|Renderable|integer|(any|Renderable)[])[]|None For `makeRemoteShellCommand`.
----@field name string|Renderable Its name within the build.
+---@field command any For `makeRemoteShellCommand`.
+---@field name any Its name within the build.
 ---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
 ---@field flunkOnFailure boolean Its failure makes the build fail.
 ---@field flunkOnWarnings boolean Its warnings make the build fail.
@@ -273,29 +273,29 @@ None = nil
 ---@field alwaysRun boolean It runs after a step that ended the build, too.
 ---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
 ---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
----@field description string|Renderable|(string|Renderable)[]|None What it says while it runs.
----@field descriptionDone string|Renderable|(string|Renderable)[]|None What it says when it is done.
----@field descriptionSuffix string|Renderable|(string|Renderable)[]|None Added to either.
----@field workdir string|Renderable|None Its folder, below the builder's; None: the factory's.
----@field locks None|false|any[] Locks that it takes.
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
 ---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
 ---@field updateBuildSummaryPolicy any Has no effect.
 ---@field progressMetrics any Has no effect.
 ---@field useProgress any Has no effect.
----@field env table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment; a list is joined with the path separator, None removes.
----@field timeout number|Renderable|string|None The longest time without output; None: no limit.
----@field maxTime number|Renderable|string|None The longest time in all.
----@field max_lines integer|Renderable|None Lines of output after which it is stopped.
----@field sigtermTime number|Renderable|string|None How long after TERM the interrupt signal follows.
----@field interruptSignal string|Renderable What ends it: KILL, TERM, INT.
----@field usePTY boolean|Renderable|None Run it in a terminal; None: as the worker does.
----@field initialStdin string|Renderable|None Its standard input.
----@field want_stdout boolean|Renderable Its output is wanted.
----@field want_stderr boolean|Renderable Its error output is wanted.
----@field logEnviron boolean|Renderable The environment is logged.
----@field logfiles table<string, string|Renderable|{ filename: string, follow?: boolean }>|Renderable Files on the worker that are followed as logs.
----@field lazylogfiles boolean|Renderable Such a log appears with its first line only.
----@field decodeRC table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures.
+---@field env any Environment; a list is joined with the path separator, None removes.
+---@field timeout any The longest time without output; None: no limit.
+---@field maxTime any The longest time in all.
+---@field max_lines any Lines of output after which it is stopped.
+---@field sigtermTime any How long after TERM the interrupt signal follows.
+---@field interruptSignal any What ends it: KILL, TERM, INT.
+---@field usePTY any Run it in a terminal; None: as the worker does.
+---@field initialStdin any Its standard input.
+---@field want_stdout any Its output is wanted.
+---@field want_stderr any Its error output is wanted.
+---@field logEnviron any The environment is logged.
+---@field logfiles any Files on the worker that are followed as logs.
+---@field lazylogfiles any Such a log appears with its first line only.
+---@field decodeRC any Results of exit codes; others are failures.
 
 ---A step of one's own: extend it and write `run()`.
 ---@class BuildStep.Class
@@ -312,7 +312,7 @@ None = nil
 ---@field [string] any
 
 ---@class (exact) ShellCommand.Arguments: { command?: any, name?: any, haltOnFailure?: any, flunkOnFailure?: any, flunkOnWarnings?: any, warnOnFailure?: any, warnOnWarnings?: any, alwaysRun?: any, doStepIf?: any, hideStepIf?: any, description?: any, descriptionDone?: any, descriptionSuffix?: any, workdir?: any, locks?: any, logEncoding?: any, updateBuildSummaryPolicy?: any, progressMetrics?: any, useProgress?: any, env?: any, timeout?: any, maxTime?: any, max_lines?: any, sigtermTime?: any, interruptSignal?: any, usePTY?: any, initialStdin?: any, want_stdout?: any, want_stderr?: any, logEnviron?: any, logfiles?: any, lazylogfiles?: any, decodeRC?: any, [string]: nil, [integer]: nil }
----@field command string|Renderable|(string|Renderable|integer|(any|Renderable)[])[] The command: a text for the shell, or its words.
+---@field command string|(string|integer|any[]|Renderable)[]|Renderable The command: a text for the shell, or its words.
 ---@field name? string|Renderable Its name within the build. Default: "shell"
 ---@field haltOnFailure? boolean Its failure ends the build, but for steps that always run. Default: false
 ---@field flunkOnFailure? boolean Its failure makes the build fail. Default: true
@@ -322,34 +322,34 @@ None = nil
 ---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
 ---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
 ---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
----@field description? string|Renderable|(string|Renderable)[]|None What it says while it runs. Default: None
----@field descriptionDone? string|Renderable|(string|Renderable)[]|None What it says when it is done. Default: None
----@field descriptionSuffix? string|Renderable|(string|Renderable)[]|None Added to either. Default: None
----@field workdir? string|Renderable|None Its folder, below the builder's; None: the factory's. Default: None
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: None
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: None
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
 ---@field locks? None|false|any[] Locks that it takes. Default: {}
 ---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
 ---@field updateBuildSummaryPolicy? any Has no effect. Default: None
 ---@field progressMetrics? any Has no effect. Default: {}
 ---@field useProgress? any Has no effect. Default: true
----@field env? table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
----@field timeout? number|Renderable|string|None The longest time without output; None: no limit. Default: 1200
----@field maxTime? number|Renderable|string|None The longest time in all. Default: None
----@field max_lines? integer|Renderable|None Lines of output after which it is stopped. Default: None
----@field sigtermTime? number|Renderable|string|None How long after TERM the interrupt signal follows. Default: None
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
+---@field timeout? number|string|None|Renderable The longest time without output; None: no limit. Default: 1200
+---@field maxTime? number|string|None|Renderable The longest time in all. Default: None
+---@field max_lines? integer|None|Renderable Lines of output after which it is stopped. Default: None
+---@field sigtermTime? number|string|None|Renderable How long after TERM the interrupt signal follows. Default: None
 ---@field interruptSignal? string|Renderable What ends it: KILL, TERM, INT. Default: "KILL"
----@field usePTY? boolean|Renderable|None Run it in a terminal; None: as the worker does. Default: None
----@field initialStdin? string|Renderable|None Its standard input. Default: None
+---@field usePTY? boolean|None|Renderable Run it in a terminal; None: as the worker does. Default: None
+---@field initialStdin? string|None|Renderable Its standard input. Default: None
 ---@field want_stdout? boolean|Renderable Its output is wanted. Default: true
 ---@field want_stderr? boolean|Renderable Its error output is wanted. Default: true
 ---@field logEnviron? boolean|Renderable The environment is logged. Default: true
----@field logfiles? table<string, string|Renderable|{ filename: string, follow?: boolean }>|Renderable Files on the worker that are followed as logs. Default: {}
+---@field logfiles? table<string, string|{ filename: string, follow?: boolean }|Renderable>|Renderable Files on the worker that are followed as logs. Default: {}
 ---@field lazylogfiles? boolean|Renderable Such a log appears with its first line only. Default: false
 ---@field decodeRC? table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures. Default: { [0] = SUCCESS }
 
 ---Runs a command on the worker.
 ---@class ShellCommand: Step
----@field command string|Renderable|(string|Renderable|integer|(any|Renderable)[])[] The command: a text for the shell, or its words.
----@field name string|Renderable Its name within the build.
+---@field command any The command: a text for the shell, or its words.
+---@field name any Its name within the build.
 ---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
 ---@field flunkOnFailure boolean Its failure makes the build fail.
 ---@field flunkOnWarnings boolean Its warnings make the build fail.
@@ -358,29 +358,29 @@ None = nil
 ---@field alwaysRun boolean It runs after a step that ended the build, too.
 ---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
 ---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
----@field description string|Renderable|(string|Renderable)[]|None What it says while it runs.
----@field descriptionDone string|Renderable|(string|Renderable)[]|None What it says when it is done.
----@field descriptionSuffix string|Renderable|(string|Renderable)[]|None Added to either.
----@field workdir string|Renderable|None Its folder, below the builder's; None: the factory's.
----@field locks None|false|any[] Locks that it takes.
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
 ---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
 ---@field updateBuildSummaryPolicy any Has no effect.
 ---@field progressMetrics any Has no effect.
 ---@field useProgress any Has no effect.
----@field env table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment; a list is joined with the path separator, None removes.
----@field timeout number|Renderable|string|None The longest time without output; None: no limit.
----@field maxTime number|Renderable|string|None The longest time in all.
----@field max_lines integer|Renderable|None Lines of output after which it is stopped.
----@field sigtermTime number|Renderable|string|None How long after TERM the interrupt signal follows.
----@field interruptSignal string|Renderable What ends it: KILL, TERM, INT.
----@field usePTY boolean|Renderable|None Run it in a terminal; None: as the worker does.
----@field initialStdin string|Renderable|None Its standard input.
----@field want_stdout boolean|Renderable Its output is wanted.
----@field want_stderr boolean|Renderable Its error output is wanted.
----@field logEnviron boolean|Renderable The environment is logged.
----@field logfiles table<string, string|Renderable|{ filename: string, follow?: boolean }>|Renderable Files on the worker that are followed as logs.
----@field lazylogfiles boolean|Renderable Such a log appears with its first line only.
----@field decodeRC table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures.
+---@field env any Environment; a list is joined with the path separator, None removes.
+---@field timeout any The longest time without output; None: no limit.
+---@field maxTime any The longest time in all.
+---@field max_lines any Lines of output after which it is stopped.
+---@field sigtermTime any How long after TERM the interrupt signal follows.
+---@field interruptSignal any What ends it: KILL, TERM, INT.
+---@field usePTY any Run it in a terminal; None: as the worker does.
+---@field initialStdin any Its standard input.
+---@field want_stdout any Its output is wanted.
+---@field want_stderr any Its error output is wanted.
+---@field logEnviron any The environment is logged.
+---@field logfiles any Files on the worker that are followed as logs.
+---@field lazylogfiles any Such a log appears with its first line only.
+---@field decodeRC any Results of exit codes; others are failures.
 
 ---Runs a command on the worker.
 ---@class ShellCommand.Class
@@ -397,7 +397,7 @@ None = nil
 ---@field [string] any
 
 ---@class (exact) Configure.Arguments: { command?: any, name?: any, haltOnFailure?: any, flunkOnFailure?: any, flunkOnWarnings?: any, warnOnFailure?: any, warnOnWarnings?: any, alwaysRun?: any, doStepIf?: any, hideStepIf?: any, description?: any, descriptionDone?: any, descriptionSuffix?: any, workdir?: any, locks?: any, logEncoding?: any, updateBuildSummaryPolicy?: any, progressMetrics?: any, useProgress?: any, env?: any, timeout?: any, maxTime?: any, max_lines?: any, sigtermTime?: any, interruptSignal?: any, usePTY?: any, initialStdin?: any, want_stdout?: any, want_stderr?: any, logEnviron?: any, logfiles?: any, lazylogfiles?: any, decodeRC?: any, [string]: nil, [integer]: nil }
----@field command? string|Renderable|(string|Renderable|integer|(any|Renderable)[])[] The command: a text for the shell, or its words. Default: { "./configure" }
+---@field command? string|(string|integer|any[]|Renderable)[]|Renderable The command: a text for the shell, or its words. Default: { "./configure" }
 ---@field name? string|Renderable Its name within the build. Default: "configure"
 ---@field haltOnFailure? boolean Its failure ends the build, but for steps that always run. Default: true
 ---@field flunkOnFailure? boolean Its failure makes the build fail. Default: true
@@ -407,34 +407,34 @@ None = nil
 ---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
 ---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
 ---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
----@field description? string|Renderable|(string|Renderable)[]|None What it says while it runs. Default: { "configuring" }
----@field descriptionDone? string|Renderable|(string|Renderable)[]|None What it says when it is done. Default: { "configure" }
----@field descriptionSuffix? string|Renderable|(string|Renderable)[]|None Added to either. Default: None
----@field workdir? string|Renderable|None Its folder, below the builder's; None: the factory's. Default: None
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: { "configuring" }
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: { "configure" }
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
 ---@field locks? None|false|any[] Locks that it takes. Default: {}
 ---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
 ---@field updateBuildSummaryPolicy? any Has no effect. Default: None
 ---@field progressMetrics? any Has no effect. Default: {}
 ---@field useProgress? any Has no effect. Default: true
----@field env? table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
----@field timeout? number|Renderable|string|None The longest time without output; None: no limit. Default: 1200
----@field maxTime? number|Renderable|string|None The longest time in all. Default: None
----@field max_lines? integer|Renderable|None Lines of output after which it is stopped. Default: None
----@field sigtermTime? number|Renderable|string|None How long after TERM the interrupt signal follows. Default: None
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
+---@field timeout? number|string|None|Renderable The longest time without output; None: no limit. Default: 1200
+---@field maxTime? number|string|None|Renderable The longest time in all. Default: None
+---@field max_lines? integer|None|Renderable Lines of output after which it is stopped. Default: None
+---@field sigtermTime? number|string|None|Renderable How long after TERM the interrupt signal follows. Default: None
 ---@field interruptSignal? string|Renderable What ends it: KILL, TERM, INT. Default: "KILL"
----@field usePTY? boolean|Renderable|None Run it in a terminal; None: as the worker does. Default: None
----@field initialStdin? string|Renderable|None Its standard input. Default: None
+---@field usePTY? boolean|None|Renderable Run it in a terminal; None: as the worker does. Default: None
+---@field initialStdin? string|None|Renderable Its standard input. Default: None
 ---@field want_stdout? boolean|Renderable Its output is wanted. Default: true
 ---@field want_stderr? boolean|Renderable Its error output is wanted. Default: true
 ---@field logEnviron? boolean|Renderable The environment is logged. Default: true
----@field logfiles? table<string, string|Renderable|{ filename: string, follow?: boolean }>|Renderable Files on the worker that are followed as logs. Default: {}
+---@field logfiles? table<string, string|{ filename: string, follow?: boolean }|Renderable>|Renderable Files on the worker that are followed as logs. Default: {}
 ---@field lazylogfiles? boolean|Renderable Such a log appears with its first line only. Default: false
 ---@field decodeRC? table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures. Default: { [0] = SUCCESS }
 
 ---Runs `./configure`.
 ---@class Configure: Step
----@field command string|Renderable|(string|Renderable|integer|(any|Renderable)[])[] The command: a text for the shell, or its words.
----@field name string|Renderable Its name within the build.
+---@field command any The command: a text for the shell, or its words.
+---@field name any Its name within the build.
 ---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
 ---@field flunkOnFailure boolean Its failure makes the build fail.
 ---@field flunkOnWarnings boolean Its warnings make the build fail.
@@ -443,29 +443,29 @@ None = nil
 ---@field alwaysRun boolean It runs after a step that ended the build, too.
 ---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
 ---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
----@field description string|Renderable|(string|Renderable)[]|None What it says while it runs.
----@field descriptionDone string|Renderable|(string|Renderable)[]|None What it says when it is done.
----@field descriptionSuffix string|Renderable|(string|Renderable)[]|None Added to either.
----@field workdir string|Renderable|None Its folder, below the builder's; None: the factory's.
----@field locks None|false|any[] Locks that it takes.
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
 ---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
 ---@field updateBuildSummaryPolicy any Has no effect.
 ---@field progressMetrics any Has no effect.
 ---@field useProgress any Has no effect.
----@field env table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment; a list is joined with the path separator, None removes.
----@field timeout number|Renderable|string|None The longest time without output; None: no limit.
----@field maxTime number|Renderable|string|None The longest time in all.
----@field max_lines integer|Renderable|None Lines of output after which it is stopped.
----@field sigtermTime number|Renderable|string|None How long after TERM the interrupt signal follows.
----@field interruptSignal string|Renderable What ends it: KILL, TERM, INT.
----@field usePTY boolean|Renderable|None Run it in a terminal; None: as the worker does.
----@field initialStdin string|Renderable|None Its standard input.
----@field want_stdout boolean|Renderable Its output is wanted.
----@field want_stderr boolean|Renderable Its error output is wanted.
----@field logEnviron boolean|Renderable The environment is logged.
----@field logfiles table<string, string|Renderable|{ filename: string, follow?: boolean }>|Renderable Files on the worker that are followed as logs.
----@field lazylogfiles boolean|Renderable Such a log appears with its first line only.
----@field decodeRC table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures.
+---@field env any Environment; a list is joined with the path separator, None removes.
+---@field timeout any The longest time without output; None: no limit.
+---@field maxTime any The longest time in all.
+---@field max_lines any Lines of output after which it is stopped.
+---@field sigtermTime any How long after TERM the interrupt signal follows.
+---@field interruptSignal any What ends it: KILL, TERM, INT.
+---@field usePTY any Run it in a terminal; None: as the worker does.
+---@field initialStdin any Its standard input.
+---@field want_stdout any Its output is wanted.
+---@field want_stderr any Its error output is wanted.
+---@field logEnviron any The environment is logged.
+---@field logfiles any Files on the worker that are followed as logs.
+---@field lazylogfiles any Such a log appears with its first line only.
+---@field decodeRC any Results of exit codes; others are failures.
 
 ---Runs `./configure`.
 ---@class Configure.Class
@@ -487,9 +487,9 @@ None = nil
 ---@field warningExtractor? (fun(step: RunningStep, line: string, match: WarningMatch): string?, integer?, string?)|None `function(step, line, match)`: file, line number and text of a warning, for `suppressionList`; None: its text is the line. Default: None
 ---@field directoryEnterPattern? string|Regex|None Lines that say which folder is entered: the pattern's first group. Default: "make.*: Entering directory [‘’\"`'](.*)[’'`\"]"
 ---@field directoryLeavePattern? string|Regex|None Lines that say that a folder is left. Default: "make.*: Leaving directory"
----@field suppressionFile? string|Renderable|None A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines. Default: None
+---@field suppressionFile? string|None|Renderable A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines. Default: None
 ---@field suppressionList? (string|integer|None)[][]|None Warnings that don't count: `{ file pattern, text pattern, first line, last line }`, each of which may be None. Default: None
----@field command string|Renderable|(string|Renderable|integer|(any|Renderable)[])[] The command: a text for the shell, or its words.
+---@field command string|(string|integer|any[]|Renderable)[]|Renderable The command: a text for the shell, or its words.
 ---@field name? string|Renderable Its name within the build. Default: "shell"
 ---@field haltOnFailure? boolean Its failure ends the build, but for steps that always run. Default: false
 ---@field flunkOnFailure? boolean Its failure makes the build fail. Default: true
@@ -499,27 +499,27 @@ None = nil
 ---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
 ---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
 ---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
----@field description? string|Renderable|(string|Renderable)[]|None What it says while it runs. Default: None
----@field descriptionDone? string|Renderable|(string|Renderable)[]|None What it says when it is done. Default: None
----@field descriptionSuffix? string|Renderable|(string|Renderable)[]|None Added to either. Default: None
----@field workdir? string|Renderable|None Its folder, below the builder's; None: the factory's. Default: None
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: None
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: None
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
 ---@field locks? None|false|any[] Locks that it takes. Default: {}
 ---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
 ---@field updateBuildSummaryPolicy? any Has no effect. Default: None
 ---@field progressMetrics? any Has no effect. Default: {}
 ---@field useProgress? any Has no effect. Default: true
----@field env? table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
----@field timeout? number|Renderable|string|None The longest time without output; None: no limit. Default: 1200
----@field maxTime? number|Renderable|string|None The longest time in all. Default: None
----@field max_lines? integer|Renderable|None Lines of output after which it is stopped. Default: None
----@field sigtermTime? number|Renderable|string|None How long after TERM the interrupt signal follows. Default: None
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
+---@field timeout? number|string|None|Renderable The longest time without output; None: no limit. Default: 1200
+---@field maxTime? number|string|None|Renderable The longest time in all. Default: None
+---@field max_lines? integer|None|Renderable Lines of output after which it is stopped. Default: None
+---@field sigtermTime? number|string|None|Renderable How long after TERM the interrupt signal follows. Default: None
 ---@field interruptSignal? string|Renderable What ends it: KILL, TERM, INT. Default: "KILL"
----@field usePTY? boolean|Renderable|None Run it in a terminal; None: as the worker does. Default: None
----@field initialStdin? string|Renderable|None Its standard input. Default: None
+---@field usePTY? boolean|None|Renderable Run it in a terminal; None: as the worker does. Default: None
+---@field initialStdin? string|None|Renderable Its standard input. Default: None
 ---@field want_stdout? boolean|Renderable Its output is wanted. Default: true
 ---@field want_stderr? boolean|Renderable Its error output is wanted. Default: true
 ---@field logEnviron? boolean|Renderable The environment is logged. Default: true
----@field logfiles? table<string, string|Renderable|{ filename: string, follow?: boolean }>|Renderable Files on the worker that are followed as logs. Default: {}
+---@field logfiles? table<string, string|{ filename: string, follow?: boolean }|Renderable>|Renderable Files on the worker that are followed as logs. Default: {}
 ---@field lazylogfiles? boolean|Renderable Such a log appears with its first line only. Default: false
 ---@field decodeRC? table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures. Default: { [0] = SUCCESS }
 
@@ -530,10 +530,10 @@ None = nil
 ---@field warningExtractor (fun(step: RunningStep, line: string, match: WarningMatch): string?, integer?, string?)|None `function(step, line, match)`: file, line number and text of a warning, for `suppressionList`; None: its text is the line.
 ---@field directoryEnterPattern string|Regex|None Lines that say which folder is entered: the pattern's first group.
 ---@field directoryLeavePattern string|Regex|None Lines that say that a folder is left.
----@field suppressionFile string|Renderable|None A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines.
+---@field suppressionFile any A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines.
 ---@field suppressionList (string|integer|None)[][]|None Warnings that don't count: `{ file pattern, text pattern, first line, last line }`, each of which may be None.
----@field command string|Renderable|(string|Renderable|integer|(any|Renderable)[])[] The command: a text for the shell, or its words.
----@field name string|Renderable Its name within the build.
+---@field command any The command: a text for the shell, or its words.
+---@field name any Its name within the build.
 ---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
 ---@field flunkOnFailure boolean Its failure makes the build fail.
 ---@field flunkOnWarnings boolean Its warnings make the build fail.
@@ -542,29 +542,29 @@ None = nil
 ---@field alwaysRun boolean It runs after a step that ended the build, too.
 ---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
 ---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
----@field description string|Renderable|(string|Renderable)[]|None What it says while it runs.
----@field descriptionDone string|Renderable|(string|Renderable)[]|None What it says when it is done.
----@field descriptionSuffix string|Renderable|(string|Renderable)[]|None Added to either.
----@field workdir string|Renderable|None Its folder, below the builder's; None: the factory's.
----@field locks None|false|any[] Locks that it takes.
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
 ---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
 ---@field updateBuildSummaryPolicy any Has no effect.
 ---@field progressMetrics any Has no effect.
 ---@field useProgress any Has no effect.
----@field env table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment; a list is joined with the path separator, None removes.
----@field timeout number|Renderable|string|None The longest time without output; None: no limit.
----@field maxTime number|Renderable|string|None The longest time in all.
----@field max_lines integer|Renderable|None Lines of output after which it is stopped.
----@field sigtermTime number|Renderable|string|None How long after TERM the interrupt signal follows.
----@field interruptSignal string|Renderable What ends it: KILL, TERM, INT.
----@field usePTY boolean|Renderable|None Run it in a terminal; None: as the worker does.
----@field initialStdin string|Renderable|None Its standard input.
----@field want_stdout boolean|Renderable Its output is wanted.
----@field want_stderr boolean|Renderable Its error output is wanted.
----@field logEnviron boolean|Renderable The environment is logged.
----@field logfiles table<string, string|Renderable|{ filename: string, follow?: boolean }>|Renderable Files on the worker that are followed as logs.
----@field lazylogfiles boolean|Renderable Such a log appears with its first line only.
----@field decodeRC table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures.
+---@field env any Environment; a list is joined with the path separator, None removes.
+---@field timeout any The longest time without output; None: no limit.
+---@field maxTime any The longest time in all.
+---@field max_lines any Lines of output after which it is stopped.
+---@field sigtermTime any How long after TERM the interrupt signal follows.
+---@field interruptSignal any What ends it: KILL, TERM, INT.
+---@field usePTY any Run it in a terminal; None: as the worker does.
+---@field initialStdin any Its standard input.
+---@field want_stdout any Its output is wanted.
+---@field want_stderr any Its error output is wanted.
+---@field logEnviron any The environment is logged.
+---@field logfiles any Files on the worker that are followed as logs.
+---@field lazylogfiles any Such a log appears with its first line only.
+---@field decodeRC any Results of exit codes; others are failures.
 
 ---Runs a command and counts warnings in its output.
 ---@class WarningCountingShellCommand.Class
@@ -586,9 +586,9 @@ None = nil
 ---@field warningExtractor? (fun(step: RunningStep, line: string, match: WarningMatch): string?, integer?, string?)|None `function(step, line, match)`: file, line number and text of a warning, for `suppressionList`; None: its text is the line. Default: None
 ---@field directoryEnterPattern? string|Regex|None Lines that say which folder is entered: the pattern's first group. Default: "make.*: Entering directory [‘’\"`'](.*)[’'`\"]"
 ---@field directoryLeavePattern? string|Regex|None Lines that say that a folder is left. Default: "make.*: Leaving directory"
----@field suppressionFile? string|Renderable|None A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines. Default: None
+---@field suppressionFile? string|None|Renderable A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines. Default: None
 ---@field suppressionList? (string|integer|None)[][]|None Warnings that don't count: `{ file pattern, text pattern, first line, last line }`, each of which may be None. Default: None
----@field command? string|Renderable|(string|Renderable|integer|(any|Renderable)[])[] The command: a text for the shell, or its words. Default: { "make", "all" }
+---@field command? string|(string|integer|any[]|Renderable)[]|Renderable The command: a text for the shell, or its words. Default: { "make", "all" }
 ---@field name? string|Renderable Its name within the build. Default: "compile"
 ---@field haltOnFailure? boolean Its failure ends the build, but for steps that always run. Default: true
 ---@field flunkOnFailure? boolean Its failure makes the build fail. Default: true
@@ -598,27 +598,27 @@ None = nil
 ---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
 ---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
 ---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
----@field description? string|Renderable|(string|Renderable)[]|None What it says while it runs. Default: { "compiling" }
----@field descriptionDone? string|Renderable|(string|Renderable)[]|None What it says when it is done. Default: { "compile" }
----@field descriptionSuffix? string|Renderable|(string|Renderable)[]|None Added to either. Default: None
----@field workdir? string|Renderable|None Its folder, below the builder's; None: the factory's. Default: None
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: { "compiling" }
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: { "compile" }
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
 ---@field locks? None|false|any[] Locks that it takes. Default: {}
 ---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
 ---@field updateBuildSummaryPolicy? any Has no effect. Default: None
 ---@field progressMetrics? any Has no effect. Default: {}
 ---@field useProgress? any Has no effect. Default: true
----@field env? table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
----@field timeout? number|Renderable|string|None The longest time without output; None: no limit. Default: 1200
----@field maxTime? number|Renderable|string|None The longest time in all. Default: None
----@field max_lines? integer|Renderable|None Lines of output after which it is stopped. Default: None
----@field sigtermTime? number|Renderable|string|None How long after TERM the interrupt signal follows. Default: None
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
+---@field timeout? number|string|None|Renderable The longest time without output; None: no limit. Default: 1200
+---@field maxTime? number|string|None|Renderable The longest time in all. Default: None
+---@field max_lines? integer|None|Renderable Lines of output after which it is stopped. Default: None
+---@field sigtermTime? number|string|None|Renderable How long after TERM the interrupt signal follows. Default: None
 ---@field interruptSignal? string|Renderable What ends it: KILL, TERM, INT. Default: "KILL"
----@field usePTY? boolean|Renderable|None Run it in a terminal; None: as the worker does. Default: None
----@field initialStdin? string|Renderable|None Its standard input. Default: None
+---@field usePTY? boolean|None|Renderable Run it in a terminal; None: as the worker does. Default: None
+---@field initialStdin? string|None|Renderable Its standard input. Default: None
 ---@field want_stdout? boolean|Renderable Its output is wanted. Default: true
 ---@field want_stderr? boolean|Renderable Its error output is wanted. Default: true
 ---@field logEnviron? boolean|Renderable The environment is logged. Default: true
----@field logfiles? table<string, string|Renderable|{ filename: string, follow?: boolean }>|Renderable Files on the worker that are followed as logs. Default: {}
+---@field logfiles? table<string, string|{ filename: string, follow?: boolean }|Renderable>|Renderable Files on the worker that are followed as logs. Default: {}
 ---@field lazylogfiles? boolean|Renderable Such a log appears with its first line only. Default: false
 ---@field decodeRC? table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures. Default: { [0] = SUCCESS }
 
@@ -629,10 +629,10 @@ None = nil
 ---@field warningExtractor (fun(step: RunningStep, line: string, match: WarningMatch): string?, integer?, string?)|None `function(step, line, match)`: file, line number and text of a warning, for `suppressionList`; None: its text is the line.
 ---@field directoryEnterPattern string|Regex|None Lines that say which folder is entered: the pattern's first group.
 ---@field directoryLeavePattern string|Regex|None Lines that say that a folder is left.
----@field suppressionFile string|Renderable|None A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines.
+---@field suppressionFile any A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines.
 ---@field suppressionList (string|integer|None)[][]|None Warnings that don't count: `{ file pattern, text pattern, first line, last line }`, each of which may be None.
----@field command string|Renderable|(string|Renderable|integer|(any|Renderable)[])[] The command: a text for the shell, or its words.
----@field name string|Renderable Its name within the build.
+---@field command any The command: a text for the shell, or its words.
+---@field name any Its name within the build.
 ---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
 ---@field flunkOnFailure boolean Its failure makes the build fail.
 ---@field flunkOnWarnings boolean Its warnings make the build fail.
@@ -641,29 +641,29 @@ None = nil
 ---@field alwaysRun boolean It runs after a step that ended the build, too.
 ---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
 ---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
----@field description string|Renderable|(string|Renderable)[]|None What it says while it runs.
----@field descriptionDone string|Renderable|(string|Renderable)[]|None What it says when it is done.
----@field descriptionSuffix string|Renderable|(string|Renderable)[]|None Added to either.
----@field workdir string|Renderable|None Its folder, below the builder's; None: the factory's.
----@field locks None|false|any[] Locks that it takes.
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
 ---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
 ---@field updateBuildSummaryPolicy any Has no effect.
 ---@field progressMetrics any Has no effect.
 ---@field useProgress any Has no effect.
----@field env table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment; a list is joined with the path separator, None removes.
----@field timeout number|Renderable|string|None The longest time without output; None: no limit.
----@field maxTime number|Renderable|string|None The longest time in all.
----@field max_lines integer|Renderable|None Lines of output after which it is stopped.
----@field sigtermTime number|Renderable|string|None How long after TERM the interrupt signal follows.
----@field interruptSignal string|Renderable What ends it: KILL, TERM, INT.
----@field usePTY boolean|Renderable|None Run it in a terminal; None: as the worker does.
----@field initialStdin string|Renderable|None Its standard input.
----@field want_stdout boolean|Renderable Its output is wanted.
----@field want_stderr boolean|Renderable Its error output is wanted.
----@field logEnviron boolean|Renderable The environment is logged.
----@field logfiles table<string, string|Renderable|{ filename: string, follow?: boolean }>|Renderable Files on the worker that are followed as logs.
----@field lazylogfiles boolean|Renderable Such a log appears with its first line only.
----@field decodeRC table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures.
+---@field env any Environment; a list is joined with the path separator, None removes.
+---@field timeout any The longest time without output; None: no limit.
+---@field maxTime any The longest time in all.
+---@field max_lines any Lines of output after which it is stopped.
+---@field sigtermTime any How long after TERM the interrupt signal follows.
+---@field interruptSignal any What ends it: KILL, TERM, INT.
+---@field usePTY any Run it in a terminal; None: as the worker does.
+---@field initialStdin any Its standard input.
+---@field want_stdout any Its output is wanted.
+---@field want_stderr any Its error output is wanted.
+---@field logEnviron any The environment is logged.
+---@field logfiles any Files on the worker that are followed as logs.
+---@field lazylogfiles any Such a log appears with its first line only.
+---@field decodeRC any Results of exit codes; others are failures.
 
 ---Runs `make all` and counts warnings in its output.
 ---@class Compile.Class
@@ -685,9 +685,9 @@ None = nil
 ---@field warningExtractor? (fun(step: RunningStep, line: string, match: WarningMatch): string?, integer?, string?)|None `function(step, line, match)`: file, line number and text of a warning, for `suppressionList`; None: its text is the line. Default: None
 ---@field directoryEnterPattern? string|Regex|None Lines that say which folder is entered: the pattern's first group. Default: "make.*: Entering directory [‘’\"`'](.*)[’'`\"]"
 ---@field directoryLeavePattern? string|Regex|None Lines that say that a folder is left. Default: "make.*: Leaving directory"
----@field suppressionFile? string|Renderable|None A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines. Default: None
+---@field suppressionFile? string|None|Renderable A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines. Default: None
 ---@field suppressionList? (string|integer|None)[][]|None Warnings that don't count: `{ file pattern, text pattern, first line, last line }`, each of which may be None. Default: None
----@field command? string|Renderable|(string|Renderable|integer|(any|Renderable)[])[] The command: a text for the shell, or its words. Default: { "make", "test" }
+---@field command? string|(string|integer|any[]|Renderable)[]|Renderable The command: a text for the shell, or its words. Default: { "make", "test" }
 ---@field name? string|Renderable Its name within the build. Default: "test"
 ---@field haltOnFailure? boolean Its failure ends the build, but for steps that always run. Default: false
 ---@field flunkOnFailure? boolean Its failure makes the build fail. Default: true
@@ -697,27 +697,27 @@ None = nil
 ---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
 ---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
 ---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
----@field description? string|Renderable|(string|Renderable)[]|None What it says while it runs. Default: { "testing" }
----@field descriptionDone? string|Renderable|(string|Renderable)[]|None What it says when it is done. Default: { "test" }
----@field descriptionSuffix? string|Renderable|(string|Renderable)[]|None Added to either. Default: None
----@field workdir? string|Renderable|None Its folder, below the builder's; None: the factory's. Default: None
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: { "testing" }
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: { "test" }
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
 ---@field locks? None|false|any[] Locks that it takes. Default: {}
 ---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
 ---@field updateBuildSummaryPolicy? any Has no effect. Default: None
 ---@field progressMetrics? any Has no effect. Default: {}
 ---@field useProgress? any Has no effect. Default: true
----@field env? table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
----@field timeout? number|Renderable|string|None The longest time without output; None: no limit. Default: 1200
----@field maxTime? number|Renderable|string|None The longest time in all. Default: None
----@field max_lines? integer|Renderable|None Lines of output after which it is stopped. Default: None
----@field sigtermTime? number|Renderable|string|None How long after TERM the interrupt signal follows. Default: None
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
+---@field timeout? number|string|None|Renderable The longest time without output; None: no limit. Default: 1200
+---@field maxTime? number|string|None|Renderable The longest time in all. Default: None
+---@field max_lines? integer|None|Renderable Lines of output after which it is stopped. Default: None
+---@field sigtermTime? number|string|None|Renderable How long after TERM the interrupt signal follows. Default: None
 ---@field interruptSignal? string|Renderable What ends it: KILL, TERM, INT. Default: "KILL"
----@field usePTY? boolean|Renderable|None Run it in a terminal; None: as the worker does. Default: None
----@field initialStdin? string|Renderable|None Its standard input. Default: None
+---@field usePTY? boolean|None|Renderable Run it in a terminal; None: as the worker does. Default: None
+---@field initialStdin? string|None|Renderable Its standard input. Default: None
 ---@field want_stdout? boolean|Renderable Its output is wanted. Default: true
 ---@field want_stderr? boolean|Renderable Its error output is wanted. Default: true
 ---@field logEnviron? boolean|Renderable The environment is logged. Default: true
----@field logfiles? table<string, string|Renderable|{ filename: string, follow?: boolean }>|Renderable Files on the worker that are followed as logs. Default: {}
+---@field logfiles? table<string, string|{ filename: string, follow?: boolean }|Renderable>|Renderable Files on the worker that are followed as logs. Default: {}
 ---@field lazylogfiles? boolean|Renderable Such a log appears with its first line only. Default: false
 ---@field decodeRC? table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures. Default: { [0] = SUCCESS }
 
@@ -728,10 +728,10 @@ None = nil
 ---@field warningExtractor (fun(step: RunningStep, line: string, match: WarningMatch): string?, integer?, string?)|None `function(step, line, match)`: file, line number and text of a warning, for `suppressionList`; None: its text is the line.
 ---@field directoryEnterPattern string|Regex|None Lines that say which folder is entered: the pattern's first group.
 ---@field directoryLeavePattern string|Regex|None Lines that say that a folder is left.
----@field suppressionFile string|Renderable|None A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines.
+---@field suppressionFile any A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines.
 ---@field suppressionList (string|integer|None)[][]|None Warnings that don't count: `{ file pattern, text pattern, first line, last line }`, each of which may be None.
----@field command string|Renderable|(string|Renderable|integer|(any|Renderable)[])[] The command: a text for the shell, or its words.
----@field name string|Renderable Its name within the build.
+---@field command any The command: a text for the shell, or its words.
+---@field name any Its name within the build.
 ---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
 ---@field flunkOnFailure boolean Its failure makes the build fail.
 ---@field flunkOnWarnings boolean Its warnings make the build fail.
@@ -740,29 +740,29 @@ None = nil
 ---@field alwaysRun boolean It runs after a step that ended the build, too.
 ---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
 ---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
----@field description string|Renderable|(string|Renderable)[]|None What it says while it runs.
----@field descriptionDone string|Renderable|(string|Renderable)[]|None What it says when it is done.
----@field descriptionSuffix string|Renderable|(string|Renderable)[]|None Added to either.
----@field workdir string|Renderable|None Its folder, below the builder's; None: the factory's.
----@field locks None|false|any[] Locks that it takes.
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
 ---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
 ---@field updateBuildSummaryPolicy any Has no effect.
 ---@field progressMetrics any Has no effect.
 ---@field useProgress any Has no effect.
----@field env table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment; a list is joined with the path separator, None removes.
----@field timeout number|Renderable|string|None The longest time without output; None: no limit.
----@field maxTime number|Renderable|string|None The longest time in all.
----@field max_lines integer|Renderable|None Lines of output after which it is stopped.
----@field sigtermTime number|Renderable|string|None How long after TERM the interrupt signal follows.
----@field interruptSignal string|Renderable What ends it: KILL, TERM, INT.
----@field usePTY boolean|Renderable|None Run it in a terminal; None: as the worker does.
----@field initialStdin string|Renderable|None Its standard input.
----@field want_stdout boolean|Renderable Its output is wanted.
----@field want_stderr boolean|Renderable Its error output is wanted.
----@field logEnviron boolean|Renderable The environment is logged.
----@field logfiles table<string, string|Renderable|{ filename: string, follow?: boolean }>|Renderable Files on the worker that are followed as logs.
----@field lazylogfiles boolean|Renderable Such a log appears with its first line only.
----@field decodeRC table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures.
+---@field env any Environment; a list is joined with the path separator, None removes.
+---@field timeout any The longest time without output; None: no limit.
+---@field maxTime any The longest time in all.
+---@field max_lines any Lines of output after which it is stopped.
+---@field sigtermTime any How long after TERM the interrupt signal follows.
+---@field interruptSignal any What ends it: KILL, TERM, INT.
+---@field usePTY any Run it in a terminal; None: as the worker does.
+---@field initialStdin any Its standard input.
+---@field want_stdout any Its output is wanted.
+---@field want_stderr any Its error output is wanted.
+---@field logEnviron any The environment is logged.
+---@field logfiles any Files on the worker that are followed as logs.
+---@field lazylogfiles any Such a log appears with its first line only.
+---@field decodeRC any Results of exit codes; others are failures.
 
 ---Runs `make test` and counts what its output tells.
 ---@class Test.Class
@@ -789,35 +789,35 @@ None = nil
 ---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
 ---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
 ---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
----@field description? string|Renderable|(string|Renderable)[]|None What it says while it runs. Default: None
----@field descriptionDone? string|Renderable|(string|Renderable)[]|None What it says when it is done. Default: None
----@field descriptionSuffix? string|Renderable|(string|Renderable)[]|None Added to either. Default: None
----@field workdir? string|Renderable|None Its folder, below the builder's; None: the factory's. Default: None
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: None
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: None
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
 ---@field locks? None|false|any[] Locks that it takes. Default: {}
 ---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
 ---@field updateBuildSummaryPolicy? any Has no effect. Default: None
 ---@field progressMetrics? any Has no effect. Default: {}
 ---@field useProgress? any Has no effect. Default: true
----@field env? table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
----@field timeout? number|Renderable|string|None The longest time without output; None: no limit. Default: 1200
----@field maxTime? number|Renderable|string|None The longest time in all. Default: None
----@field max_lines? integer|Renderable|None Lines of output after which it is stopped. Default: None
----@field sigtermTime? number|Renderable|string|None How long after TERM the interrupt signal follows. Default: None
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
+---@field timeout? number|string|None|Renderable The longest time without output; None: no limit. Default: 1200
+---@field maxTime? number|string|None|Renderable The longest time in all. Default: None
+---@field max_lines? integer|None|Renderable Lines of output after which it is stopped. Default: None
+---@field sigtermTime? number|string|None|Renderable How long after TERM the interrupt signal follows. Default: None
 ---@field interruptSignal? string|Renderable What ends it: KILL, TERM, INT. Default: "KILL"
----@field usePTY? boolean|Renderable|None Run it in a terminal; None: as the worker does. Default: None
----@field initialStdin? string|Renderable|None Its standard input. Default: None
+---@field usePTY? boolean|None|Renderable Run it in a terminal; None: as the worker does. Default: None
+---@field initialStdin? string|None|Renderable Its standard input. Default: None
 ---@field want_stdout? boolean|Renderable Its output is wanted. Default: true
 ---@field want_stderr? boolean|Renderable Its error output is wanted. Default: true
 ---@field logEnviron? boolean|Renderable The environment is logged. Default: true
----@field logfiles? table<string, string|Renderable|{ filename: string, follow?: boolean }>|Renderable Files on the worker that are followed as logs. Default: {}
+---@field logfiles? table<string, string|{ filename: string, follow?: boolean }|Renderable>|Renderable Files on the worker that are followed as logs. Default: {}
 ---@field lazylogfiles? boolean|Renderable Such a log appears with its first line only. Default: false
 ---@field decodeRC? table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures. Default: { [0] = SUCCESS }
 ---@field [integer] ShellArg|ShellArg[]
 
 ---Runs commands one after the other.
 ---@class ShellSequence: Step
----@field commands ShellArg[]|Renderable The commands, one after the other; a function may give command lines, too.
----@field name string|Renderable Its name within the build.
+---@field commands any The commands, one after the other; a function may give command lines, too.
+---@field name any Its name within the build.
 ---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
 ---@field flunkOnFailure boolean Its failure makes the build fail.
 ---@field flunkOnWarnings boolean Its warnings make the build fail.
@@ -826,29 +826,29 @@ None = nil
 ---@field alwaysRun boolean It runs after a step that ended the build, too.
 ---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
 ---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
----@field description string|Renderable|(string|Renderable)[]|None What it says while it runs.
----@field descriptionDone string|Renderable|(string|Renderable)[]|None What it says when it is done.
----@field descriptionSuffix string|Renderable|(string|Renderable)[]|None Added to either.
----@field workdir string|Renderable|None Its folder, below the builder's; None: the factory's.
----@field locks None|false|any[] Locks that it takes.
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
 ---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
 ---@field updateBuildSummaryPolicy any Has no effect.
 ---@field progressMetrics any Has no effect.
 ---@field useProgress any Has no effect.
----@field env table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment; a list is joined with the path separator, None removes.
----@field timeout number|Renderable|string|None The longest time without output; None: no limit.
----@field maxTime number|Renderable|string|None The longest time in all.
----@field max_lines integer|Renderable|None Lines of output after which it is stopped.
----@field sigtermTime number|Renderable|string|None How long after TERM the interrupt signal follows.
----@field interruptSignal string|Renderable What ends it: KILL, TERM, INT.
----@field usePTY boolean|Renderable|None Run it in a terminal; None: as the worker does.
----@field initialStdin string|Renderable|None Its standard input.
----@field want_stdout boolean|Renderable Its output is wanted.
----@field want_stderr boolean|Renderable Its error output is wanted.
----@field logEnviron boolean|Renderable The environment is logged.
----@field logfiles table<string, string|Renderable|{ filename: string, follow?: boolean }>|Renderable Files on the worker that are followed as logs.
----@field lazylogfiles boolean|Renderable Such a log appears with its first line only.
----@field decodeRC table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures.
+---@field env any Environment; a list is joined with the path separator, None removes.
+---@field timeout any The longest time without output; None: no limit.
+---@field maxTime any The longest time in all.
+---@field max_lines any Lines of output after which it is stopped.
+---@field sigtermTime any How long after TERM the interrupt signal follows.
+---@field interruptSignal any What ends it: KILL, TERM, INT.
+---@field usePTY any Run it in a terminal; None: as the worker does.
+---@field initialStdin any Its standard input.
+---@field want_stdout any Its output is wanted.
+---@field want_stderr any Its error output is wanted.
+---@field logEnviron any The environment is logged.
+---@field logfiles any Files on the worker that are followed as logs.
+---@field lazylogfiles any Such a log appears with its first line only.
+---@field decodeRC any Results of exit codes; others are failures.
 
 ---Runs commands one after the other.
 ---@class ShellSequence.Class
@@ -880,10 +880,10 @@ None = nil
 ---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
 ---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
 ---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
----@field description? string|Renderable|(string|Renderable)[]|None What it says while it runs. Default: None
----@field descriptionDone? string|Renderable|(string|Renderable)[]|None What it says when it is done. Default: None
----@field descriptionSuffix? string|Renderable|(string|Renderable)[]|None Added to either. Default: None
----@field workdir? string|Renderable|None Its folder, below the builder's; None: the factory's. Default: None
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: None
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: None
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
 ---@field locks? None|false|any[] Locks that it takes. Default: {}
 ---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
 ---@field updateBuildSummaryPolicy? any Has no effect. Default: None
@@ -892,9 +892,9 @@ None = nil
 
 ---Sets a property of the build.
 ---@class SetProperty: Step
----@field property string|Renderable The property's name.
+---@field property any The property's name.
 ---@field value any Its value.
----@field name string|Renderable Its name within the build.
+---@field name any Its name within the build.
 ---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
 ---@field flunkOnFailure boolean Its failure makes the build fail.
 ---@field flunkOnWarnings boolean Its warnings make the build fail.
@@ -903,11 +903,11 @@ None = nil
 ---@field alwaysRun boolean It runs after a step that ended the build, too.
 ---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
 ---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
----@field description string|Renderable|(string|Renderable)[]|None What it says while it runs.
----@field descriptionDone string|Renderable|(string|Renderable)[]|None What it says when it is done.
----@field descriptionSuffix string|Renderable|(string|Renderable)[]|None Added to either.
----@field workdir string|Renderable|None Its folder, below the builder's; None: the factory's.
----@field locks None|false|any[] Locks that it takes.
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
 ---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
 ---@field updateBuildSummaryPolicy any Has no effect.
 ---@field progressMetrics any Has no effect.
@@ -939,10 +939,10 @@ None = nil
 ---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
 ---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
 ---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
----@field description? string|Renderable|(string|Renderable)[]|None What it says while it runs. Default: None
----@field descriptionDone? string|Renderable|(string|Renderable)[]|None What it says when it is done. Default: None
----@field descriptionSuffix? string|Renderable|(string|Renderable)[]|None Added to either. Default: None
----@field workdir? string|Renderable|None Its folder, below the builder's; None: the factory's. Default: None
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: None
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: None
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
 ---@field locks? None|false|any[] Locks that it takes. Default: {}
 ---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
 ---@field updateBuildSummaryPolicy? any Has no effect. Default: None
@@ -954,7 +954,7 @@ None = nil
 ---Sets properties of the build.
 ---@class SetProperties: Step
 ---@field properties any Names and values, or a function that gives them.
----@field name string|Renderable Its name within the build.
+---@field name any Its name within the build.
 ---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
 ---@field flunkOnFailure boolean Its failure makes the build fail.
 ---@field flunkOnWarnings boolean Its warnings make the build fail.
@@ -963,11 +963,11 @@ None = nil
 ---@field alwaysRun boolean It runs after a step that ended the build, too.
 ---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
 ---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
----@field description string|Renderable|(string|Renderable)[]|None What it says while it runs.
----@field descriptionDone string|Renderable|(string|Renderable)[]|None What it says when it is done.
----@field descriptionSuffix string|Renderable|(string|Renderable)[]|None Added to either.
----@field workdir string|Renderable|None Its folder, below the builder's; None: the factory's.
----@field locks None|false|any[] Locks that it takes.
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
 ---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
 ---@field updateBuildSummaryPolicy any Has no effect.
 ---@field progressMetrics any Has no effect.
@@ -999,7 +999,7 @@ None = nil
 ---@field [4]? boolean `includeStdout`
 ---@field includeStderr? boolean The error output counts. Default: false
 ---@field [5]? boolean `includeStderr`
----@field command string|Renderable|(string|Renderable|integer|(any|Renderable)[])[] The command: a text for the shell, or its words.
+---@field command string|(string|integer|any[]|Renderable)[]|Renderable The command: a text for the shell, or its words.
 ---@field name? string|Renderable Its name within the build. Default: "setproperty"
 ---@field haltOnFailure? boolean Its failure ends the build, but for steps that always run. Default: false
 ---@field flunkOnFailure? boolean Its failure makes the build fail. Default: true
@@ -1009,39 +1009,39 @@ None = nil
 ---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
 ---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
 ---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
----@field description? string|Renderable|(string|Renderable)[]|None What it says while it runs. Default: None
----@field descriptionDone? string|Renderable|(string|Renderable)[]|None What it says when it is done. Default: None
----@field descriptionSuffix? string|Renderable|(string|Renderable)[]|None Added to either. Default: None
----@field workdir? string|Renderable|None Its folder, below the builder's; None: the factory's. Default: None
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: None
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: None
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
 ---@field locks? None|false|any[] Locks that it takes. Default: {}
 ---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
 ---@field updateBuildSummaryPolicy? any Has no effect. Default: None
 ---@field progressMetrics? any Has no effect. Default: {}
 ---@field useProgress? any Has no effect. Default: true
----@field env? table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
----@field timeout? number|Renderable|string|None The longest time without output; None: no limit. Default: 1200
----@field maxTime? number|Renderable|string|None The longest time in all. Default: None
----@field max_lines? integer|Renderable|None Lines of output after which it is stopped. Default: None
----@field sigtermTime? number|Renderable|string|None How long after TERM the interrupt signal follows. Default: None
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
+---@field timeout? number|string|None|Renderable The longest time without output; None: no limit. Default: 1200
+---@field maxTime? number|string|None|Renderable The longest time in all. Default: None
+---@field max_lines? integer|None|Renderable Lines of output after which it is stopped. Default: None
+---@field sigtermTime? number|string|None|Renderable How long after TERM the interrupt signal follows. Default: None
 ---@field interruptSignal? string|Renderable What ends it: KILL, TERM, INT. Default: "KILL"
----@field usePTY? boolean|Renderable|None Run it in a terminal; None: as the worker does. Default: None
----@field initialStdin? string|Renderable|None Its standard input. Default: None
+---@field usePTY? boolean|None|Renderable Run it in a terminal; None: as the worker does. Default: None
+---@field initialStdin? string|None|Renderable Its standard input. Default: None
 ---@field want_stdout? boolean|Renderable Its output is wanted. Default: true
 ---@field want_stderr? boolean|Renderable Its error output is wanted. Default: true
 ---@field logEnviron? boolean|Renderable The environment is logged. Default: true
----@field logfiles? table<string, string|Renderable|{ filename: string, follow?: boolean }>|Renderable Files on the worker that are followed as logs. Default: {}
+---@field logfiles? table<string, string|{ filename: string, follow?: boolean }|Renderable>|Renderable Files on the worker that are followed as logs. Default: {}
 ---@field lazylogfiles? boolean|Renderable Such a log appears with its first line only. Default: false
 ---@field decodeRC? table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures. Default: { [0] = SUCCESS }
 
 ---Sets properties from a command's output.
 ---@class SetPropertyFromCommand: Step
----@field property string|Renderable|None The property that gets the output.
+---@field property any The property that gets the output.
 ---@field extract_fn (fun(rc: integer, stdout: string, stderr: string): table<string, any>)|None `function(rc, stdout, stderr)`: a table of properties.
 ---@field strip boolean White space around the output is left out.
 ---@field includeStdout boolean The output counts.
 ---@field includeStderr boolean The error output counts.
----@field command string|Renderable|(string|Renderable|integer|(any|Renderable)[])[] The command: a text for the shell, or its words.
----@field name string|Renderable Its name within the build.
+---@field command any The command: a text for the shell, or its words.
+---@field name any Its name within the build.
 ---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
 ---@field flunkOnFailure boolean Its failure makes the build fail.
 ---@field flunkOnWarnings boolean Its warnings make the build fail.
@@ -1050,29 +1050,29 @@ None = nil
 ---@field alwaysRun boolean It runs after a step that ended the build, too.
 ---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
 ---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
----@field description string|Renderable|(string|Renderable)[]|None What it says while it runs.
----@field descriptionDone string|Renderable|(string|Renderable)[]|None What it says when it is done.
----@field descriptionSuffix string|Renderable|(string|Renderable)[]|None Added to either.
----@field workdir string|Renderable|None Its folder, below the builder's; None: the factory's.
----@field locks None|false|any[] Locks that it takes.
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
 ---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
 ---@field updateBuildSummaryPolicy any Has no effect.
 ---@field progressMetrics any Has no effect.
 ---@field useProgress any Has no effect.
----@field env table<string, string|Renderable|(string|Renderable)[]|None>|Renderable Environment; a list is joined with the path separator, None removes.
----@field timeout number|Renderable|string|None The longest time without output; None: no limit.
----@field maxTime number|Renderable|string|None The longest time in all.
----@field max_lines integer|Renderable|None Lines of output after which it is stopped.
----@field sigtermTime number|Renderable|string|None How long after TERM the interrupt signal follows.
----@field interruptSignal string|Renderable What ends it: KILL, TERM, INT.
----@field usePTY boolean|Renderable|None Run it in a terminal; None: as the worker does.
----@field initialStdin string|Renderable|None Its standard input.
----@field want_stdout boolean|Renderable Its output is wanted.
----@field want_stderr boolean|Renderable Its error output is wanted.
----@field logEnviron boolean|Renderable The environment is logged.
----@field logfiles table<string, string|Renderable|{ filename: string, follow?: boolean }>|Renderable Files on the worker that are followed as logs.
----@field lazylogfiles boolean|Renderable Such a log appears with its first line only.
----@field decodeRC table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures.
+---@field env any Environment; a list is joined with the path separator, None removes.
+---@field timeout any The longest time without output; None: no limit.
+---@field maxTime any The longest time in all.
+---@field max_lines any Lines of output after which it is stopped.
+---@field sigtermTime any How long after TERM the interrupt signal follows.
+---@field interruptSignal any What ends it: KILL, TERM, INT.
+---@field usePTY any Run it in a terminal; None: as the worker does.
+---@field initialStdin any Its standard input.
+---@field want_stdout any Its output is wanted.
+---@field want_stderr any Its error output is wanted.
+---@field logEnviron any The environment is logged.
+---@field logfiles any Files on the worker that are followed as logs.
+---@field lazylogfiles any Such a log appears with its first line only.
+---@field decodeRC any Results of exit codes; others are failures.
 
 ---Sets properties from a command's output.
 ---@class SetPropertyFromCommand.Class
@@ -1089,11 +1089,11 @@ None = nil
 ---@field [string] any
 
 ---@class (exact) ShellArg.Arguments: { command?: any, logfile?: any, logname?: any, haltOnFailure?: any, flunkOnFailure?: any, flunkOnWarnings?: any, warnOnFailure?: any, warnOnWarnings?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
----@field command? string|Renderable|(string|Renderable|integer|(any|Renderable)[])[]|None The command: a text for the shell, or its words. Without any (None, an empty text or list) it does not run.
----@field [1]? string|Renderable|(string|Renderable|integer|(any|Renderable)[])[]|None `command`
----@field logname? string|Renderable|None Its log; None: the step's `stdio`. Default: None
----@field logfile? string|Renderable|None Old spelling of `logname`.
----@field [2]? string|Renderable|None `logname`
+---@field command? string|(string|integer|any[]|Renderable)[]|None|Renderable The command: a text for the shell, or its words. Without any (None, an empty text or list) it does not run.
+---@field [1]? string|(string|integer|any[]|Renderable)[]|None|Renderable `command`
+---@field logname? string|None|Renderable Its log; None: the step's `stdio`. Default: None
+---@field logfile? string|None|Renderable Old spelling of `logname`.
+---@field [2]? string|None|Renderable `logname`
 ---@field haltOnFailure? boolean|Renderable Its failure ends the sequence. Default: false
 ---@field flunkOnFailure? boolean|Renderable Its failure makes the step fail. Default: true
 ---@field flunkOnWarnings? boolean|Renderable Its warnings make the step fail. Default: false
@@ -1102,19 +1102,19 @@ None = nil
 
 ---One command of a `ShellSequence`.
 ---@class ShellArg: HostObject
----@field command string|Renderable|(string|Renderable|integer|(any|Renderable)[])[]|None The command: a text for the shell, or its words. Without any (None, an empty text or list) it does not run.
----@field logname string|Renderable|None Its log; None: the step's `stdio`.
----@field haltOnFailure boolean|Renderable Its failure ends the sequence.
----@field flunkOnFailure boolean|Renderable Its failure makes the step fail.
----@field flunkOnWarnings boolean|Renderable Its warnings make the step fail.
----@field warnOnFailure boolean|Renderable Its failure gives the step warnings.
----@field warnOnWarnings boolean|Renderable Its warnings give the step warnings.
+---@field command any The command: a text for the shell, or its words. Without any (None, an empty text or list) it does not run.
+---@field logname any Its log; None: the step's `stdio`.
+---@field haltOnFailure any Its failure ends the sequence.
+---@field flunkOnFailure any Its failure makes the step fail.
+---@field flunkOnWarnings any Its warnings make the step fail.
+---@field warnOnFailure any Its failure gives the step warnings.
+---@field warnOnWarnings any Its warnings give the step warnings.
 
 ---One command of a `ShellSequence`.
 ---@class ShellArg.Class
 ---@overload fun(args: ShellArg.Arguments): ShellArg
----@overload fun(command: string|Renderable|None, ...: any): ShellArg
----@overload fun(command: string|Renderable|(string|Renderable|integer|(any|Renderable)[])[]|None, second: any, ...: any): ShellArg
+---@overload fun(command: string|None|Renderable, ...: any): ShellArg
+---@overload fun(command: string|(string|integer|any[]|Renderable)[]|None|Renderable, second: any, ...: any): ShellArg
 ---@field classname string
 
 ---@class (exact) ForceScheduler.Arguments: { name?: any, builderNames?: any, username?: any, reason?: any, reasonString?: any, buttonName?: any, codebases?: any, label?: any, properties?: any, priority?: any, [1]?: any, [2]?: any, [3]?: any, [4]?: any, [5]?: any, [6]?: any, [7]?: any, [8]?: any, [9]?: any, [10]?: any, [string]: nil, [integer]: nil }
@@ -1521,7 +1521,7 @@ None = nil
 
 ---One of several texts.
 ---@class ChoiceStringParameter: Parameter
----@field choices string[]|(fun(parameter: Parameter): string[]) What can be chosen, or a function that gives the list; its answer is kept for 30 s.
+---@field choices any What can be chosen, or a function that gives the list; its answer is kept for 30 s.
 ---@field strict boolean Nothing else can be entered.
 ---@field name string The property that it becomes.
 ---@field label string|None What the form says.
@@ -2104,6 +2104,7 @@ None = nil
 ---@field logMaxSize? integer|None Bytes after which a log is cut off. Default: None
 ---@field logMaxTailSize? integer|None Bytes of its end that are kept of a log that was cut off. Default: None
 ---@field lua? BuildmasterConfig.lua Limits of callbacks: `{ callback_timeout = 30, memory_limit = "256MiB" }`. Default: {}
+---@field notify_on_reload_failure? string|string[] Who is told when a reload fails. Default: {}
 ---@field buildbotNetUsageData? any Nothing is ever sent. Default: None
 ---@field change_source? None|false Where changes come from. Default: {}
 ---@field sources? None|false Old spelling of `change_source`.
@@ -2140,10 +2141,6 @@ None = nil
 ---@field null? any Local workers need nothing. Default: {}
 ---@field msgpack_experimental_v7? None|false MessagePack over WebSocket. Default: None
 ---@field wamp? None|false Several masters. Default: None
-
----Perspective Broker: `{ port = 9989 }`.
----@class (exact) BuildmasterConfig.protocols.pb: { port?: any, [string]: nil, [integer]: nil }
----@field port? integer|string|(integer|string)[] The port; a bare number listens on every interface. Default: None
 
 ---The web server: `{ port = 8010 }`.
 ---@class (exact) BuildmasterConfig.www: { port?: any, plugins?: any, auth?: any, authz?: any, change_hook_dialects?: any, change_hook_auth?: any, allowed_origins?: any, avatar_methods?: any, cookie_expiration_time?: any, custom_templates_dir?: any, default_page?: any, ui_default_config?: any, versions?: any, jsonp?: any, json_cache_seconds?: any, rest_minimum_version?: any, debug?: any, logfileName?: any, logRotateLength?: any, maxRotatedFiles?: any, ws_ping_interval?: any, project_widgets?: any, theme?: any, graphql?: any, [string]: nil, [integer]: nil }
@@ -2187,6 +2184,10 @@ None = nil
 ---@class (exact) BuildmasterConfig.mq: { type?: any, debug?: any, [string]: nil, [integer]: nil }
 ---@field type? "simple" Only `simple`. Default: "simple"
 ---@field debug? any Has no effect. Default: false
+
+---Perspective Broker: `{ port = 9989 }`.
+---@class (exact) BuildmasterConfig.protocols.pb: { port?: any, [string]: nil, [integer]: nil }
+---@field port? integer|string|(integer|string)[] The port; a bare number listens on every interface. Default: None
 
 ---@type BuildmasterConfig
 BuildmasterConfig = {}

@@ -351,7 +351,7 @@ function jsonlib.decode(text, options) end
 
 ---A table with items is a list, one with names an object; an empty table is the list `[]`; None is null. Keys are sorted.
 ---@param value any
----@param options? { indent?: boolean|integer }
+---@param options? { indent?: boolean }
 ---@return string
 function jsonlib.encode(value, options) end
 
@@ -368,57 +368,57 @@ json = nil
 local listlib = {}
 
 ---One new list; nil is skipped.
----@param ... any[]?
+---@param ... table?
 ---@return any[]
 function listlib.concat(...) end
 
 ---Adds the items to `into`.
----@param into any[]
----@param from any[]
+---@param into table
+---@param from table
 ---@return any[]
 function listlib.extend(into, from) end
 
 ---A new list of what `f` gives.
----@param items any[]
+---@param items table
 ---@param f fun(item: any): any
 ---@return any[]
 function listlib.map(items, f) end
 
 ---A new list of those that `f` says yes to.
----@param items any[]
+---@param items table
 ---@param f fun(item: any): any
 ---@return any[]
 function listlib.filter(items, f) end
 
 ---Is any true?
----@param items any[]
+---@param items table
 ---@param f? fun(item: any): any
 ---@return boolean
 function listlib.any(items, f) end
 
 ---Are all true?
----@param items any[]
+---@param items table
 ---@param f? fun(item: any): any
 ---@return boolean
 function listlib.all(items, f) end
 
 ---Is it one of them?
----@param items any[]
+---@param items table
 ---@param x any
 ---@return boolean
 function listlib.contains(items, x) end
 
 ---Each once, in the order of the first.
----@param items any[]
+---@param items table
 ---@return any[]
 function listlib.unique(items) end
 
 ---A table in which each item is a key.
----@param items any[]
+---@param items table
 ---@return table<any, boolean>
 function listlib.set(items) end
 
----A new list in order.
+---A new list in order, of the items or of what `key` makes of each: a number, a text, or a list of them.
 ---@param items any[]
 ---@param key? fun(item: any): any
 ---@return any[]

@@ -104,7 +104,7 @@
 ---@class RegexMatch
 ---@field first integer Where it begins, as `string.sub` takes it.
 ---@field last integer Where it ends.
----@field [integer] string? The groups; `m[0]` is the whole.
+---@field [integer] any The groups; `m[0]` is the whole.
 ---@field [string] any The named groups.
 
 ---@class RemoteCommand

@@ -146,7 +146,7 @@ fn describe(class: &ClassDecl, signature: Signature, page: &mut String) {
     let base = if class.kind.type_name() == name { "HostObject" } else { class.kind.type_name() };
     let _ = write!(page, "\n---{}\n---@class {name}: {base}\n", one_line(class.doc));
     for arg in &class.args {
-        let lua_type = if arg.lua_type.is_one() { closed(&written(arg)) } else { "any".to_owned() };
+        let lua_type = if arg.lua_type.is_plain() { closed(&written(arg)) } else { "any".to_owned() };
         let _ = writeln!(page, "---@field {} {lua_type} {}", arg.name, one_line(arg.doc));
     }
     if class.kind == Kind::Worker {
@@ -192,12 +192,10 @@ fn safe(name: &str) -> &str {
 }
 
 impl LuaType {
-    /// It can be read without asking which of several it is.
-    fn is_one(&self) -> bool {
-        match self {
-            LuaType::Union(many) => many.iter().filter(|one| **one != LuaType::Name("None")).count() == 1,
-            _ => true,
-        }
+    /// What is read from an instance needs no look at which of several it is.
+    fn is_plain(&self) -> bool {
+        let of_several = |one: &LuaType| matches!(one, LuaType::List(_) | LuaType::Map(..) | LuaType::Name("Renderable"));
+        !matches!(self, LuaType::Union(many) if many.iter().filter(|one| **one != LuaType::Name("None")).count() > 1 && many.iter().any(of_several))
     }
 
     /// What of it is told from a table of arguments.
@@ -207,5 +205,40 @@ impl LuaType {
             LuaType::Union(many) => many.iter().filter_map(LuaType::without_tables).reduce(LuaType::or),
             one => Some(one.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_argument_has_a_type() {
+        let of_classes = classes().iter().flat_map(|c| c.args.iter().map(move |a| (c.name.to_owned(), a.clone())));
+        let of_keys = root::tables().into_iter().flat_map(|t| t.args.into_iter().map(move |a| (type_of_table(&t.path), a)));
+        for (of, arg) in of_classes.chain(of_keys) {
+            let takes_anything = ["anything", "plain data"].iter().any(|words| arg.kind.contains(words));
+            assert!(takes_anything || arg.lua_type != LuaType::Name("any"), "{of} {} takes {}", arg.name, arg.kind);
+        }
+    }
+
+    #[test]
+    fn a_class_is_four_types() {
+        let page = classes_and_keys(&|name| format!("fun({name}: any): any"));
+        for wanted in [
+            "\n---@class (exact) Worker.Arguments: { slavename?: any, name?: any, password?: any, max_builds?: any,",
+            " [1]?: any, [2]?: any, [string]: nil, [integer]: nil }\n",
+            "\n---@field name? string The name it logs in with.\n---@field slavename? string Old spelling of `name`.\n---@field [1]? string `name`\n",
+            "\n---@class Worker: AnyWorker\n",
+            "\n---@class Worker.Class\n---@overload fun(args: Worker.Arguments): Worker\n---@overload fun(name: string, ...: any): Worker\n",
+            "\n---@class Worker.Extended: Worker, Worker.Class\n",
+            "\n---@field nextWorker? (fun(nextWorker: any): any)|None ",
+            "\n---@field command string|(string|integer|any[]|Renderable)[]|Renderable The command",
+            "\n---@field www? BuildmasterConfig.www The web server",
+            "\n---@deprecated use Worker\n---@type Worker.Class\nBuildSlave = nil\n",
+        ] {
+            assert!(page.contains(wanted), "{wanted}");
+        }
+        assert!(!page.contains("ShellArg.Extended"), "it can't be extended");
     }
 }

@@ -93,7 +93,7 @@ pub(in super::super) const LIBRARY: &[(&str, &str)] = &[
     ("ini.load_file(name: string): table<string, table<string, string>>", "A file, decoded."),
     ("json.decode(text: string, options?: { null?: any }): any", "Null is nil, or what `null` says."),
     (
-        "json.encode(value: any, options?: { indent?: boolean|integer }): string",
+        "json.encode(value: any, options?: { indent?: boolean }): string",
         "A table with items is a list, one with names an object; an empty table is the list `[]`; None is null. Keys are sorted.",
     ),
     ("json.load_file(name: string, options?: { null?: any }): any", "A file, decoded."),
