@@ -47,6 +47,7 @@ macro_rules! arguments {
                     name: $key,
                     position: arguments!(@optional $($position)?),
                     kind: <$type as $crate::config::convert::FromValue>::expected(),
+                    lua_type: <$type as $crate::config::convert::FromValue>::lua_type(),
                     required: arguments!(@required $($shown)?),
                     default: String::new() $(+ $shown)?,
                     doc: $doc,

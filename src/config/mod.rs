@@ -4,6 +4,7 @@
 //! mistake. A class's arguments are declared once, in the file of its kind; the declaration gives the parser, the
 //! errors and the reference.
 
+pub mod annotations;
 mod arguments;
 pub mod assemble;
 mod builders;
@@ -11,9 +12,11 @@ pub mod class;
 mod commands;
 pub mod convert;
 pub mod diff;
+pub mod examples;
 mod instance;
 mod interpolate;
 mod listen;
+pub mod lua_type;
 mod methods;
 mod names;
 mod parameters;

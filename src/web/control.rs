@@ -118,7 +118,7 @@ async fn reload(backend: &dyn Backend, request: Request, id: &mut Value) -> Resu
         "reload" => Ok(backend.reload(caller).await?),
         "diff" => Ok(backend.compare().await?),
         _ => {
-            let hint = suggest::hint(&method, ["reload", "diff"].into_iter());
+            let hint = suggest::hint(&method, ["reload", "diff"]);
             let message = format!("a config has no method '{method}'{hint}; there are: reload, diff");
             Err(Fault::new(StatusCode::BAD_REQUEST, METHOD_NOT_FOUND, message))
         }
