@@ -168,7 +168,7 @@ impl Reader {
         if let Some(key) = &args.strange_key {
             self.wrong(format!("the key {key} is neither a name nor the next position"));
         }
-        for (name, value) in &args.named {
+        for (name, value) in args.named.iter() {
             // A key that is a number is told already.
             if args.strange_key.is_some() && name.parse::<i64>().is_ok() {
                 continue;

@@ -143,7 +143,7 @@ impl FromValue for BTreeMap<i64, Results> {
         for (i, v) in t.items.iter().enumerate() {
             codes.insert(i as i64 + 1, Results::from_value(v).map_err(|w| w.inside(item(i)))?);
         }
-        for (name, v) in &t.named {
+        for (name, v) in t.named.iter() {
             let Ok(code) = name.parse::<i64>() else {
                 return Err(Wrong::says(format!("must be {}, got the key '{name}'", <Self as FromValue>::expected())));
             };

@@ -18,6 +18,7 @@ mod interpolate;
 mod listen;
 pub mod lua_type;
 mod methods;
+pub mod named;
 mod names;
 mod parameters;
 #[cfg(test)]
