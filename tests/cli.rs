@@ -23,7 +23,8 @@ c.schedulers = { schedulers.ForceScheduler{ name = "force", builderNames = { "go
   properties = { util.StringParameter{ name = "colour", default = "grey" } } } }
 "#;
 
-const COMMANDS: [&str; 10] = ["create-master", "checkconfig", "start", "stop", "status", "run", "force", "lua", "completions", "manual"];
+const COMMANDS: [&str; 11] =
+    ["create-master", "checkconfig", "start", "stop", "status", "run", "force", "lua", "lua-types", "completions", "manual"];
 
 #[test]
 fn help_and_version_are_everywhere() {

@@ -1,5 +1,6 @@
-//! `buildmoon completions SHELL` and `buildmoon manual`
+//! `buildmoon completions SHELL`, `buildmoon manual` and `buildmoon manual lua`
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -16,9 +17,26 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub fn manual() -> Result<ExitCode> {
-    let command = super::Cli::command();
+#[derive(clap::Args)]
+pub struct ManualArgs {
+    /// `lua` prints the reference of master.lua instead
+    #[arg(value_name = "TOPIC")]
+    topic: Option<Topic>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Topic {
+    /// Every class, argument, callback and library function
+    Lua,
+}
+
+pub fn manual(args: ManualArgs) -> Result<ExitCode> {
     let mut out = std::io::stdout();
+    if let Some(Topic::Lua) = args.topic {
+        out.write_all(crate::lua::callbacks::reference().as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let command = super::Cli::command();
     clap_mangen::Man::new(command.clone()).render(&mut out)?;
     for sub in command.get_subcommands().filter(|s| s.get_name() != "help") {
         let title = format!("buildmoon-{}", sub.get_name());

@@ -32,6 +32,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         std::fs::rename(&file, args.dir.join("master.lua.old")).with_context(|| format!("cannot rename {}", file.display()))?;
     }
     write_private(&file).with_context(|| format!("cannot write {}", file.display()))?;
+    super::lua_types::write(&args.dir)?;
     if !args.quiet {
         println!("{} is ready: edit it, then `buildmoon start {}`", file.display(), args.dir.display());
     }

@@ -8,6 +8,7 @@ mod explain;
 mod force;
 mod instances;
 mod lua;
+mod lua_types;
 mod mistakes;
 mod progress;
 mod reconfig;
@@ -57,10 +58,12 @@ enum Command {
     Force(force::Args),
     /// Run a Lua file with the library of master.lua
     Lua(lua::Args),
+    /// Write what lets an editor complete and check master.lua
+    LuaTypes(lua_types::Args),
     /// Print shell completions
     Completions(completions::Args),
-    /// Print the manual page
-    Manual,
+    /// Print the manual page, or the reference of master.lua
+    Manual(completions::ManualArgs),
 }
 
 /// Where a master lives.
@@ -91,8 +94,9 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Force(args) => force::run(args),
         Command::Lua(args) => lua::run(args),
+        Command::LuaTypes(args) => lua_types::run(args),
         Command::Completions(args) => completions::run(args),
-        Command::Manual => completions::manual(),
+        Command::Manual(args) => completions::manual(args),
     };
     done.unwrap_or_else(|e| {
         eprintln!("buildmoon: {e:#}");

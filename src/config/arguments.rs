@@ -47,6 +47,7 @@ macro_rules! arguments {
                     name: $key,
                     position: arguments!(@optional $($position)?),
                     kind: <$type as $crate::config::convert::FromValue>::expected(),
+                    lua_type: <$type as $crate::config::convert::FromValue>::lua_type(),
                     required: arguments!(@required $($shown)?),
                     default: String::new() $(+ $shown)?,
                     doc: $doc,
@@ -170,7 +171,7 @@ impl Reader {
         if let Some(key) = &args.strange_key {
             self.wrong(format!("the key {key} is neither a name nor the next position"));
         }
-        for (name, value) in &args.named {
+        for (name, value) in args.named.iter() {
             // A key that is a number is told already.
             if args.strange_key.is_some() && name.parse::<i64>().is_ok() {
                 continue;

@@ -8,6 +8,7 @@ use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Holds, Kind};
 use super::convert::{Dict, FromValue, Ignored, Locks, NotYet, OneOrMany, Wrong};
 use super::instance::{FactoryRef, StepRef};
+use super::lua_type::LuaType;
 use super::spec::{BuilderSpec, Collapse, Env, FactorySpec, StepSpec};
 use super::template::Arg;
 use super::value::{FnRef, Object, Value};
@@ -169,6 +170,10 @@ impl FromValue for BuilderName {
         "text".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("string")
+    }
+
     fn from_value(value: &Value) -> Result<BuilderName, Wrong> {
         let name = String::from_value(value)?;
         match name.chars().next() {
@@ -187,6 +192,10 @@ pub(super) struct Format(String);
 impl FromValue for Format {
     fn expected() -> String {
         "\"markdown\"".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("\"markdown\"")
     }
 
     fn from_value(value: &Value) -> Result<Format, Wrong> {

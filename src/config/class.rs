@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use super::arguments::{Arguments, Preset, Reader};
 use super::assemble::{Assembly, Parsed};
+use super::lua_type::LuaType;
 use super::value::Object;
 
 pub use super::names::known_names_hint;
@@ -23,6 +24,35 @@ pub enum Kind {
     /// Gives a value for each build.
     Renderable,
     SecretProvider,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 9] = [
+        Kind::Worker,
+        Kind::Builder,
+        Kind::Factory,
+        Kind::Step,
+        Kind::ShellArg,
+        Kind::Scheduler,
+        Kind::Parameter,
+        Kind::Renderable,
+        Kind::SecretProvider,
+    ];
+
+    /// What editors call any instance of the kind; the only class of a kind has that name itself.
+    pub const fn type_name(self) -> &'static str {
+        match self {
+            Kind::Worker => "AnyWorker",
+            Kind::Builder => "BuilderConfig",
+            Kind::Factory => "BuildFactory",
+            Kind::Step => "Step",
+            Kind::ShellArg => "ShellArg",
+            Kind::Scheduler => "Scheduler",
+            Kind::Parameter => "Parameter",
+            Kind::Renderable => "RenderableObject",
+            Kind::SecretProvider => "SecretProvider",
+        }
+    }
 }
 
 /// What the list holds that a class takes first.
@@ -54,6 +84,8 @@ pub struct ArgDecl {
     pub position: Option<usize>,
     /// In people's words: `a whole number ≥ 1 or None`.
     pub kind: String,
+    /// The same for editors.
+    pub lua_type: LuaType,
     pub required: bool,
     /// As it would be written; empty if required.
     pub default: String,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::convert::{FromValue, Wrong, item};
+use super::lua_type::LuaType;
 use super::spec::{Collapse, CommandLine, Condition, EnvValue, LogEncoding, LogFile, Words};
 use super::template::Template;
 use super::value::{FnRef, Value};
@@ -13,6 +14,11 @@ use crate::model::Results;
 impl FromValue for CommandLine {
     fn expected() -> String {
         "text or a list of texts".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("string")
+            .or(LuaType::list(LuaType::Name("string").or(LuaType::Name("integer")).or(LuaType::list(LuaType::Name("any")))))
     }
 
     fn plural() -> String {
@@ -77,6 +83,10 @@ impl FromValue for EnvValue {
         "text, a list of texts or None".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("string").or(LuaType::list(LuaType::Name("string"))).or(LuaType::Name("None"))
+    }
+
     fn plural() -> String {
         "texts (or lists of texts, or None)".into()
     }
@@ -94,6 +104,10 @@ impl FromValue for EnvValue {
 impl FromValue for LogFile {
     fn expected() -> String {
         "a file's name or { filename = …, follow = true }".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("string").or(LuaType::Name("{ filename: string, follow?: boolean }"))
     }
 
     fn plural() -> String {
@@ -119,13 +133,17 @@ impl FromValue for BTreeMap<i64, Results> {
         "a table of exit codes and results such as { [0] = util.SUCCESS }".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Map(Box::new(LuaType::Name("integer")), Box::new(Results::lua_type()))
+    }
+
     fn from_value(value: &Value) -> Result<Self, Wrong> {
         let Value::Table(t) = value else { return Err(Wrong::must(Self::expected(), value)) };
         let mut codes = BTreeMap::new();
         for (i, v) in t.items.iter().enumerate() {
             codes.insert(i as i64 + 1, Results::from_value(v).map_err(|w| w.inside(item(i)))?);
         }
-        for (name, v) in &t.named {
+        for (name, v) in t.named.iter() {
             let Ok(code) = name.parse::<i64>() else {
                 return Err(Wrong::says(format!("must be {}, got the key '{name}'", <Self as FromValue>::expected())));
             };
@@ -145,6 +163,10 @@ impl FromValue for BTreeMap<i64, Results> {
 impl FromValue for LogEncoding {
     fn expected() -> String {
         "the name of an encoding such as \"utf-8\" or \"latin-1\", or None".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("string").or(LuaType::Name("None"))
     }
 
     fn from_value(value: &Value) -> Result<LogEncoding, Wrong> {
@@ -178,6 +200,10 @@ impl FromValue for Words {
         "text or a list of texts".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("string").or(LuaType::list(LuaType::Name("string")))
+    }
+
     fn from_value(value: &Value) -> Result<Words, Wrong> {
         match value {
             Value::Text(text) => Ok(Words(text.clone())),
@@ -190,6 +216,10 @@ impl FromValue for Words {
 impl FromValue for Condition {
     fn expected() -> String {
         "true, false, a function or something to render".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("boolean").or(LuaType::Name("RenderableObject")).or(LuaType::Function)
     }
 
     fn from_value(value: &Value) -> Result<Condition, Wrong> {
@@ -208,6 +238,10 @@ impl FromValue for Condition {
 impl FromValue for Collapse {
     fn expected() -> String {
         "true, false, a function or None".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("boolean").or(LuaType::Name("None")).or(LuaType::Function)
     }
 
     fn from_value(value: &Value) -> Result<Collapse, Wrong> {

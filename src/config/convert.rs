@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 use super::class::Reload;
+use super::lua_type::LuaType;
 use super::template::{Arg, Template};
 use super::value::{FnRef, Table, Value};
 use crate::base::{Secret, duration};
@@ -79,6 +80,9 @@ pub trait FromValue: Sized {
     /// In people's words, after "must be".
     fn expected() -> String;
 
+    /// For editors.
+    fn lua_type() -> LuaType;
+
     /// Several of it, after "a list of".
     fn plural() -> String {
         format!("values, each {}", Self::expected())
@@ -106,6 +110,10 @@ impl FromValue for String {
         "text".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("string")
+    }
+
     fn plural() -> String {
         "texts".into()
     }
@@ -123,6 +131,10 @@ impl FromValue for bool {
         "true or false".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("boolean")
+    }
+
     fn from_value(value: &Value) -> Result<bool, Wrong> {
         match value {
             Value::Bool(b) => Ok(*b),
@@ -134,6 +146,10 @@ impl FromValue for bool {
 impl FromValue for i64 {
     fn expected() -> String {
         "a whole number".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("integer")
     }
 
     fn plural() -> String {
@@ -163,6 +179,10 @@ impl<const MIN: i64> FromValue for Whole<MIN> {
         format!("a whole number ≥ {MIN}")
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("integer")
+    }
+
     fn from_value(value: &Value) -> Result<Self, Wrong> {
         whole(value).filter(|i| *i >= MIN).map(Whole).ok_or_else(|| Wrong::must(Self::expected(), value))
     }
@@ -171,6 +191,10 @@ impl<const MIN: i64> FromValue for Whole<MIN> {
 impl FromValue for Duration {
     fn expected() -> String {
         "a number of seconds or a duration such as \"2h30m\"".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("number").or(LuaType::Name("string"))
     }
 
     fn from_value(value: &Value) -> Result<Duration, Wrong> {
@@ -191,6 +215,10 @@ impl FromValue for f64 {
         Duration::expected()
     }
 
+    fn lua_type() -> LuaType {
+        Duration::lua_type()
+    }
+
     fn from_value(value: &Value) -> Result<f64, Wrong> {
         Duration::from_value(value).map(|d| d.as_secs_f64())
     }
@@ -199,6 +227,10 @@ impl FromValue for f64 {
 impl FromValue for FnRef {
     fn expected() -> String {
         "a function".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Function
     }
 
     fn from_value(value: &Value) -> Result<FnRef, Wrong> {
@@ -213,6 +245,10 @@ impl FromValue for FnRef {
 impl FromValue for Secret {
     fn expected() -> String {
         "text".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("string")
     }
 
     fn from_value(value: &Value) -> Result<Secret, Wrong> {
@@ -233,6 +269,10 @@ impl FromValue for Results {
         "a result such as util.SUCCESS or util.WARNINGS".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("Results")
+    }
+
     fn from_value(value: &Value) -> Result<Results, Wrong> {
         whole(value).and_then(|code| Results::try_from(code).ok()).ok_or_else(|| Wrong::must(Self::expected(), value))
     }
@@ -247,6 +287,10 @@ impl FromValue for Pattern {
         "a regular expression".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("string").or(LuaType::Name("Regex"))
+    }
+
     fn from_value(value: &Value) -> Result<Pattern, Wrong> {
         match value {
             Value::Text(text) => Ok(Pattern(text.clone())),
@@ -258,6 +302,10 @@ impl FromValue for Pattern {
 impl<T: FromValue> FromValue for Option<T> {
     fn expected() -> String {
         format!("{} or None", T::expected())
+    }
+
+    fn lua_type() -> LuaType {
+        T::lua_type().or(LuaType::Name("None"))
     }
 
     fn plural() -> String {
@@ -310,6 +358,10 @@ impl<T: FromValue> FromValue for Vec<T> {
         format!("a list of {}", T::plural())
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::list(T::lua_type())
+    }
+
     fn from_value(value: &Value) -> Result<Vec<T>, Wrong> {
         let items = items(value, &Self::expected())?;
         items.iter().enumerate().map(|(i, v)| T::from_value(v).map_err(|w| w.inside(item(i)))).collect()
@@ -327,6 +379,10 @@ impl<T: FromValue> FromValue for OneOrMany<T> {
         format!("{} or a list of {}", T::expected(), T::plural())
     }
 
+    fn lua_type() -> LuaType {
+        T::lua_type().or(LuaType::list(T::lua_type()))
+    }
+
     fn from_value(value: &Value) -> Result<Self, Wrong> {
         match value {
             Value::Table(_) => Vec::from_value(value).map(OneOrMany),
@@ -341,6 +397,10 @@ impl<T: FromValue> FromValue for BTreeMap<String, T> {
 
     fn expected() -> String {
         format!("a table of names and {}", T::plural())
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::table(T::lua_type())
     }
 
     fn from_value(value: &Value) -> Result<Self, Wrong> {
@@ -374,6 +434,10 @@ pub struct Dict(pub Map<String, Json>);
 impl FromValue for Dict {
     fn expected() -> String {
         "a table of names and plain values".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::table(LuaType::Name("any"))
     }
 
     fn from_value(value: &Value) -> Result<Dict, Wrong> {
@@ -414,6 +478,10 @@ impl FromValue for Json {
         "plain data".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("any")
+    }
+
     fn from_value(value: &Value) -> Result<Json, Wrong> {
         json(value)
     }
@@ -426,6 +494,10 @@ pub struct Ignored;
 impl FromValue for Ignored {
     fn expected() -> String {
         "anything (it has no effect)".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("any")
     }
 
     fn from_value(_: &Value) -> Result<Ignored, Wrong> {
@@ -444,6 +516,10 @@ impl FromValue for NotUsed {
         "anything (not used yet)".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("any")
+    }
+
     fn from_value(_: &Value) -> Result<NotUsed, Wrong> {
         Ok(NotUsed)
     }
@@ -460,6 +536,10 @@ pub struct NotYet;
 impl FromValue for NotYet {
     fn expected() -> String {
         "left out (not supported yet)".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("None").or(LuaType::Name("false"))
     }
 
     fn from_value(value: &Value) -> Result<NotYet, Wrong> {
@@ -486,6 +566,10 @@ impl FromValue for Locks {
         "left out (locks are not supported yet)".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("None").or(LuaType::Name("false")).or(LuaType::list(LuaType::Name("any")))
+    }
+
     fn from_value(value: &Value) -> Result<Locks, Wrong> {
         if is_nothing(value) { Ok(Locks) } else { Err(Wrong { alone: true, ..Wrong::says("locks are not supported yet") }) }
     }
@@ -502,6 +586,10 @@ impl FromValue for Settings {
         "a table".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Settings
+    }
+
     fn from_value(value: &Value) -> Result<Settings, Wrong> {
         match value {
             Value::Table(t) => Ok(Settings(t.clone())),
@@ -516,6 +604,10 @@ impl FromValue for Template {
         "plain data or something to render".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("any")
+    }
+
     fn from_value(value: &Value) -> Result<Template, Wrong> {
         Template::read(value)
     }
@@ -524,6 +616,10 @@ impl FromValue for Template {
 impl<T: FromValue> FromValue for Arg<T> {
     fn expected() -> String {
         format!("{}, or something to render", T::expected())
+    }
+
+    fn lua_type() -> LuaType {
+        T::lua_type().rendered()
     }
 
     fn plural() -> String {
@@ -536,7 +632,7 @@ impl<T: FromValue> FromValue for Arg<T> {
         }
         match Template::read_for(value, &T::expected())? {
             Template::Const(json) => T::from_value(&Value::from_json(&json)).map(Arg::Const),
-            dynamic => T::check_template(&dynamic).map(|()| Arg::Dynamic(dynamic)),
+            dynamic => T::check_template(&dynamic).map(|()| Arg::Dynamic(Box::new(dynamic))),
         }
     }
 

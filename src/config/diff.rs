@@ -229,7 +229,7 @@ impl Comparison<'_> {
             && a.named.len() == b.named.len()
             && a.strange_key == b.strange_key
             && a.items.iter().zip(&b.items).all(|(a, b)| self.equal(a, b))
-            && a.named.iter().zip(&b.named).all(|((an, av), (bn, bv))| an == bn && self.equal(av, bv))
+            && a.named.iter().zip(b.named.iter()).all(|((an, av), (bn, bv))| an == bn && self.equal(av, bv))
     }
 
     fn equal_functions(&self, a: &FnRef, b: &FnRef) -> bool {
@@ -378,7 +378,7 @@ struct Given(BTreeMap<String, Value>);
 
 impl Given {
     fn of(object: &Object) -> Given {
-        let Some(class) = class_named(&object.class) else { return Given(object.args.named.clone()) };
+        let Some(class) = class_named(&object.class) else { return Given(object.args.named.clone().into_iter().collect()) };
         let args = as_first_list(class, &object.args);
         let mut given = BTreeMap::new();
         for (i, value) in args.items.into_iter().enumerate() {

@@ -11,6 +11,7 @@ use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
 use super::convert::{FromValue, OneOrMany, Pattern, Settings, Whole, Wrong, item};
 use super::latent::{self, BackendSpec, LatentCommon};
+use super::lua_type::LuaType;
 use super::spec::{Password, WorkerKind};
 use super::template::Arg;
 use super::value::{Object, Value};
@@ -307,6 +308,10 @@ impl FromValue for Word {
         "text".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("string")
+    }
+
     fn plural() -> String {
         "texts".into()
     }
@@ -332,6 +337,10 @@ impl FromValue for Named {
         "text or None".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("string").or(LuaType::Name("None"))
+    }
+
     fn from_value(value: &Value) -> Result<Named, Wrong> {
         match value {
             Value::None => Ok(Named::None),
@@ -348,6 +357,10 @@ pub(super) struct Account(String);
 impl FromValue for Account {
     fn expected() -> String {
         "an account number".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("integer").or(LuaType::Name("string"))
     }
 
     fn plural() -> String {
@@ -377,6 +390,10 @@ impl FromValue for Price {
         "a number above 0".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("number")
+    }
+
     fn from_value(value: &Value) -> Result<Price, Wrong> {
         let number = match value {
             Value::Int(i) => *i as f64,
@@ -397,6 +414,10 @@ pub(super) struct Volume {
 impl FromValue for Volume {
     fn expected() -> String {
         "a pair such as { \"vol-1234\", \"/dev/xvdb\" }".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::list(LuaType::Name("string"))
     }
 
     fn plural() -> String {
@@ -420,6 +441,10 @@ pub(super) struct NoDevice(bool);
 impl FromValue for NoDevice {
     fn expected() -> String {
         "true or an empty text".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("boolean").or(LuaType::Name("string"))
     }
 
     fn from_value(value: &Value) -> Result<NoDevice, Wrong> {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::class::{Kind, class_named};
 use super::convert::{FromValue, Wrong};
+use super::lua_type::LuaType;
 use super::value::{Object, Value};
 
 macro_rules! instances {
-    ($($(#[$doc:meta])* $name:ident: $kind:pat, $one:literal, $many:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: $kind:path, $one:literal, $many:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug)]
         pub(super) struct $name(pub Arc<Object>);
@@ -18,13 +19,17 @@ macro_rules! instances {
                 $one.into()
             }
 
+            fn lua_type() -> LuaType {
+                LuaType::Name($kind.type_name())
+            }
+
             fn plural() -> String {
                 $many.into()
             }
 
             fn from_value(value: &Value) -> Result<$name, Wrong> {
                 match value {
-                    Value::Object(o) if class_named(&o.class).is_some_and(|c| matches!(c.kind, $kind)) => Ok($name(o.clone())),
+                    Value::Object(o) if class_named(&o.class).is_some_and(|c| c.kind == $kind) => Ok($name(o.clone())),
                     other => Err(Wrong::must($one, other)),
                 }
             }

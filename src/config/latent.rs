@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::arguments::{Arguments, Reader, arguments};
 use super::convert::{FromValue, Settings, Whole, Wrong};
 use super::ec2::Ec2Spec;
+use super::lua_type::LuaType;
 use super::spec::{WorkerKind, WorkerSpec};
 use super::value::Value;
 use super::workers::WorkerCommon;
@@ -122,6 +123,10 @@ pub(super) struct Wait(Option<Duration>);
 impl FromValue for Wait {
     fn expected() -> String {
         "a number of seconds or a duration such as \"10m\" (below 0: for ever)".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("number").or(LuaType::Name("string"))
     }
 
     fn from_value(value: &Value) -> Result<Wait, Wrong> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::convert::{FromValue, Wrong};
+use super::lua_type::LuaType;
 use super::spec::Listen;
 use super::value::Value;
 
@@ -26,6 +27,10 @@ impl Endpoint {
 impl FromValue for Endpoint {
     fn expected() -> String {
         "a port number or a text such as \"tcp:9989:interface=127.0.0.1\"".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("integer").or(LuaType::Name("string"))
     }
 
     fn plural() -> String {

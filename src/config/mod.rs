@@ -4,6 +4,7 @@
 //! mistake. A class's arguments are declared once, in the file of its kind; the declaration gives the parser, the
 //! errors and the reference.
 
+pub mod annotations;
 mod arguments;
 pub mod assemble;
 mod builders;
@@ -12,11 +13,14 @@ mod commands;
 pub mod convert;
 pub mod diff;
 mod ec2;
+pub mod examples;
 mod instance;
 mod interpolate;
 mod latent;
 mod listen;
+pub mod lua_type;
 mod methods;
+pub mod named;
 mod names;
 mod parameters;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
 use super::convert::{FromValue, Ignored, NotYet, Pattern, Whole, Wrong};
 use super::instance::ParameterRef;
+use super::lua_type::LuaType;
 use super::spec::{Choices, Parameter, ParameterKind, ParseWith};
 use super::value::{FnRef, Object, Value};
 
@@ -215,6 +216,10 @@ impl FromValue for Choices {
         "a list of texts or a function".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::list(LuaType::Name("string")).or(LuaType::Function)
+    }
+
     fn from_value(value: &Value) -> Result<Choices, Wrong> {
         match value {
             Value::Function(f) => Ok(Choices::Call(f.clone())),
@@ -304,6 +309,10 @@ impl FromValue for Columns {
         "a whole number from 1 to 4".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("integer")
+    }
+
     fn from_value(value: &Value) -> Result<Columns, Wrong> {
         match i64::from_value(value) {
             Ok(n @ 1..=4) => Ok(Columns(n)),
@@ -319,6 +328,10 @@ pub(super) struct Layout(String);
 impl FromValue for Layout {
     fn expected() -> String {
         "\"vertical\", \"simple\" or \"tabs\"".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("\"vertical\"|\"simple\"|\"tabs\"")
     }
 
     fn from_value(value: &Value) -> Result<Layout, Wrong> {
@@ -340,6 +353,10 @@ pub(super) enum Field {
 impl FromValue for Field {
     fn expected() -> String {
         "text or a parameter such as util.FixedParameter".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("string").or(LuaType::Name("Parameter"))
     }
 
     fn from_value(value: &Value) -> Result<Field, Wrong> {

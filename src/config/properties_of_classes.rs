@@ -153,7 +153,7 @@ fn the_reference_has_every_class_and_argument() {
         }
     }
     assert!(page.contains("| `haltOnFailure` | true or false | `true` |"));
-    assert!(!page.contains("``"), "a default is not shown");
+    assert!(!page.contains("| `` |"), "a default is not shown");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::class::ArgDecl;
 use super::convert::{Dict, FromValue, Ignored, NotUsed, NotYet, OneOrMany, Settings, Whole, Wrong};
 use super::instance::{SchedulerRef, SecretProviderRef, WorkerRef};
 use super::listen::Endpoint;
+use super::lua_type::LuaType;
 use super::spec::{Collapse, Listen, LuaLimits, MasterConfig};
 use super::value::{FnRef, Object, Table, Value};
 use super::workers::Address;
@@ -136,6 +137,34 @@ arguments! {
     }
 }
 
+/// A table of `BuildmasterConfig` with keys of its own.
+pub(super) struct KeyTable {
+    /// `protocols.pb`; empty for the root.
+    pub path: String,
+    pub doc: &'static str,
+    pub args: Vec<ArgDecl>,
+}
+
+/// The root, and each table below it after the one that holds it.
+pub(super) fn tables() -> Vec<KeyTable> {
+    let mut tables = vec![KeyTable { path: String::new(), doc: "What the file fills, usually as `c`.", args: RootArgs::declared() }];
+    let mut at = 0;
+    while let Some(holder) = tables.get(at) {
+        let path = |key: &str| if holder.path.is_empty() { key.to_owned() } else { format!("{}.{key}", holder.path) };
+        let below: Vec<KeyTable> = holder
+            .args
+            .iter()
+            .filter_map(|key| {
+                let path = path(key.name);
+                settings_of(&path).map(|args| KeyTable { path, doc: key.doc, args })
+            })
+            .collect();
+        tables.extend(below);
+        at += 1;
+    }
+    tables
+}
+
 /// What the keys hold before the objects in them are looked at.
 pub(super) struct Root {
     pub workers: Vec<Arc<Object>>,
@@ -251,6 +280,10 @@ impl FromValue for BuilderItem {
         "a BuilderConfig".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("BuilderConfig").or(LuaType::Name("BuilderConfig.Arguments"))
+    }
+
     fn plural() -> String {
         "BuilderConfig".into()
     }
@@ -271,6 +304,10 @@ pub(super) struct DbUrl(PathBuf);
 impl FromValue for DbUrl {
     fn expected() -> String {
         "a text such as \"sqlite:///state.sqlite\"".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("string")
     }
 
     fn from_value(value: &Value) -> Result<DbUrl, Wrong> {
@@ -303,6 +340,10 @@ impl FromValue for Bytes {
         "a number of bytes (at least 1 MiB) or a size such as \"256MiB\"".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("integer").or(LuaType::Name("string"))
+    }
+
     fn from_value(value: &Value) -> Result<Bytes, Wrong> {
         let bytes = match value {
             Value::Text(text) => {
@@ -329,6 +370,10 @@ pub(super) struct Simple;
 impl FromValue for Simple {
     fn expected() -> String {
         "\"simple\"".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("\"simple\"")
     }
 
     fn from_value(value: &Value) -> Result<Simple, Wrong> {

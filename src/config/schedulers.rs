@@ -9,6 +9,7 @@ use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
 use super::convert::{FromValue, Wrong};
 use super::instance::ParameterRef;
+use super::lua_type::LuaType;
 use super::names::is_identifier;
 use super::parameters;
 use super::spec::{ForceSpec, Parameter, ParameterKind, SchedulerKind, SchedulerSpec};
@@ -111,6 +112,10 @@ impl FromValue for SchedulerName {
         "text".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("string")
+    }
+
     fn from_value(value: &Value) -> Result<SchedulerName, Wrong> {
         let name = String::from_value(value)?;
         is_identifier(&name, usize::MAX)?;
@@ -127,6 +132,10 @@ pub(super) enum Codebase {
 impl FromValue for Codebase {
     fn expected() -> String {
         "a util.CodebaseParameter or a codebase's name".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("string").or(LuaType::Name("CodebaseParameter"))
     }
 
     fn plural() -> String {
@@ -150,6 +159,10 @@ pub(super) enum Priority {
 impl FromValue for Priority {
     fn expected() -> String {
         "a whole number or a parameter such as util.IntParameter".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("integer").or(LuaType::Name("Parameter"))
     }
 
     fn from_value(value: &Value) -> Result<Priority, Wrong> {

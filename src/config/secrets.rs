@@ -9,6 +9,7 @@ use super::arguments::{Arguments, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ArgDecl, ClassDecl, Kind};
 use super::convert::{FromValue, Wrong};
+use super::lua_type::LuaType;
 use super::spec::{Password, SecretProviderKind, SecretProviderSpec};
 use super::value::{FnRef, Object, Value};
 use crate::base::Secret;
@@ -165,6 +166,10 @@ impl FromValue for Password {
 
     fn expected() -> String {
         "text or a util.Secret".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("string").or(LuaType::Name("Secret"))
     }
 
     fn from_value(value: &Value) -> Result<Password, Wrong> {

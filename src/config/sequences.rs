@@ -4,6 +4,7 @@ use super::arguments::{Arguments, Reader, arguments};
 use super::class::{Kind, class_named};
 use super::convert::{FromValue, Wrong, item};
 use super::instance::ShellArgRef;
+use super::lua_type::LuaType;
 use super::spec::{CommandLine, SequenceCommands, ShellArgSpec};
 use super::template::{Arg, Template};
 use super::value::{Object, Value};
@@ -27,6 +28,10 @@ pub struct MaybeCommand(pub Option<CommandLine>);
 impl FromValue for MaybeCommand {
     fn expected() -> String {
         "text, a list of texts or None".into()
+    }
+
+    fn lua_type() -> LuaType {
+        CommandLine::lua_type().or(LuaType::Name("None"))
     }
 
     fn from_value(value: &Value) -> Result<MaybeCommand, Wrong> {
@@ -53,6 +58,10 @@ pub(super) enum Commands {
 impl FromValue for Commands {
     fn expected() -> String {
         "a list of util.ShellArg, or something to render".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::list(LuaType::Name("ShellArg")).or(LuaType::Name("Renderable"))
     }
 
     fn from_value(value: &Value) -> Result<Commands, Wrong> {

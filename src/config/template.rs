@@ -85,7 +85,7 @@ pub enum Form {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Arg<T> {
     Const(T),
-    Dynamic(Template),
+    Dynamic(Box<Template>),
 }
 
 impl<T: Default> Default for Arg<T> {

@@ -46,7 +46,7 @@ macro_rules! table {
     ($($item:expr),* $(; $($name:ident = $value:expr),* $(,)?)?) => {
         $crate::config::value::Table {
             items: vec![$($crate::config::value::Value::from($item)),*],
-            named: std::collections::BTreeMap::from([$($((stringify!($name).to_string(), $crate::config::value::Value::from($value)),)*)?]),
+            named: $crate::config::named::Named::from_iter([$($((stringify!($name).to_string(), $crate::config::value::Value::from($value)),)*)?]),
             strange_key: None,
         }
     };

@@ -1,7 +1,9 @@
 //! What a configuration file said, before it is understood: values of Lua as plain data, each with its place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use super::named::Named;
 
 /// Where something was said: the line of the constructor, and the nearest line of each file that led there.
 #[derive(Clone, PartialEq, Eq, Debug, Default, PartialOrd, Ord, Hash)]
@@ -73,7 +75,7 @@ pub enum Value {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Table {
     pub items: Vec<Value>,
-    pub named: BTreeMap<String, Value>,
+    pub named: Named,
     /// A key that is neither, if there was one (`[2.5]`, `[true]`, an index beyond a hole).
     pub strange_key: Option<String>,
 }

@@ -8,6 +8,7 @@ use super::Arg;
 use super::arguments::Reader;
 use super::assemble::Assembly;
 use super::convert::{FromValue, Pattern, Wrong, item};
+use super::lua_type::LuaType;
 use super::value::{FnRef, Value};
 
 /// How warnings are counted.
@@ -70,6 +71,10 @@ pub(super) struct Suppressed {
 impl FromValue for Suppressed {
     fn expected() -> String {
         "a list { file pattern, text pattern, first line, last line }, each of which may be None".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::list(LuaType::Name("string").or(LuaType::Name("integer")).or(LuaType::Name("None")))
     }
 
     fn plural() -> String {

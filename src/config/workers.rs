@@ -8,6 +8,7 @@ use super::arguments::{Arguments, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
 use super::convert::{Dict, FromValue, Locks, OneOrMany, Whole, Wrong};
+use super::lua_type::LuaType;
 use super::names::is_identifier;
 use super::spec::{Password, WorkerKind, WorkerSpec};
 use super::value::{Object, Value};
@@ -107,6 +108,10 @@ impl FromValue for WorkerName {
         "text".into()
     }
 
+    fn lua_type() -> LuaType {
+        LuaType::Name("string")
+    }
+
     fn from_value(value: &Value) -> Result<WorkerName, Wrong> {
         let name = String::from_value(value)?;
         if RESERVED.contains(&name.as_str()) {
@@ -124,6 +129,10 @@ pub(super) struct Address(pub String);
 impl FromValue for Address {
     fn expected() -> String {
         "an address of mail".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("string")
     }
 
     fn plural() -> String {

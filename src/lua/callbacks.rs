@@ -17,7 +17,10 @@ use crate::model::{Properties, Results, SourceStamp};
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct CallbackDecl {
     pub name: &'static str,
+    /// Each with its type, as in `step: RunningStep`.
     pub arguments: &'static str,
+    /// The type of what it gives.
+    pub returns: &'static str,
     pub result: &'static str,
     /// When it is called.
     pub when: &'static str,
@@ -27,10 +30,11 @@ pub struct CallbackDecl {
 }
 
 macro_rules! callbacks {
-    ($($constant:ident: $name:literal, $entry:literal ($arguments:literal) -> $result:literal, $when:literal, $seconds:literal s;)*) => {
+    ($($constant:ident: $name:literal, $entry:literal ($arguments:literal): $returns:literal -> $result:literal, $when:literal, $seconds:literal s;)*) => {
         $(pub(super) const $constant: CallbackDecl = CallbackDecl {
             name: $name,
             arguments: $arguments,
+            returns: $returns,
             result: $result,
             when: $when,
             budget: Duration::from_secs($seconds),
@@ -43,43 +47,49 @@ macro_rules! callbacks {
 }
 
 callbacks! {
-    RENDERER: "renderer", "render" ("props, …") -> "any value, which may hold what is to be rendered itself",
+    RENDERER: "renderer", "render" ("props: Properties, ...: any"): "any" -> "any value, which may hold what is to be rendered itself",
         "for each build, when what it stands for is needed; what follows `props` is what `:withArgs` was given, rendered", 5 s;
-    TRANSFORM: "Transform", "transform" ("the rendered values") -> "any value, which may hold what is to be rendered itself",
+    TRANSFORM: "Transform", "transform" ("...: any"): "any" -> "any value, which may hold what is to be rendered itself",
         "as a renderer", 5 s;
-    DO_STEP_IF: "doStepIf", "step_condition" ("step") -> "true or false by Python's rule (`truthy`); nil is false",
+    DO_STEP_IF: "doStepIf", "step_condition" ("step: RunningStep"): "any" -> "true or false by Python's rule (`truthy`); nil is false",
         "before the step runs", 5 s;
-    HIDE_STEP_IF: "hideStepIf", "step_condition" ("results, step") -> "true or false by Python's rule; nil is false",
+    HIDE_STEP_IF: "hideStepIf", "step_condition" ("results: Results, step: RunningStep"): "any" -> "true or false by Python's rule; nil is false",
         "when the step has ended", 5 s;
-    EXTRACT_FN: "extract_fn", "extract" ("rc, stdout, stderr") -> "a table of properties", "when the step's command has ended", 5 s;
-    WARNING_EXTRACTOR: "warningExtractor", "extract_warnings" ("step, line, match") -> "file, line number and text of the warning; each may be nil",
+    EXTRACT_FN: "extract_fn", "extract" ("rc: integer, stdout: string, stderr: string"): "table<string, any>" -> "a table of properties", "when the step's command has ended", 5 s;
+    WARNING_EXTRACTOR: "warningExtractor", "extract_warnings" ("step: RunningStep, line: string, match: WarningMatch"): "string?, integer?, string?" -> "file, line number and text of the warning; each may be nil",
         "for each line that `warningPattern` matches, many lines in one go", 5 s;
-    NEXT_WORKER: "nextWorker", "next_worker" ("builder, workers, request") -> "one of the workers (or its name); nil: nobody now",
+    NEXT_WORKER: "nextWorker", "next_worker" ("builder: Builder, workers: WorkerForBuilder[], request: BuildRequest"): "WorkerForBuilder|string|None|nil" -> "one of the workers (or its name); nil: nobody now",
         "when a request could start; also `c.select_next_worker`, for the builders without a function of their own", 2 s;
-    NEXT_BUILD: "nextBuild", "next_build" ("builder, requests") -> "one of the requests; nil: none now",
+    NEXT_BUILD: "nextBuild", "next_build" ("builder: Builder, requests: BuildRequest[]"): "BuildRequest|None|nil" -> "one of the requests; nil: none now",
         "when requests could start; with the 1000 most urgent ones, in their order", 2 s;
-    CAN_START_BUILD: "canStartBuild", "can_start_build" ("builder, wfb, request") -> "true, false, or false and the seconds until to ask again",
+    CAN_START_BUILD: "canStartBuild", "can_start_build" ("builder: Builder, wfb: WorkerForBuilder, request: BuildRequest"): "boolean, number?" -> "true, false, or false and the seconds until to ask again",
         "when a worker was chosen for a request", 2 s;
-    PRIORITIZE_BUILDERS: "prioritizeBuilders", "prioritize_builders" ("master, builders") -> "the builders (or their names) in their order; those left out come last",
+    PRIORITIZE_BUILDERS: "prioritizeBuilders", "prioritize_builders" ("master: Master, builders: Builder[]"): "Builder[]|string[]" -> "the builders (or their names) in their order; those left out come last",
         "when builders have requests that could start", 2 s;
-    COLLAPSE_REQUESTS: "collapseRequests", "collapse_requests" ("master, builder, req1, req2") -> "true: the older one is skipped; false and nil: both stay",
+    COLLAPSE_REQUESTS: "collapseRequests", "collapse_requests" ("master: Master, builder: Builder, req1: BuildRequest, req2: BuildRequest"): "boolean?" -> "true: the older one is skipped; false and nil: both stay",
         "when a request comes, with each of the 1000 newest that wait", 2 s;
-    CHOICES: "choices", "choices" ("parameter") -> "a list of texts",
+    CHOICES: "choices", "choices" ("parameter: Parameter"): "string[]" -> "a list of texts",
         "when the form is shown or a build is forced; the answer is kept for 30 s", 5 s;
-    PARSE_FROM_ARG: "parse_from_arg", "parse_parameter" ("self, text") -> "any plain value; what it raises refuses the text",
+    PARSE_FROM_ARG: "parse_from_arg", "parse_parameter" ("self: Parameter, text: string"): "any" -> "any plain value; what it raises refuses the text",
         "when a build is forced, with what was entered, or the default", 2 s;
-    PARSE_FROM_ARGS: "parse_from_args", "parse_parameter" ("self, texts") -> "any plain value; what it raises refuses the texts",
+    PARSE_FROM_ARGS: "parse_from_args", "parse_parameter" ("self: Parameter, texts: string[]"): "any" -> "any plain value; what it raises refuses the texts",
         "the same, with all that was entered for the parameter", 2 s;
-    SECRET: "SecretProvider.get", "secret" ("self, name") -> "the secret as text; nil: it has none of that name",
+    SECRET: "SecretProvider.get", "secret" ("self: SecretProvider, name: string"): "string?" -> "the secret as text; nil: it has none of that name",
         "when a build or a worker needs the secret", 30 s;
 }
 
+/// The whole reference: classes, keys, callbacks, library.
+pub fn reference() -> String {
+    format!("{}\n{}", crate::config::reference::markdown(), markdown())
+}
+
 /// All callbacks, what they are called with and what else the host offers, as a page of the reference.
-pub fn markdown() -> String {
+fn markdown() -> String {
     let mut page = String::from("# Callbacks\n\n| Callback | Arguments | Result | Called | Budget |\n|---|---|---|---|---|\n");
     for kind in CALLBACKS {
         let (budget, result) = (duration::human(kind.budget), kind.result.replace('|', "\\|"));
-        page.push_str(&format!("| `{}` | `{}` | {result} | {} | {budget} |\n", kind.name, kind.arguments, kind.when));
+        let arguments = kind.arguments.replace('|', "\\|");
+        page.push_str(&format!("| `{}` | `{arguments}` | {result} | {} | {budget} |\n", kind.name, kind.when));
     }
     page.push_str("\nWhat JSON calls null is nil; lists count from 1. `c.lua = { callback_timeout = … }` replaces every budget.\n\n");
     page.push_str(&super::members::markdown());
@@ -220,6 +230,24 @@ fn only_values<S: serde::Serializer>(properties: &Properties, serializer: S) -> 
 pub enum CanStart {
     Yes,
     No { again_in: Option<Duration> },
+}
+
+impl CallbackDecl {
+    /// As the type of a function.
+    pub fn signature(&self) -> String {
+        format!("fun({}): {}", self.arguments, self.returns)
+    }
+}
+
+/// The type of the function that stands in an argument or key of that name, in any spelling.
+pub(super) fn signature_of(name: &str) -> String {
+    let today = match name {
+        "select_next_worker" | "nextSlave" => "nextWorker",
+        "mergeRequests" => "collapseRequests",
+        "function" => "Transform",
+        other => other,
+    };
+    CALLBACKS.iter().find(|c| c.name == today).map_or_else(|| "function".to_owned(), CallbackDecl::signature)
 }
 
 impl Generation {

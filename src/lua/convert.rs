@@ -244,10 +244,8 @@ impl<'a> Reader<'a> {
         }
         // By name, so that the numbers of functions do not depend on the order of `pairs` either.
         named.sort_by(|(a, _), (b, _)| a.cmp(b));
-        for (name, value) in named {
-            let value = self.value(&value)?;
-            out.named.insert(name, value);
-        }
+        out.named = named.into_iter().map(|(name, value)| Ok((name, self.value(&value)?))).collect::<mlua::Result<_>>()?;
+        out.items.shrink_to_fit();
         Ok(out)
     }
 

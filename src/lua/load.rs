@@ -262,7 +262,7 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
         Default::default()
     });
     // The instances themselves are not needed any more, only what callbacks hold.
-    let cleared = vm.lua.create_table().and_then(|empty| vm.prelude.raw_set("objects", empty));
+    let cleared = vm.lua.create_table().and_then(|empty| vm.prelude.raw_set("objects", empty)).and_then(|()| vm.lua.gc_collect());
     vm.functions.close();
 
     let mut mistakes = vm.host.take_mistakes();

@@ -3,6 +3,7 @@
 //! [`load`] evaluates a file on a thread of its own, a *generation*; its functions are called through [`Generation`] by number, with
 //! plain data in and out. An abandoned call is cancelled, a loop is pre-empted, and the thread ends with the last `Arc<Generation>`.
 
+pub mod annotations;
 mod api;
 pub mod callbacks;
 mod convert;

@@ -1,6 +1,7 @@
 //! Small files in, values, mistakes and answers out. Each test of the language is named after the rule that it keeps.
 
 mod calls;
+mod editor;
 mod language;
 mod rules;
 mod slips;

@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports)] // each test file is a program of its own and uses a part
 
 pub mod ec2;
+pub mod emmylua;
 pub mod http;
 pub mod master;
 pub mod pb;

@@ -28,7 +28,11 @@ fn of_objects(old: &[&Arc<Object>], new: &[&Arc<Object>]) -> Vec<String> {
 /// An object whose differences are told by themselves, with this one in it.
 fn holder(class: &ClassDecl, inner: &Arc<Object>) -> Arc<Object> {
     let named = |class: &str, key: &str| {
-        object(class, 1, Table { named: [("name".into(), "n".into()), (key.into(), inner.into())].into(), ..Table::default() })
+        object(
+            class,
+            1,
+            Table { named: [("name".into(), "n".into()), (key.into(), inner.into())].into_iter().collect(), ..Table::default() },
+        )
     };
     match class.kind {
         ClassKind::Worker | ClassKind::Builder | ClassKind::Scheduler => inner.clone(),
@@ -161,7 +165,7 @@ fn functions_are_their_text() {
 fn keys_and_their_settings() {
     let root = |port: i64, more: Table| {
         let pb: Value = table![; pb = table![; port = port]].into();
-        Table { named: [("protocols".to_owned(), pb), ("db".to_owned(), more.into())].into(), ..Table::default() }
+        Table { named: [("protocols".to_owned(), pb), ("db".to_owned(), more.into())].into_iter().collect(), ..Table::default() }
     };
     let config = |table: Table| said(table, &[], &[]);
     let changes = texts(&config(root(1, Table::default())), &config(root(2, table![; db_url = "sqlite:///x"])));

@@ -10,6 +10,7 @@ mod ini;
 mod json;
 pub(super) mod library;
 pub mod log;
+pub(super) mod objects;
 mod offer;
 mod os;
 mod pattern;

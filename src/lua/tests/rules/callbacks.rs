@@ -64,7 +64,7 @@ async fn every_member_of_the_reference_is_there() {
     // The function walks the list that the page is made of.
     let mut lists = String::new();
     for (object, members) in MEMBERS {
-        let names = members.iter().map(|(member, _)| member.split('(').next().unwrap()).filter(|name| *name != "NAME");
+        let names = members.iter().map(|(member, _)| member.split(['(', ':']).next().unwrap()).filter(|name| *name != "NAME");
         let names: Vec<String> = names.map(|name| format!("'{name}'")).collect();
         lists.push_str(&format!("['{object}'] = {{ {} }}, ", names.join(", ")));
     }

@@ -1,0 +1,2213 @@
+---@meta
+-- Made by `buildmoon lua-types`; what is changed here is lost.
+
+---What `None` is: it says that there is nothing, where a missing name says "as by default".
+---@class None
+
+---@type None
+None = nil
+
+---A number of the constants `SUCCESS` … `CANCELLED`.
+---@alias Results integer
+
+---What is asked anew for every build.
+---@alias Renderable RenderableObject|fun(props: Properties, ...: any): any
+
+---@class HostObject
+---@field isinstance fun(self: any, class: any): boolean
+
+---A class that the file made.
+---@class OwnClass
+---@overload fun(...: any): OwnClass
+---@field [string] any
+
+---@class AnyWorker: HostObject
+
+---@class Step: HostObject
+
+---@class Scheduler: HostObject
+
+---@class Parameter: HostObject
+
+---@class RenderableObject: HostObject
+
+---@class SecretProvider: HostObject
+
+---@class (exact) Worker.Arguments: { slavename?: any, name?: any, password?: any, max_builds?: any, notify_on_missing?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field name? string The name it logs in with.
+---@field slavename? string Old spelling of `name`.
+---@field [1]? string `name`
+---@field password? string|Secret|None The password it logs in with; None: it can't. One that is a util.Secret is fetched when the master starts, again when the worker comes if that failed, and hidden in builds if it has at least four characters; one that is written here is not.
+---@field [2]? string|Secret|None `password`
+---@field max_builds? integer|None Builds at the same time over all builders; None: no limit. Default: None
+---@field notify_on_missing? string|string[] Who is told when it is missing. Default: {}
+---@field missing_timeout? number|string|None How long it may be away before it is called missing. Default: 3600
+---@field properties? table<string, any> Properties of the builds that run on it. Default: {}
+---@field defaultProperties? table<string, any> The same, where a build has no such property yet. Default: {}
+---@field locks? None|false|any[] Locks that each build on it takes. Default: None
+---@field keepalive_interval? number|string|None How often an idle connection is asked for a sign of life; None: never. Default: 3600
+---@field machine_name? string|None The machine that it runs on. Default: None
+---@field quarantine_initial_timeout? number|string How long it rests after a build that could not start; doubles each time. Default: 10
+---@field quarantine_max_timeout? number|string The longest such rest. Default: 3600
+
+---A worker that connects by itself.
+---@class Worker: AnyWorker
+---@field name string The name it logs in with.
+---@field password string|Secret|None The password it logs in with; None: it can't. One that is a util.Secret is fetched when the master starts, again when the worker comes if that failed, and hidden in builds if it has at least four characters; one that is written here is not.
+---@field max_builds integer|None Builds at the same time over all builders; None: no limit.
+---@field notify_on_missing any Who is told when it is missing.
+---@field missing_timeout number|string|None How long it may be away before it is called missing.
+---@field properties table<string, any> Properties of the builds that run on it.
+---@field defaultProperties table<string, any> The same, where a build has no such property yet.
+---@field locks any Locks that each build on it takes.
+---@field keepalive_interval number|string|None How often an idle connection is asked for a sign of life; None: never.
+---@field machine_name string|None The machine that it runs on.
+---@field quarantine_initial_timeout number|string How long it rests after a build that could not start; doubles each time.
+---@field quarantine_max_timeout number|string The longest such rest.
+---@field workername string The same as `name`.
+
+---A worker that connects by itself.
+---@class Worker.Class
+---@overload fun(args: Worker.Arguments): Worker
+---@overload fun(name: string, ...: any): Worker
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: Worker.Class, name: string, body?: table): Worker.Extended A class of one's own below this one.
+
+---@class Worker.Extended: Worker, Worker.Class
+---@overload fun(...: any): Worker.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: Worker.Extended, name: string, body?: table): Worker.Extended A class of one's own below this one.
+---@field mixin fun(self: Worker.Extended, from: table): Worker.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) LocalWorker.Arguments: { slavename?: any, name?: any, workdir?: any, max_builds?: any, notify_on_missing?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field name? string Its name.
+---@field slavename? string Old spelling of `name`.
+---@field [1]? string `name`
+---@field workdir? string|None Its folder, below the master's; default: workers/NAME. Default: None
+---@field [2]? string|None `workdir`
+---@field max_builds? integer|None Builds at the same time over all builders; None: no limit. Default: None
+---@field notify_on_missing? string|string[] Who is told when it is missing. Default: {}
+---@field missing_timeout? number|string|None How long it may be away before it is called missing. Default: 3600
+---@field properties? table<string, any> Properties of the builds that run on it. Default: {}
+---@field defaultProperties? table<string, any> The same, where a build has no such property yet. Default: {}
+---@field locks? None|false|any[] Locks that each build on it takes. Default: None
+---@field keepalive_interval? number|string|None How often an idle connection is asked for a sign of life; None: never. Default: 3600
+---@field machine_name? string|None The machine that it runs on. Default: None
+---@field quarantine_initial_timeout? number|string How long it rests after a build that could not start; doubles each time. Default: 10
+---@field quarantine_max_timeout? number|string The longest such rest. Default: 3600
+
+---A worker inside the master.
+---@class LocalWorker: AnyWorker
+---@field name string Its name.
+---@field workdir string|None Its folder, below the master's; default: workers/NAME.
+---@field max_builds integer|None Builds at the same time over all builders; None: no limit.
+---@field notify_on_missing any Who is told when it is missing.
+---@field missing_timeout number|string|None How long it may be away before it is called missing.
+---@field properties table<string, any> Properties of the builds that run on it.
+---@field defaultProperties table<string, any> The same, where a build has no such property yet.
+---@field locks any Locks that each build on it takes.
+---@field keepalive_interval number|string|None How often an idle connection is asked for a sign of life; None: never.
+---@field machine_name string|None The machine that it runs on.
+---@field quarantine_initial_timeout number|string How long it rests after a build that could not start; doubles each time.
+---@field quarantine_max_timeout number|string The longest such rest.
+---@field workername string The same as `name`.
+
+---A worker inside the master.
+---@class LocalWorker.Class
+---@overload fun(args: LocalWorker.Arguments): LocalWorker
+---@overload fun(name: string, ...: any): LocalWorker
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: LocalWorker.Class, name: string, body?: table): LocalWorker.Extended A class of one's own below this one.
+
+---@class LocalWorker.Extended: LocalWorker, LocalWorker.Class
+---@overload fun(...: any): LocalWorker.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: LocalWorker.Extended, name: string, body?: table): LocalWorker.Extended A class of one's own below this one.
+---@field mixin fun(self: LocalWorker.Extended, from: table): LocalWorker.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) BuilderConfig.Arguments: { name?: any, slavename?: any, workername?: any, slavenames?: any, workernames?: any, builddir?: any, slavebuilddir?: any, workerbuilddir?: any, factory?: any, category?: any, tags?: any, env?: any, properties?: any, defaultProperties?: any, locks?: any, nextSlave?: any, nextWorker?: any, nextBuild?: any, canStartBuild?: any, mergeRequests?: any, collapseRequests?: any, do_build_if?: any, description?: any, description_format?: any, project?: any, [1]?: any, [2]?: any, [3]?: any, [4]?: any, [5]?: any, [6]?: any, [string]: nil, [integer]: nil }
+---@field name? string The builder's name.
+---@field [1]? string `name`
+---@field workername? string|string[] The worker that it may use. Default: None
+---@field slavename? string|string[] Old spelling of `workername`.
+---@field [2]? string|string[] `workername`
+---@field workernames? string|string[] The workers that it may use. Default: {}
+---@field slavenames? string|string[] Old spelling of `workernames`.
+---@field [3]? string|string[] `workernames`
+---@field builddir? string|None Its folder on the master. Default: the name with safe characters
+---@field [4]? string|None `builddir`
+---@field workerbuilddir? string|None Its folder on the workers. Default: builddir
+---@field slavebuilddir? string|None Old spelling of `workerbuilddir`.
+---@field [5]? string|None `workerbuilddir`
+---@field factory? BuildFactory What its builds do.
+---@field [6]? BuildFactory `factory`
+---@field tags? string|string[] Words to find it by. Default: {}
+---@field category? string|string[] Old spelling of `tags`.
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment of each command. Default: {}
+---@field properties? table<string, any> Properties of its builds. Default: {}
+---@field defaultProperties? table<string, any> The same, where a build has no such property yet. Default: {}
+---@field locks? None|false|any[] Locks that each build takes. Default: None
+---@field nextWorker? (fun(builder: Builder, workers: WorkerForBuilder[], request: BuildRequest): WorkerForBuilder|string|None|nil)|None `function(builder, workers, request)`: which worker takes a request. Default: None
+---@field nextSlave? (fun(builder: Builder, workers: WorkerForBuilder[], request: BuildRequest): WorkerForBuilder|string|None|nil)|None Old spelling of `nextWorker`.
+---@field nextBuild? (fun(builder: Builder, requests: BuildRequest[]): BuildRequest|None|nil)|None `function(builder, requests)`: which request is next. Default: None
+---@field canStartBuild? (fun(builder: Builder, wfb: WorkerForBuilder, request: BuildRequest): boolean, number?)|None `function(builder, worker, request)`: may it start there now? Default: None
+---@field collapseRequests? boolean|None|(fun(master: Master, builder: Builder, req1: BuildRequest, req2: BuildRequest): boolean?) Are equal requests one? A function decides on two; None: as for all builders. Default: None
+---@field mergeRequests? boolean|None|(fun(master: Master, builder: Builder, req1: BuildRequest, req2: BuildRequest): boolean?) Old spelling of `collapseRequests`.
+---@field do_build_if? None|false `function(build)`: is the build to run at all? Default: None
+---@field description? string|None What it is for. Default: None
+---@field description_format? "markdown"|None `markdown`, or None for plain text. Default: None
+---@field project? None|false The project that it belongs to. Default: None
+
+---A builder: what is built, how, and where.
+---@class BuilderConfig: HostObject
+---@field name string The builder's name.
+---@field workername any The worker that it may use.
+---@field workernames any The workers that it may use.
+---@field builddir string|None Its folder on the master.
+---@field workerbuilddir string|None Its folder on the workers.
+---@field factory BuildFactory What its builds do.
+---@field tags any Words to find it by.
+---@field env any Environment of each command.
+---@field properties table<string, any> Properties of its builds.
+---@field defaultProperties table<string, any> The same, where a build has no such property yet.
+---@field locks any Locks that each build takes.
+---@field nextWorker (fun(builder: Builder, workers: WorkerForBuilder[], request: BuildRequest): WorkerForBuilder|string|None|nil)|None `function(builder, workers, request)`: which worker takes a request.
+---@field nextBuild (fun(builder: Builder, requests: BuildRequest[]): BuildRequest|None|nil)|None `function(builder, requests)`: which request is next.
+---@field canStartBuild (fun(builder: Builder, wfb: WorkerForBuilder, request: BuildRequest): boolean, number?)|None `function(builder, worker, request)`: may it start there now?
+---@field collapseRequests boolean|None|(fun(master: Master, builder: Builder, req1: BuildRequest, req2: BuildRequest): boolean?) Are equal requests one? A function decides on two; None: as for all builders.
+---@field do_build_if None|false `function(build)`: is the build to run at all?
+---@field description string|None What it is for.
+---@field description_format "markdown"|None `markdown`, or None for plain text.
+---@field project None|false The project that it belongs to.
+
+---A builder: what is built, how, and where.
+---@class BuilderConfig.Class
+---@overload fun(args: BuilderConfig.Arguments): BuilderConfig
+---@overload fun(name: string, ...: any): BuilderConfig
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: BuilderConfig.Class, name: string, body?: table): BuilderConfig.Extended A class of one's own below this one.
+
+---@class BuilderConfig.Extended: BuilderConfig, BuilderConfig.Class
+---@overload fun(...: any): BuilderConfig.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: BuilderConfig.Extended, name: string, body?: table): BuilderConfig.Extended A class of one's own below this one.
+---@field mixin fun(self: BuilderConfig.Extended, from: table): BuilderConfig.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) BuildFactory.Arguments: { steps?: any, workdir?: any, useProgress?: any, [1]?: any, [string]: nil }
+---@field steps? Step[] The steps of a build, in their order. Default: {}
+---@field workdir? string The folder of its steps, below the builder's. Default: "build"
+---@field useProgress? any Has no effect. Default: true
+---@field [integer] Step|Step[]
+
+---The steps of a build. Methods: `addStep(step)`, `addSteps{ … }`.
+---@class BuildFactory: HostObject
+---@field steps Step[] The steps of a build, in their order.
+---@field workdir string The folder of its steps, below the builder's.
+---@field useProgress any Has no effect.
+
+---The steps of a build. Methods: `addStep(step)`, `addSteps{ … }`.
+---@class BuildFactory.Class
+---@overload fun(args?: BuildFactory.Arguments): BuildFactory
+---@overload fun(steps: Step[], second: any, ...: any): BuildFactory
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: BuildFactory.Class, name: string, body?: table): BuildFactory.Extended A class of one's own below this one.
+
+---@class BuildFactory.Extended: BuildFactory, BuildFactory.Class
+---@overload fun(...: any): BuildFactory.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: BuildFactory.Extended, name: string, body?: table): BuildFactory.Extended A class of one's own below this one.
+---@field mixin fun(self: BuildFactory.Extended, from: table): BuildFactory.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) BuildStep.Arguments: { command?: any, name?: any, haltOnFailure?: any, flunkOnFailure?: any, flunkOnWarnings?: any, warnOnFailure?: any, warnOnWarnings?: any, alwaysRun?: any, doStepIf?: any, hideStepIf?: any, description?: any, descriptionDone?: any, descriptionSuffix?: any, workdir?: any, locks?: any, logEncoding?: any, updateBuildSummaryPolicy?: any, progressMetrics?: any, useProgress?: any, env?: any, timeout?: any, maxTime?: any, max_lines?: any, sigtermTime?: any, interruptSignal?: any, usePTY?: any, initialStdin?: any, want_stdout?: any, want_stderr?: any, logEnviron?: any, logfiles?: any, lazylogfiles?: any, decodeRC?: any, [string]: nil, [integer]: nil }
+---@field command? string|(string|integer|any[]|Renderable)[]|None|Renderable For `makeRemoteShellCommand`. Default: None
+---@field name? string|Renderable Its name within the build. Default: "BuildStep"
+---@field haltOnFailure? boolean Its failure ends the build, but for steps that always run. Default: false
+---@field flunkOnFailure? boolean Its failure makes the build fail. Default: true
+---@field flunkOnWarnings? boolean Its warnings make the build fail. Default: false
+---@field warnOnFailure? boolean Its failure gives the build warnings. Default: false
+---@field warnOnWarnings? boolean Its warnings give the build warnings. Default: false
+---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
+---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
+---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: None
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: None
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
+---@field locks? None|false|any[] Locks that it takes. Default: {}
+---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
+---@field updateBuildSummaryPolicy? any Has no effect. Default: None
+---@field progressMetrics? any Has no effect. Default: {}
+---@field useProgress? any Has no effect. Default: true
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
+---@field timeout? number|string|None|Renderable The longest time without output; None: no limit. Default: 1200
+---@field maxTime? number|string|None|Renderable The longest time in all. Default: None
+---@field max_lines? integer|None|Renderable Lines of output after which it is stopped. Default: None
+---@field sigtermTime? number|string|None|Renderable How long after TERM the interrupt signal follows. Default: None
+---@field interruptSignal? string|Renderable What ends it: KILL, TERM, INT. Default: "KILL"
+---@field usePTY? boolean|None|Renderable Run it in a terminal; None: as the worker does. Default: None
+---@field initialStdin? string|None|Renderable Its standard input. Default: None
+---@field want_stdout? boolean|Renderable Its output is wanted. Default: true
+---@field want_stderr? boolean|Renderable Its error output is wanted. Default: true
+---@field logEnviron? boolean|Renderable The environment is logged. Default: true
+---@field logfiles? table<string, string|{ filename: string, follow?: boolean }|Renderable>|Renderable Files on the worker that are followed as logs. Default: {}
+---@field lazylogfiles? boolean|Renderable Such a log appears with its first line only. Default: false
+---@field decodeRC? table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures. Default: { [0] = SUCCESS }
+
+---A step of one's own: extend it and write `run()`.
+---@class BuildStep: Step
+---@field command any For `makeRemoteShellCommand`.
+---@field name any Its name within the build.
+---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
+---@field flunkOnFailure boolean Its failure makes the build fail.
+---@field flunkOnWarnings boolean Its warnings make the build fail.
+---@field warnOnFailure boolean Its failure gives the build warnings.
+---@field warnOnWarnings boolean Its warnings give the build warnings.
+---@field alwaysRun boolean It runs after a step that ended the build, too.
+---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
+---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
+---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
+---@field updateBuildSummaryPolicy any Has no effect.
+---@field progressMetrics any Has no effect.
+---@field useProgress any Has no effect.
+---@field env any Environment; a list is joined with the path separator, None removes.
+---@field timeout any The longest time without output; None: no limit.
+---@field maxTime any The longest time in all.
+---@field max_lines any Lines of output after which it is stopped.
+---@field sigtermTime any How long after TERM the interrupt signal follows.
+---@field interruptSignal any What ends it: KILL, TERM, INT.
+---@field usePTY any Run it in a terminal; None: as the worker does.
+---@field initialStdin any Its standard input.
+---@field want_stdout any Its output is wanted.
+---@field want_stderr any Its error output is wanted.
+---@field logEnviron any The environment is logged.
+---@field logfiles any Files on the worker that are followed as logs.
+---@field lazylogfiles any Such a log appears with its first line only.
+---@field decodeRC any Results of exit codes; others are failures.
+
+---A step of one's own: extend it and write `run()`.
+---@class BuildStep.Class
+---@overload fun(args?: BuildStep.Arguments): BuildStep
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: BuildStep.Class, name: string, body?: table): BuildStep.Extended A class of one's own below this one.
+
+---@class BuildStep.Extended: BuildStep, BuildStep.Class
+---@overload fun(...: any): BuildStep.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: BuildStep.Extended, name: string, body?: table): BuildStep.Extended A class of one's own below this one.
+---@field mixin fun(self: BuildStep.Extended, from: table): BuildStep.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) ShellCommand.Arguments: { command?: any, name?: any, haltOnFailure?: any, flunkOnFailure?: any, flunkOnWarnings?: any, warnOnFailure?: any, warnOnWarnings?: any, alwaysRun?: any, doStepIf?: any, hideStepIf?: any, description?: any, descriptionDone?: any, descriptionSuffix?: any, workdir?: any, locks?: any, logEncoding?: any, updateBuildSummaryPolicy?: any, progressMetrics?: any, useProgress?: any, env?: any, timeout?: any, maxTime?: any, max_lines?: any, sigtermTime?: any, interruptSignal?: any, usePTY?: any, initialStdin?: any, want_stdout?: any, want_stderr?: any, logEnviron?: any, logfiles?: any, lazylogfiles?: any, decodeRC?: any, [string]: nil, [integer]: nil }
+---@field command string|(string|integer|any[]|Renderable)[]|Renderable The command: a text for the shell, or its words.
+---@field name? string|Renderable Its name within the build. Default: "shell"
+---@field haltOnFailure? boolean Its failure ends the build, but for steps that always run. Default: false
+---@field flunkOnFailure? boolean Its failure makes the build fail. Default: true
+---@field flunkOnWarnings? boolean Its warnings make the build fail. Default: false
+---@field warnOnFailure? boolean Its failure gives the build warnings. Default: false
+---@field warnOnWarnings? boolean Its warnings give the build warnings. Default: false
+---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
+---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
+---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: None
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: None
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
+---@field locks? None|false|any[] Locks that it takes. Default: {}
+---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
+---@field updateBuildSummaryPolicy? any Has no effect. Default: None
+---@field progressMetrics? any Has no effect. Default: {}
+---@field useProgress? any Has no effect. Default: true
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
+---@field timeout? number|string|None|Renderable The longest time without output; None: no limit. Default: 1200
+---@field maxTime? number|string|None|Renderable The longest time in all. Default: None
+---@field max_lines? integer|None|Renderable Lines of output after which it is stopped. Default: None
+---@field sigtermTime? number|string|None|Renderable How long after TERM the interrupt signal follows. Default: None
+---@field interruptSignal? string|Renderable What ends it: KILL, TERM, INT. Default: "KILL"
+---@field usePTY? boolean|None|Renderable Run it in a terminal; None: as the worker does. Default: None
+---@field initialStdin? string|None|Renderable Its standard input. Default: None
+---@field want_stdout? boolean|Renderable Its output is wanted. Default: true
+---@field want_stderr? boolean|Renderable Its error output is wanted. Default: true
+---@field logEnviron? boolean|Renderable The environment is logged. Default: true
+---@field logfiles? table<string, string|{ filename: string, follow?: boolean }|Renderable>|Renderable Files on the worker that are followed as logs. Default: {}
+---@field lazylogfiles? boolean|Renderable Such a log appears with its first line only. Default: false
+---@field decodeRC? table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures. Default: { [0] = SUCCESS }
+
+---Runs a command on the worker.
+---@class ShellCommand: Step
+---@field command any The command: a text for the shell, or its words.
+---@field name any Its name within the build.
+---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
+---@field flunkOnFailure boolean Its failure makes the build fail.
+---@field flunkOnWarnings boolean Its warnings make the build fail.
+---@field warnOnFailure boolean Its failure gives the build warnings.
+---@field warnOnWarnings boolean Its warnings give the build warnings.
+---@field alwaysRun boolean It runs after a step that ended the build, too.
+---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
+---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
+---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
+---@field updateBuildSummaryPolicy any Has no effect.
+---@field progressMetrics any Has no effect.
+---@field useProgress any Has no effect.
+---@field env any Environment; a list is joined with the path separator, None removes.
+---@field timeout any The longest time without output; None: no limit.
+---@field maxTime any The longest time in all.
+---@field max_lines any Lines of output after which it is stopped.
+---@field sigtermTime any How long after TERM the interrupt signal follows.
+---@field interruptSignal any What ends it: KILL, TERM, INT.
+---@field usePTY any Run it in a terminal; None: as the worker does.
+---@field initialStdin any Its standard input.
+---@field want_stdout any Its output is wanted.
+---@field want_stderr any Its error output is wanted.
+---@field logEnviron any The environment is logged.
+---@field logfiles any Files on the worker that are followed as logs.
+---@field lazylogfiles any Such a log appears with its first line only.
+---@field decodeRC any Results of exit codes; others are failures.
+
+---Runs a command on the worker.
+---@class ShellCommand.Class
+---@overload fun(args: ShellCommand.Arguments): ShellCommand
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: ShellCommand.Class, name: string, body?: table): ShellCommand.Extended A class of one's own below this one.
+
+---@class ShellCommand.Extended: ShellCommand, ShellCommand.Class
+---@overload fun(...: any): ShellCommand.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: ShellCommand.Extended, name: string, body?: table): ShellCommand.Extended A class of one's own below this one.
+---@field mixin fun(self: ShellCommand.Extended, from: table): ShellCommand.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) Configure.Arguments: { command?: any, name?: any, haltOnFailure?: any, flunkOnFailure?: any, flunkOnWarnings?: any, warnOnFailure?: any, warnOnWarnings?: any, alwaysRun?: any, doStepIf?: any, hideStepIf?: any, description?: any, descriptionDone?: any, descriptionSuffix?: any, workdir?: any, locks?: any, logEncoding?: any, updateBuildSummaryPolicy?: any, progressMetrics?: any, useProgress?: any, env?: any, timeout?: any, maxTime?: any, max_lines?: any, sigtermTime?: any, interruptSignal?: any, usePTY?: any, initialStdin?: any, want_stdout?: any, want_stderr?: any, logEnviron?: any, logfiles?: any, lazylogfiles?: any, decodeRC?: any, [string]: nil, [integer]: nil }
+---@field command? string|(string|integer|any[]|Renderable)[]|Renderable The command: a text for the shell, or its words. Default: { "./configure" }
+---@field name? string|Renderable Its name within the build. Default: "configure"
+---@field haltOnFailure? boolean Its failure ends the build, but for steps that always run. Default: true
+---@field flunkOnFailure? boolean Its failure makes the build fail. Default: true
+---@field flunkOnWarnings? boolean Its warnings make the build fail. Default: false
+---@field warnOnFailure? boolean Its failure gives the build warnings. Default: false
+---@field warnOnWarnings? boolean Its warnings give the build warnings. Default: false
+---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
+---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
+---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: { "configuring" }
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: { "configure" }
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
+---@field locks? None|false|any[] Locks that it takes. Default: {}
+---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
+---@field updateBuildSummaryPolicy? any Has no effect. Default: None
+---@field progressMetrics? any Has no effect. Default: {}
+---@field useProgress? any Has no effect. Default: true
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
+---@field timeout? number|string|None|Renderable The longest time without output; None: no limit. Default: 1200
+---@field maxTime? number|string|None|Renderable The longest time in all. Default: None
+---@field max_lines? integer|None|Renderable Lines of output after which it is stopped. Default: None
+---@field sigtermTime? number|string|None|Renderable How long after TERM the interrupt signal follows. Default: None
+---@field interruptSignal? string|Renderable What ends it: KILL, TERM, INT. Default: "KILL"
+---@field usePTY? boolean|None|Renderable Run it in a terminal; None: as the worker does. Default: None
+---@field initialStdin? string|None|Renderable Its standard input. Default: None
+---@field want_stdout? boolean|Renderable Its output is wanted. Default: true
+---@field want_stderr? boolean|Renderable Its error output is wanted. Default: true
+---@field logEnviron? boolean|Renderable The environment is logged. Default: true
+---@field logfiles? table<string, string|{ filename: string, follow?: boolean }|Renderable>|Renderable Files on the worker that are followed as logs. Default: {}
+---@field lazylogfiles? boolean|Renderable Such a log appears with its first line only. Default: false
+---@field decodeRC? table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures. Default: { [0] = SUCCESS }
+
+---Runs `./configure`.
+---@class Configure: Step
+---@field command any The command: a text for the shell, or its words.
+---@field name any Its name within the build.
+---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
+---@field flunkOnFailure boolean Its failure makes the build fail.
+---@field flunkOnWarnings boolean Its warnings make the build fail.
+---@field warnOnFailure boolean Its failure gives the build warnings.
+---@field warnOnWarnings boolean Its warnings give the build warnings.
+---@field alwaysRun boolean It runs after a step that ended the build, too.
+---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
+---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
+---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
+---@field updateBuildSummaryPolicy any Has no effect.
+---@field progressMetrics any Has no effect.
+---@field useProgress any Has no effect.
+---@field env any Environment; a list is joined with the path separator, None removes.
+---@field timeout any The longest time without output; None: no limit.
+---@field maxTime any The longest time in all.
+---@field max_lines any Lines of output after which it is stopped.
+---@field sigtermTime any How long after TERM the interrupt signal follows.
+---@field interruptSignal any What ends it: KILL, TERM, INT.
+---@field usePTY any Run it in a terminal; None: as the worker does.
+---@field initialStdin any Its standard input.
+---@field want_stdout any Its output is wanted.
+---@field want_stderr any Its error output is wanted.
+---@field logEnviron any The environment is logged.
+---@field logfiles any Files on the worker that are followed as logs.
+---@field lazylogfiles any Such a log appears with its first line only.
+---@field decodeRC any Results of exit codes; others are failures.
+
+---Runs `./configure`.
+---@class Configure.Class
+---@overload fun(args?: Configure.Arguments): Configure
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: Configure.Class, name: string, body?: table): Configure.Extended A class of one's own below this one.
+
+---@class Configure.Extended: Configure, Configure.Class
+---@overload fun(...: any): Configure.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: Configure.Extended, name: string, body?: table): Configure.Extended A class of one's own below this one.
+---@field mixin fun(self: Configure.Extended, from: table): Configure.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) WarningCountingShellCommand.Arguments: { warningPattern?: any, maxWarnCount?: any, warningExtractor?: any, directoryEnterPattern?: any, directoryLeavePattern?: any, suppressionFile?: any, suppressionList?: any, command?: any, name?: any, haltOnFailure?: any, flunkOnFailure?: any, flunkOnWarnings?: any, warnOnFailure?: any, warnOnWarnings?: any, alwaysRun?: any, doStepIf?: any, hideStepIf?: any, description?: any, descriptionDone?: any, descriptionSuffix?: any, workdir?: any, locks?: any, logEncoding?: any, updateBuildSummaryPolicy?: any, progressMetrics?: any, useProgress?: any, env?: any, timeout?: any, maxTime?: any, max_lines?: any, sigtermTime?: any, interruptSignal?: any, usePTY?: any, initialStdin?: any, want_stdout?: any, want_stderr?: any, logEnviron?: any, logfiles?: any, lazylogfiles?: any, decodeRC?: any, [string]: nil, [integer]: nil }
+---@field warningPattern? string|Regex|None Lines that match from their start are warnings; None: no line is. Default: "(?i).*warning[: ].*"
+---@field maxWarnCount? integer|None More warnings than that are a failure. Default: None
+---@field warningExtractor? (fun(step: RunningStep, line: string, match: WarningMatch): string?, integer?, string?)|None `function(step, line, match)`: file, line number and text of a warning, for `suppressionList`; None: its text is the line. Default: None
+---@field directoryEnterPattern? string|Regex|None Lines that say which folder is entered: the pattern's first group. Default: "make.*: Entering directory [‘’\"`'](.*)[’'`\"]"
+---@field directoryLeavePattern? string|Regex|None Lines that say that a folder is left. Default: "make.*: Leaving directory"
+---@field suppressionFile? string|None|Renderable A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines. Default: None
+---@field suppressionList? (string|integer|None)[][]|None Warnings that don't count: `{ file pattern, text pattern, first line, last line }`, each of which may be None. Default: None
+---@field command string|(string|integer|any[]|Renderable)[]|Renderable The command: a text for the shell, or its words.
+---@field name? string|Renderable Its name within the build. Default: "shell"
+---@field haltOnFailure? boolean Its failure ends the build, but for steps that always run. Default: false
+---@field flunkOnFailure? boolean Its failure makes the build fail. Default: true
+---@field flunkOnWarnings? boolean Its warnings make the build fail. Default: false
+---@field warnOnFailure? boolean Its failure gives the build warnings. Default: false
+---@field warnOnWarnings? boolean Its warnings give the build warnings. Default: false
+---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
+---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
+---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: None
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: None
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
+---@field locks? None|false|any[] Locks that it takes. Default: {}
+---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
+---@field updateBuildSummaryPolicy? any Has no effect. Default: None
+---@field progressMetrics? any Has no effect. Default: {}
+---@field useProgress? any Has no effect. Default: true
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
+---@field timeout? number|string|None|Renderable The longest time without output; None: no limit. Default: 1200
+---@field maxTime? number|string|None|Renderable The longest time in all. Default: None
+---@field max_lines? integer|None|Renderable Lines of output after which it is stopped. Default: None
+---@field sigtermTime? number|string|None|Renderable How long after TERM the interrupt signal follows. Default: None
+---@field interruptSignal? string|Renderable What ends it: KILL, TERM, INT. Default: "KILL"
+---@field usePTY? boolean|None|Renderable Run it in a terminal; None: as the worker does. Default: None
+---@field initialStdin? string|None|Renderable Its standard input. Default: None
+---@field want_stdout? boolean|Renderable Its output is wanted. Default: true
+---@field want_stderr? boolean|Renderable Its error output is wanted. Default: true
+---@field logEnviron? boolean|Renderable The environment is logged. Default: true
+---@field logfiles? table<string, string|{ filename: string, follow?: boolean }|Renderable>|Renderable Files on the worker that are followed as logs. Default: {}
+---@field lazylogfiles? boolean|Renderable Such a log appears with its first line only. Default: false
+---@field decodeRC? table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures. Default: { [0] = SUCCESS }
+
+---Runs a command and counts warnings in its output.
+---@class WarningCountingShellCommand: Step
+---@field warningPattern string|Regex|None Lines that match from their start are warnings; None: no line is.
+---@field maxWarnCount integer|None More warnings than that are a failure.
+---@field warningExtractor (fun(step: RunningStep, line: string, match: WarningMatch): string?, integer?, string?)|None `function(step, line, match)`: file, line number and text of a warning, for `suppressionList`; None: its text is the line.
+---@field directoryEnterPattern string|Regex|None Lines that say which folder is entered: the pattern's first group.
+---@field directoryLeavePattern string|Regex|None Lines that say that a folder is left.
+---@field suppressionFile any A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines.
+---@field suppressionList (string|integer|None)[][]|None Warnings that don't count: `{ file pattern, text pattern, first line, last line }`, each of which may be None.
+---@field command any The command: a text for the shell, or its words.
+---@field name any Its name within the build.
+---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
+---@field flunkOnFailure boolean Its failure makes the build fail.
+---@field flunkOnWarnings boolean Its warnings make the build fail.
+---@field warnOnFailure boolean Its failure gives the build warnings.
+---@field warnOnWarnings boolean Its warnings give the build warnings.
+---@field alwaysRun boolean It runs after a step that ended the build, too.
+---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
+---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
+---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
+---@field updateBuildSummaryPolicy any Has no effect.
+---@field progressMetrics any Has no effect.
+---@field useProgress any Has no effect.
+---@field env any Environment; a list is joined with the path separator, None removes.
+---@field timeout any The longest time without output; None: no limit.
+---@field maxTime any The longest time in all.
+---@field max_lines any Lines of output after which it is stopped.
+---@field sigtermTime any How long after TERM the interrupt signal follows.
+---@field interruptSignal any What ends it: KILL, TERM, INT.
+---@field usePTY any Run it in a terminal; None: as the worker does.
+---@field initialStdin any Its standard input.
+---@field want_stdout any Its output is wanted.
+---@field want_stderr any Its error output is wanted.
+---@field logEnviron any The environment is logged.
+---@field logfiles any Files on the worker that are followed as logs.
+---@field lazylogfiles any Such a log appears with its first line only.
+---@field decodeRC any Results of exit codes; others are failures.
+
+---Runs a command and counts warnings in its output.
+---@class WarningCountingShellCommand.Class
+---@overload fun(args: WarningCountingShellCommand.Arguments): WarningCountingShellCommand
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: WarningCountingShellCommand.Class, name: string, body?: table): WarningCountingShellCommand.Extended A class of one's own below this one.
+
+---@class WarningCountingShellCommand.Extended: WarningCountingShellCommand, WarningCountingShellCommand.Class
+---@overload fun(...: any): WarningCountingShellCommand.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: WarningCountingShellCommand.Extended, name: string, body?: table): WarningCountingShellCommand.Extended A class of one's own below this one.
+---@field mixin fun(self: WarningCountingShellCommand.Extended, from: table): WarningCountingShellCommand.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) Compile.Arguments: { warningPattern?: any, maxWarnCount?: any, warningExtractor?: any, directoryEnterPattern?: any, directoryLeavePattern?: any, suppressionFile?: any, suppressionList?: any, command?: any, name?: any, haltOnFailure?: any, flunkOnFailure?: any, flunkOnWarnings?: any, warnOnFailure?: any, warnOnWarnings?: any, alwaysRun?: any, doStepIf?: any, hideStepIf?: any, description?: any, descriptionDone?: any, descriptionSuffix?: any, workdir?: any, locks?: any, logEncoding?: any, updateBuildSummaryPolicy?: any, progressMetrics?: any, useProgress?: any, env?: any, timeout?: any, maxTime?: any, max_lines?: any, sigtermTime?: any, interruptSignal?: any, usePTY?: any, initialStdin?: any, want_stdout?: any, want_stderr?: any, logEnviron?: any, logfiles?: any, lazylogfiles?: any, decodeRC?: any, [string]: nil, [integer]: nil }
+---@field warningPattern? string|Regex|None Lines that match from their start are warnings; None: no line is. Default: "(?i).*warning[: ].*"
+---@field maxWarnCount? integer|None More warnings than that are a failure. Default: None
+---@field warningExtractor? (fun(step: RunningStep, line: string, match: WarningMatch): string?, integer?, string?)|None `function(step, line, match)`: file, line number and text of a warning, for `suppressionList`; None: its text is the line. Default: None
+---@field directoryEnterPattern? string|Regex|None Lines that say which folder is entered: the pattern's first group. Default: "make.*: Entering directory [‘’\"`'](.*)[’'`\"]"
+---@field directoryLeavePattern? string|Regex|None Lines that say that a folder is left. Default: "make.*: Leaving directory"
+---@field suppressionFile? string|None|Renderable A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines. Default: None
+---@field suppressionList? (string|integer|None)[][]|None Warnings that don't count: `{ file pattern, text pattern, first line, last line }`, each of which may be None. Default: None
+---@field command? string|(string|integer|any[]|Renderable)[]|Renderable The command: a text for the shell, or its words. Default: { "make", "all" }
+---@field name? string|Renderable Its name within the build. Default: "compile"
+---@field haltOnFailure? boolean Its failure ends the build, but for steps that always run. Default: true
+---@field flunkOnFailure? boolean Its failure makes the build fail. Default: true
+---@field flunkOnWarnings? boolean Its warnings make the build fail. Default: false
+---@field warnOnFailure? boolean Its failure gives the build warnings. Default: false
+---@field warnOnWarnings? boolean Its warnings give the build warnings. Default: false
+---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
+---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
+---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: { "compiling" }
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: { "compile" }
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
+---@field locks? None|false|any[] Locks that it takes. Default: {}
+---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
+---@field updateBuildSummaryPolicy? any Has no effect. Default: None
+---@field progressMetrics? any Has no effect. Default: {}
+---@field useProgress? any Has no effect. Default: true
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
+---@field timeout? number|string|None|Renderable The longest time without output; None: no limit. Default: 1200
+---@field maxTime? number|string|None|Renderable The longest time in all. Default: None
+---@field max_lines? integer|None|Renderable Lines of output after which it is stopped. Default: None
+---@field sigtermTime? number|string|None|Renderable How long after TERM the interrupt signal follows. Default: None
+---@field interruptSignal? string|Renderable What ends it: KILL, TERM, INT. Default: "KILL"
+---@field usePTY? boolean|None|Renderable Run it in a terminal; None: as the worker does. Default: None
+---@field initialStdin? string|None|Renderable Its standard input. Default: None
+---@field want_stdout? boolean|Renderable Its output is wanted. Default: true
+---@field want_stderr? boolean|Renderable Its error output is wanted. Default: true
+---@field logEnviron? boolean|Renderable The environment is logged. Default: true
+---@field logfiles? table<string, string|{ filename: string, follow?: boolean }|Renderable>|Renderable Files on the worker that are followed as logs. Default: {}
+---@field lazylogfiles? boolean|Renderable Such a log appears with its first line only. Default: false
+---@field decodeRC? table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures. Default: { [0] = SUCCESS }
+
+---Runs `make all` and counts warnings in its output.
+---@class Compile: Step
+---@field warningPattern string|Regex|None Lines that match from their start are warnings; None: no line is.
+---@field maxWarnCount integer|None More warnings than that are a failure.
+---@field warningExtractor (fun(step: RunningStep, line: string, match: WarningMatch): string?, integer?, string?)|None `function(step, line, match)`: file, line number and text of a warning, for `suppressionList`; None: its text is the line.
+---@field directoryEnterPattern string|Regex|None Lines that say which folder is entered: the pattern's first group.
+---@field directoryLeavePattern string|Regex|None Lines that say that a folder is left.
+---@field suppressionFile any A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines.
+---@field suppressionList (string|integer|None)[][]|None Warnings that don't count: `{ file pattern, text pattern, first line, last line }`, each of which may be None.
+---@field command any The command: a text for the shell, or its words.
+---@field name any Its name within the build.
+---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
+---@field flunkOnFailure boolean Its failure makes the build fail.
+---@field flunkOnWarnings boolean Its warnings make the build fail.
+---@field warnOnFailure boolean Its failure gives the build warnings.
+---@field warnOnWarnings boolean Its warnings give the build warnings.
+---@field alwaysRun boolean It runs after a step that ended the build, too.
+---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
+---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
+---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
+---@field updateBuildSummaryPolicy any Has no effect.
+---@field progressMetrics any Has no effect.
+---@field useProgress any Has no effect.
+---@field env any Environment; a list is joined with the path separator, None removes.
+---@field timeout any The longest time without output; None: no limit.
+---@field maxTime any The longest time in all.
+---@field max_lines any Lines of output after which it is stopped.
+---@field sigtermTime any How long after TERM the interrupt signal follows.
+---@field interruptSignal any What ends it: KILL, TERM, INT.
+---@field usePTY any Run it in a terminal; None: as the worker does.
+---@field initialStdin any Its standard input.
+---@field want_stdout any Its output is wanted.
+---@field want_stderr any Its error output is wanted.
+---@field logEnviron any The environment is logged.
+---@field logfiles any Files on the worker that are followed as logs.
+---@field lazylogfiles any Such a log appears with its first line only.
+---@field decodeRC any Results of exit codes; others are failures.
+
+---Runs `make all` and counts warnings in its output.
+---@class Compile.Class
+---@overload fun(args?: Compile.Arguments): Compile
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: Compile.Class, name: string, body?: table): Compile.Extended A class of one's own below this one.
+
+---@class Compile.Extended: Compile, Compile.Class
+---@overload fun(...: any): Compile.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: Compile.Extended, name: string, body?: table): Compile.Extended A class of one's own below this one.
+---@field mixin fun(self: Compile.Extended, from: table): Compile.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) Test.Arguments: { warningPattern?: any, maxWarnCount?: any, warningExtractor?: any, directoryEnterPattern?: any, directoryLeavePattern?: any, suppressionFile?: any, suppressionList?: any, command?: any, name?: any, haltOnFailure?: any, flunkOnFailure?: any, flunkOnWarnings?: any, warnOnFailure?: any, warnOnWarnings?: any, alwaysRun?: any, doStepIf?: any, hideStepIf?: any, description?: any, descriptionDone?: any, descriptionSuffix?: any, workdir?: any, locks?: any, logEncoding?: any, updateBuildSummaryPolicy?: any, progressMetrics?: any, useProgress?: any, env?: any, timeout?: any, maxTime?: any, max_lines?: any, sigtermTime?: any, interruptSignal?: any, usePTY?: any, initialStdin?: any, want_stdout?: any, want_stderr?: any, logEnviron?: any, logfiles?: any, lazylogfiles?: any, decodeRC?: any, [string]: nil, [integer]: nil }
+---@field warningPattern? string|Regex|None Lines that match from their start are warnings; None: no line is. Default: "(?i).*warning[: ].*"
+---@field maxWarnCount? integer|None More warnings than that are a failure. Default: None
+---@field warningExtractor? (fun(step: RunningStep, line: string, match: WarningMatch): string?, integer?, string?)|None `function(step, line, match)`: file, line number and text of a warning, for `suppressionList`; None: its text is the line. Default: None
+---@field directoryEnterPattern? string|Regex|None Lines that say which folder is entered: the pattern's first group. Default: "make.*: Entering directory [‘’\"`'](.*)[’'`\"]"
+---@field directoryLeavePattern? string|Regex|None Lines that say that a folder is left. Default: "make.*: Leaving directory"
+---@field suppressionFile? string|None|Renderable A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines. Default: None
+---@field suppressionList? (string|integer|None)[][]|None Warnings that don't count: `{ file pattern, text pattern, first line, last line }`, each of which may be None. Default: None
+---@field command? string|(string|integer|any[]|Renderable)[]|Renderable The command: a text for the shell, or its words. Default: { "make", "test" }
+---@field name? string|Renderable Its name within the build. Default: "test"
+---@field haltOnFailure? boolean Its failure ends the build, but for steps that always run. Default: false
+---@field flunkOnFailure? boolean Its failure makes the build fail. Default: true
+---@field flunkOnWarnings? boolean Its warnings make the build fail. Default: false
+---@field warnOnFailure? boolean Its failure gives the build warnings. Default: true
+---@field warnOnWarnings? boolean Its warnings give the build warnings. Default: false
+---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
+---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
+---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: { "testing" }
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: { "test" }
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
+---@field locks? None|false|any[] Locks that it takes. Default: {}
+---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
+---@field updateBuildSummaryPolicy? any Has no effect. Default: None
+---@field progressMetrics? any Has no effect. Default: {}
+---@field useProgress? any Has no effect. Default: true
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
+---@field timeout? number|string|None|Renderable The longest time without output; None: no limit. Default: 1200
+---@field maxTime? number|string|None|Renderable The longest time in all. Default: None
+---@field max_lines? integer|None|Renderable Lines of output after which it is stopped. Default: None
+---@field sigtermTime? number|string|None|Renderable How long after TERM the interrupt signal follows. Default: None
+---@field interruptSignal? string|Renderable What ends it: KILL, TERM, INT. Default: "KILL"
+---@field usePTY? boolean|None|Renderable Run it in a terminal; None: as the worker does. Default: None
+---@field initialStdin? string|None|Renderable Its standard input. Default: None
+---@field want_stdout? boolean|Renderable Its output is wanted. Default: true
+---@field want_stderr? boolean|Renderable Its error output is wanted. Default: true
+---@field logEnviron? boolean|Renderable The environment is logged. Default: true
+---@field logfiles? table<string, string|{ filename: string, follow?: boolean }|Renderable>|Renderable Files on the worker that are followed as logs. Default: {}
+---@field lazylogfiles? boolean|Renderable Such a log appears with its first line only. Default: false
+---@field decodeRC? table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures. Default: { [0] = SUCCESS }
+
+---Runs `make test` and counts what its output tells.
+---@class Test: Step
+---@field warningPattern string|Regex|None Lines that match from their start are warnings; None: no line is.
+---@field maxWarnCount integer|None More warnings than that are a failure.
+---@field warningExtractor (fun(step: RunningStep, line: string, match: WarningMatch): string?, integer?, string?)|None `function(step, line, match)`: file, line number and text of a warning, for `suppressionList`; None: its text is the line.
+---@field directoryEnterPattern string|Regex|None Lines that say which folder is entered: the pattern's first group.
+---@field directoryLeavePattern string|Regex|None Lines that say that a folder is left.
+---@field suppressionFile any A file on the worker with warnings that don't count: lines `FILE PATTERN : TEXT PATTERN`, with ` : FIRST-LAST` for lines.
+---@field suppressionList (string|integer|None)[][]|None Warnings that don't count: `{ file pattern, text pattern, first line, last line }`, each of which may be None.
+---@field command any The command: a text for the shell, or its words.
+---@field name any Its name within the build.
+---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
+---@field flunkOnFailure boolean Its failure makes the build fail.
+---@field flunkOnWarnings boolean Its warnings make the build fail.
+---@field warnOnFailure boolean Its failure gives the build warnings.
+---@field warnOnWarnings boolean Its warnings give the build warnings.
+---@field alwaysRun boolean It runs after a step that ended the build, too.
+---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
+---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
+---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
+---@field updateBuildSummaryPolicy any Has no effect.
+---@field progressMetrics any Has no effect.
+---@field useProgress any Has no effect.
+---@field env any Environment; a list is joined with the path separator, None removes.
+---@field timeout any The longest time without output; None: no limit.
+---@field maxTime any The longest time in all.
+---@field max_lines any Lines of output after which it is stopped.
+---@field sigtermTime any How long after TERM the interrupt signal follows.
+---@field interruptSignal any What ends it: KILL, TERM, INT.
+---@field usePTY any Run it in a terminal; None: as the worker does.
+---@field initialStdin any Its standard input.
+---@field want_stdout any Its output is wanted.
+---@field want_stderr any Its error output is wanted.
+---@field logEnviron any The environment is logged.
+---@field logfiles any Files on the worker that are followed as logs.
+---@field lazylogfiles any Such a log appears with its first line only.
+---@field decodeRC any Results of exit codes; others are failures.
+
+---Runs `make test` and counts what its output tells.
+---@class Test.Class
+---@overload fun(args?: Test.Arguments): Test
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: Test.Class, name: string, body?: table): Test.Extended A class of one's own below this one.
+
+---@class Test.Extended: Test, Test.Class
+---@overload fun(...: any): Test.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: Test.Extended, name: string, body?: table): Test.Extended A class of one's own below this one.
+---@field mixin fun(self: Test.Extended, from: table): Test.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) ShellSequence.Arguments: { commands?: any, name?: any, haltOnFailure?: any, flunkOnFailure?: any, flunkOnWarnings?: any, warnOnFailure?: any, warnOnWarnings?: any, alwaysRun?: any, doStepIf?: any, hideStepIf?: any, description?: any, descriptionDone?: any, descriptionSuffix?: any, workdir?: any, locks?: any, logEncoding?: any, updateBuildSummaryPolicy?: any, progressMetrics?: any, useProgress?: any, env?: any, timeout?: any, maxTime?: any, max_lines?: any, sigtermTime?: any, interruptSignal?: any, usePTY?: any, initialStdin?: any, want_stdout?: any, want_stderr?: any, logEnviron?: any, logfiles?: any, lazylogfiles?: any, decodeRC?: any, [1]?: any, [string]: nil }
+---@field commands? ShellArg[]|Renderable The commands, one after the other; a function may give command lines, too.
+---@field name? string|Renderable Its name within the build. Default: "ShellSequence"
+---@field haltOnFailure? boolean Its failure ends the build, but for steps that always run. Default: false
+---@field flunkOnFailure? boolean Its failure makes the build fail. Default: true
+---@field flunkOnWarnings? boolean Its warnings make the build fail. Default: false
+---@field warnOnFailure? boolean Its failure gives the build warnings. Default: false
+---@field warnOnWarnings? boolean Its warnings give the build warnings. Default: false
+---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
+---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
+---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: None
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: None
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
+---@field locks? None|false|any[] Locks that it takes. Default: {}
+---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
+---@field updateBuildSummaryPolicy? any Has no effect. Default: None
+---@field progressMetrics? any Has no effect. Default: {}
+---@field useProgress? any Has no effect. Default: true
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
+---@field timeout? number|string|None|Renderable The longest time without output; None: no limit. Default: 1200
+---@field maxTime? number|string|None|Renderable The longest time in all. Default: None
+---@field max_lines? integer|None|Renderable Lines of output after which it is stopped. Default: None
+---@field sigtermTime? number|string|None|Renderable How long after TERM the interrupt signal follows. Default: None
+---@field interruptSignal? string|Renderable What ends it: KILL, TERM, INT. Default: "KILL"
+---@field usePTY? boolean|None|Renderable Run it in a terminal; None: as the worker does. Default: None
+---@field initialStdin? string|None|Renderable Its standard input. Default: None
+---@field want_stdout? boolean|Renderable Its output is wanted. Default: true
+---@field want_stderr? boolean|Renderable Its error output is wanted. Default: true
+---@field logEnviron? boolean|Renderable The environment is logged. Default: true
+---@field logfiles? table<string, string|{ filename: string, follow?: boolean }|Renderable>|Renderable Files on the worker that are followed as logs. Default: {}
+---@field lazylogfiles? boolean|Renderable Such a log appears with its first line only. Default: false
+---@field decodeRC? table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures. Default: { [0] = SUCCESS }
+---@field [integer] ShellArg|ShellArg[]
+
+---Runs commands one after the other.
+---@class ShellSequence: Step
+---@field commands any The commands, one after the other; a function may give command lines, too.
+---@field name any Its name within the build.
+---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
+---@field flunkOnFailure boolean Its failure makes the build fail.
+---@field flunkOnWarnings boolean Its warnings make the build fail.
+---@field warnOnFailure boolean Its failure gives the build warnings.
+---@field warnOnWarnings boolean Its warnings give the build warnings.
+---@field alwaysRun boolean It runs after a step that ended the build, too.
+---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
+---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
+---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
+---@field updateBuildSummaryPolicy any Has no effect.
+---@field progressMetrics any Has no effect.
+---@field useProgress any Has no effect.
+---@field env any Environment; a list is joined with the path separator, None removes.
+---@field timeout any The longest time without output; None: no limit.
+---@field maxTime any The longest time in all.
+---@field max_lines any Lines of output after which it is stopped.
+---@field sigtermTime any How long after TERM the interrupt signal follows.
+---@field interruptSignal any What ends it: KILL, TERM, INT.
+---@field usePTY any Run it in a terminal; None: as the worker does.
+---@field initialStdin any Its standard input.
+---@field want_stdout any Its output is wanted.
+---@field want_stderr any Its error output is wanted.
+---@field logEnviron any The environment is logged.
+---@field logfiles any Files on the worker that are followed as logs.
+---@field lazylogfiles any Such a log appears with its first line only.
+---@field decodeRC any Results of exit codes; others are failures.
+
+---Runs commands one after the other.
+---@class ShellSequence.Class
+---@overload fun(args: ShellSequence.Arguments): ShellSequence
+---@overload fun(commands: Renderable, ...: any): ShellSequence
+---@overload fun(commands: ShellArg[]|Renderable, second: any, ...: any): ShellSequence
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: ShellSequence.Class, name: string, body?: table): ShellSequence.Extended A class of one's own below this one.
+
+---@class ShellSequence.Extended: ShellSequence, ShellSequence.Class
+---@overload fun(...: any): ShellSequence.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: ShellSequence.Extended, name: string, body?: table): ShellSequence.Extended A class of one's own below this one.
+---@field mixin fun(self: ShellSequence.Extended, from: table): ShellSequence.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) SetProperty.Arguments: { property?: any, value?: any, name?: any, haltOnFailure?: any, flunkOnFailure?: any, flunkOnWarnings?: any, warnOnFailure?: any, warnOnWarnings?: any, alwaysRun?: any, doStepIf?: any, hideStepIf?: any, description?: any, descriptionDone?: any, descriptionSuffix?: any, workdir?: any, locks?: any, logEncoding?: any, updateBuildSummaryPolicy?: any, progressMetrics?: any, useProgress?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field property? string|Renderable The property's name.
+---@field [1]? string|Renderable `property`
+---@field value? any Its value.
+---@field [2]? any `value`
+---@field name? string|Renderable Its name within the build. Default: "SetProperty"
+---@field haltOnFailure? boolean Its failure ends the build, but for steps that always run. Default: false
+---@field flunkOnFailure? boolean Its failure makes the build fail. Default: true
+---@field flunkOnWarnings? boolean Its warnings make the build fail. Default: false
+---@field warnOnFailure? boolean Its failure gives the build warnings. Default: false
+---@field warnOnWarnings? boolean Its warnings give the build warnings. Default: false
+---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
+---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
+---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: None
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: None
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
+---@field locks? None|false|any[] Locks that it takes. Default: {}
+---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
+---@field updateBuildSummaryPolicy? any Has no effect. Default: None
+---@field progressMetrics? any Has no effect. Default: {}
+---@field useProgress? any Has no effect. Default: true
+
+---Sets a property of the build.
+---@class SetProperty: Step
+---@field property any The property's name.
+---@field value any Its value.
+---@field name any Its name within the build.
+---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
+---@field flunkOnFailure boolean Its failure makes the build fail.
+---@field flunkOnWarnings boolean Its warnings make the build fail.
+---@field warnOnFailure boolean Its failure gives the build warnings.
+---@field warnOnWarnings boolean Its warnings give the build warnings.
+---@field alwaysRun boolean It runs after a step that ended the build, too.
+---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
+---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
+---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
+---@field updateBuildSummaryPolicy any Has no effect.
+---@field progressMetrics any Has no effect.
+---@field useProgress any Has no effect.
+
+---Sets a property of the build.
+---@class SetProperty.Class
+---@overload fun(args: SetProperty.Arguments): SetProperty
+---@overload fun(property: string|Renderable, ...: any): SetProperty
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: SetProperty.Class, name: string, body?: table): SetProperty.Extended A class of one's own below this one.
+
+---@class SetProperty.Extended: SetProperty, SetProperty.Class
+---@overload fun(...: any): SetProperty.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: SetProperty.Extended, name: string, body?: table): SetProperty.Extended A class of one's own below this one.
+---@field mixin fun(self: SetProperty.Extended, from: table): SetProperty.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class SetProperties.Arguments
+---@field properties? any Names and values, or a function that gives them.
+---@field name? string|Renderable Its name within the build. Default: "SetProperties"
+---@field haltOnFailure? boolean Its failure ends the build, but for steps that always run. Default: false
+---@field flunkOnFailure? boolean Its failure makes the build fail. Default: true
+---@field flunkOnWarnings? boolean Its warnings make the build fail. Default: false
+---@field warnOnFailure? boolean Its failure gives the build warnings. Default: false
+---@field warnOnWarnings? boolean Its warnings give the build warnings. Default: false
+---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
+---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
+---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: None
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: None
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
+---@field locks? None|false|any[] Locks that it takes. Default: {}
+---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
+---@field updateBuildSummaryPolicy? any Has no effect. Default: None
+---@field progressMetrics? any Has no effect. Default: {}
+---@field useProgress? any Has no effect. Default: true
+---@field [string] any
+---@field [integer] any
+
+---Sets properties of the build.
+---@class SetProperties: Step
+---@field properties any Names and values, or a function that gives them.
+---@field name any Its name within the build.
+---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
+---@field flunkOnFailure boolean Its failure makes the build fail.
+---@field flunkOnWarnings boolean Its warnings make the build fail.
+---@field warnOnFailure boolean Its failure gives the build warnings.
+---@field warnOnWarnings boolean Its warnings give the build warnings.
+---@field alwaysRun boolean It runs after a step that ended the build, too.
+---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
+---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
+---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
+---@field updateBuildSummaryPolicy any Has no effect.
+---@field progressMetrics any Has no effect.
+---@field useProgress any Has no effect.
+
+---Sets properties of the build.
+---@class SetProperties.Class
+---@overload fun(args: SetProperties.Arguments): SetProperties
+---@overload fun(properties: any, second: any, ...: any): SetProperties
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: SetProperties.Class, name: string, body?: table): SetProperties.Extended A class of one's own below this one.
+
+---@class SetProperties.Extended: SetProperties, SetProperties.Class
+---@overload fun(...: any): SetProperties.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: SetProperties.Extended, name: string, body?: table): SetProperties.Extended A class of one's own below this one.
+---@field mixin fun(self: SetProperties.Extended, from: table): SetProperties.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) SetPropertyFromCommand.Arguments: { property?: any, extract_fn?: any, strip?: any, includeStdout?: any, includeStderr?: any, command?: any, name?: any, haltOnFailure?: any, flunkOnFailure?: any, flunkOnWarnings?: any, warnOnFailure?: any, warnOnWarnings?: any, alwaysRun?: any, doStepIf?: any, hideStepIf?: any, description?: any, descriptionDone?: any, descriptionSuffix?: any, workdir?: any, locks?: any, logEncoding?: any, updateBuildSummaryPolicy?: any, progressMetrics?: any, useProgress?: any, env?: any, timeout?: any, maxTime?: any, max_lines?: any, sigtermTime?: any, interruptSignal?: any, usePTY?: any, initialStdin?: any, want_stdout?: any, want_stderr?: any, logEnviron?: any, logfiles?: any, lazylogfiles?: any, decodeRC?: any, [1]?: any, [2]?: any, [3]?: any, [4]?: any, [5]?: any, [string]: nil, [integer]: nil }
+---@field property? string|Renderable|None The property that gets the output. Default: None
+---@field [1]? string|Renderable|None `property`
+---@field extract_fn? (fun(rc: integer, stdout: string, stderr: string): table<string, any>)|None `function(rc, stdout, stderr)`: a table of properties. Default: None
+---@field [2]? (fun(rc: integer, stdout: string, stderr: string): table<string, any>)|None `extract_fn`
+---@field strip? boolean White space around the output is left out. Default: true
+---@field [3]? boolean `strip`
+---@field includeStdout? boolean The output counts. Default: true
+---@field [4]? boolean `includeStdout`
+---@field includeStderr? boolean The error output counts. Default: false
+---@field [5]? boolean `includeStderr`
+---@field command string|(string|integer|any[]|Renderable)[]|Renderable The command: a text for the shell, or its words.
+---@field name? string|Renderable Its name within the build. Default: "setproperty"
+---@field haltOnFailure? boolean Its failure ends the build, but for steps that always run. Default: false
+---@field flunkOnFailure? boolean Its failure makes the build fail. Default: true
+---@field flunkOnWarnings? boolean Its warnings make the build fail. Default: false
+---@field warnOnFailure? boolean Its failure gives the build warnings. Default: false
+---@field warnOnWarnings? boolean Its warnings give the build warnings. Default: false
+---@field alwaysRun? boolean It runs after a step that ended the build, too. Default: false
+---@field doStepIf? boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run? Default: true
+---@field hideStepIf? boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden? Default: false
+---@field description? string|(string|Renderable)[]|None|Renderable What it says while it runs. Default: None
+---@field descriptionDone? string|(string|Renderable)[]|None|Renderable What it says when it is done. Default: None
+---@field descriptionSuffix? string|(string|Renderable)[]|None|Renderable Added to either. Default: None
+---@field workdir? string|None|Renderable Its folder, below the builder's; None: the factory's. Default: None
+---@field locks? None|false|any[] Locks that it takes. Default: {}
+---@field logEncoding? string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" … Default: None
+---@field updateBuildSummaryPolicy? any Has no effect. Default: None
+---@field progressMetrics? any Has no effect. Default: {}
+---@field useProgress? any Has no effect. Default: true
+---@field env? table<string, string|(string|Renderable)[]|None|Renderable>|Renderable Environment; a list is joined with the path separator, None removes. Default: {}
+---@field timeout? number|string|None|Renderable The longest time without output; None: no limit. Default: 1200
+---@field maxTime? number|string|None|Renderable The longest time in all. Default: None
+---@field max_lines? integer|None|Renderable Lines of output after which it is stopped. Default: None
+---@field sigtermTime? number|string|None|Renderable How long after TERM the interrupt signal follows. Default: None
+---@field interruptSignal? string|Renderable What ends it: KILL, TERM, INT. Default: "KILL"
+---@field usePTY? boolean|None|Renderable Run it in a terminal; None: as the worker does. Default: None
+---@field initialStdin? string|None|Renderable Its standard input. Default: None
+---@field want_stdout? boolean|Renderable Its output is wanted. Default: true
+---@field want_stderr? boolean|Renderable Its error output is wanted. Default: true
+---@field logEnviron? boolean|Renderable The environment is logged. Default: true
+---@field logfiles? table<string, string|{ filename: string, follow?: boolean }|Renderable>|Renderable Files on the worker that are followed as logs. Default: {}
+---@field lazylogfiles? boolean|Renderable Such a log appears with its first line only. Default: false
+---@field decodeRC? table<integer, Results|Renderable>|Renderable Results of exit codes; others are failures. Default: { [0] = SUCCESS }
+
+---Sets properties from a command's output.
+---@class SetPropertyFromCommand: Step
+---@field property any The property that gets the output.
+---@field extract_fn (fun(rc: integer, stdout: string, stderr: string): table<string, any>)|None `function(rc, stdout, stderr)`: a table of properties.
+---@field strip boolean White space around the output is left out.
+---@field includeStdout boolean The output counts.
+---@field includeStderr boolean The error output counts.
+---@field command any The command: a text for the shell, or its words.
+---@field name any Its name within the build.
+---@field haltOnFailure boolean Its failure ends the build, but for steps that always run.
+---@field flunkOnFailure boolean Its failure makes the build fail.
+---@field flunkOnWarnings boolean Its warnings make the build fail.
+---@field warnOnFailure boolean Its failure gives the build warnings.
+---@field warnOnWarnings boolean Its warnings give the build warnings.
+---@field alwaysRun boolean It runs after a step that ended the build, too.
+---@field doStepIf boolean|RenderableObject|(fun(step: RunningStep): any) `function(step)`: is it to run?
+---@field hideStepIf boolean|RenderableObject|(fun(results: Results, step: RunningStep): any) `function(results, step)`: is it to be hidden?
+---@field description any What it says while it runs.
+---@field descriptionDone any What it says when it is done.
+---@field descriptionSuffix any Added to either.
+---@field workdir any Its folder, below the builder's; None: the factory's.
+---@field locks any Locks that it takes.
+---@field logEncoding string|None How output is encoded that is no UTF-8: "latin-1", "cp1252" …
+---@field updateBuildSummaryPolicy any Has no effect.
+---@field progressMetrics any Has no effect.
+---@field useProgress any Has no effect.
+---@field env any Environment; a list is joined with the path separator, None removes.
+---@field timeout any The longest time without output; None: no limit.
+---@field maxTime any The longest time in all.
+---@field max_lines any Lines of output after which it is stopped.
+---@field sigtermTime any How long after TERM the interrupt signal follows.
+---@field interruptSignal any What ends it: KILL, TERM, INT.
+---@field usePTY any Run it in a terminal; None: as the worker does.
+---@field initialStdin any Its standard input.
+---@field want_stdout any Its output is wanted.
+---@field want_stderr any Its error output is wanted.
+---@field logEnviron any The environment is logged.
+---@field logfiles any Files on the worker that are followed as logs.
+---@field lazylogfiles any Such a log appears with its first line only.
+---@field decodeRC any Results of exit codes; others are failures.
+
+---Sets properties from a command's output.
+---@class SetPropertyFromCommand.Class
+---@overload fun(args: SetPropertyFromCommand.Arguments): SetPropertyFromCommand
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: SetPropertyFromCommand.Class, name: string, body?: table): SetPropertyFromCommand.Extended A class of one's own below this one.
+
+---@class SetPropertyFromCommand.Extended: SetPropertyFromCommand, SetPropertyFromCommand.Class
+---@overload fun(...: any): SetPropertyFromCommand.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: SetPropertyFromCommand.Extended, name: string, body?: table): SetPropertyFromCommand.Extended A class of one's own below this one.
+---@field mixin fun(self: SetPropertyFromCommand.Extended, from: table): SetPropertyFromCommand.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) ShellArg.Arguments: { command?: any, logfile?: any, logname?: any, haltOnFailure?: any, flunkOnFailure?: any, flunkOnWarnings?: any, warnOnFailure?: any, warnOnWarnings?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field command? string|(string|integer|any[]|Renderable)[]|None|Renderable The command: a text for the shell, or its words. Without any (None, an empty text or list) it does not run.
+---@field [1]? string|(string|integer|any[]|Renderable)[]|None|Renderable `command`
+---@field logname? string|None|Renderable Its log; None: the step's `stdio`. Default: None
+---@field logfile? string|None|Renderable Old spelling of `logname`.
+---@field [2]? string|None|Renderable `logname`
+---@field haltOnFailure? boolean|Renderable Its failure ends the sequence. Default: false
+---@field flunkOnFailure? boolean|Renderable Its failure makes the step fail. Default: true
+---@field flunkOnWarnings? boolean|Renderable Its warnings make the step fail. Default: false
+---@field warnOnFailure? boolean|Renderable Its failure gives the step warnings. Default: false
+---@field warnOnWarnings? boolean|Renderable Its warnings give the step warnings. Default: false
+
+---One command of a `ShellSequence`.
+---@class ShellArg: HostObject
+---@field command any The command: a text for the shell, or its words. Without any (None, an empty text or list) it does not run.
+---@field logname any Its log; None: the step's `stdio`.
+---@field haltOnFailure any Its failure ends the sequence.
+---@field flunkOnFailure any Its failure makes the step fail.
+---@field flunkOnWarnings any Its warnings make the step fail.
+---@field warnOnFailure any Its failure gives the step warnings.
+---@field warnOnWarnings any Its warnings give the step warnings.
+
+---One command of a `ShellSequence`.
+---@class ShellArg.Class
+---@overload fun(args: ShellArg.Arguments): ShellArg
+---@overload fun(command: string|None|Renderable, ...: any): ShellArg
+---@overload fun(command: string|(string|integer|any[]|Renderable)[]|None|Renderable, second: any, ...: any): ShellArg
+---@field classname string
+
+---@class (exact) ForceScheduler.Arguments: { name?: any, builderNames?: any, username?: any, reason?: any, reasonString?: any, buttonName?: any, codebases?: any, label?: any, properties?: any, priority?: any, [1]?: any, [2]?: any, [3]?: any, [4]?: any, [5]?: any, [6]?: any, [7]?: any, [8]?: any, [9]?: any, [10]?: any, [string]: nil, [integer]: nil }
+---@field name? string The scheduler's name.
+---@field [1]? string `name`
+---@field builderNames? string[] The builders that it can start.
+---@field [2]? string[] `builderNames`
+---@field username? Parameter|None Who asks. Default: UserNameParameter
+---@field [3]? Parameter|None `username`
+---@field reason? Parameter|None Why. Default: StringParameter
+---@field [4]? Parameter|None `reason`
+---@field reasonString? string The reason of the build, with `%(owner)s` and `%(reason)s`. Default: "A build was forced by '%(owner)s': %(reason)s"
+---@field [5]? string `reasonString`
+---@field buttonName? string|None What the button says. Default: name
+---@field [6]? string|None `buttonName`
+---@field codebases? (string|CodebaseParameter)[]|None `CodebaseParameter`s, or names of codebases. Default: one with an empty name
+---@field [7]? (string|CodebaseParameter)[]|None `codebases`
+---@field label? string|None What the form is called. Default: name
+---@field [8]? string|None `label`
+---@field properties? Parameter[] Further parameters; each becomes a property. Default: {}
+---@field [9]? Parameter[] `properties`
+---@field priority? integer|Parameter The requests' priority: a parameter, or a number. Default: IntParameter
+---@field [10]? integer|Parameter `priority`
+
+---Starts builds when a person asks for them.
+---@class ForceScheduler: Scheduler
+---@field name string The scheduler's name.
+---@field builderNames string[] The builders that it can start.
+---@field username Parameter|None Who asks.
+---@field reason Parameter|None Why.
+---@field reasonString string The reason of the build, with `%(owner)s` and `%(reason)s`.
+---@field buttonName string|None What the button says.
+---@field codebases (string|CodebaseParameter)[]|None `CodebaseParameter`s, or names of codebases.
+---@field label string|None What the form is called.
+---@field properties Parameter[] Further parameters; each becomes a property.
+---@field priority integer|Parameter The requests' priority: a parameter, or a number.
+
+---Starts builds when a person asks for them.
+---@class ForceScheduler.Class
+---@overload fun(args: ForceScheduler.Arguments): ForceScheduler
+---@overload fun(name: string, ...: any): ForceScheduler
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: ForceScheduler.Class, name: string, body?: table): ForceScheduler.Extended A class of one's own below this one.
+
+---@class ForceScheduler.Extended: ForceScheduler, ForceScheduler.Class
+---@overload fun(...: any): ForceScheduler.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: ForceScheduler.Extended, name: string, body?: table): ForceScheduler.Extended A class of one's own below this one.
+---@field mixin fun(self: ForceScheduler.Extended, from: table): ForceScheduler.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) FixedParameter.Arguments: { name?: any, label?: any, parse_from_arg?: any, parse_from_args?: any, tablabel?: any, tooltip?: any, regex?: any, default?: any, required?: any, multiple?: any, hide?: any, size?: any, maxsize?: any, autopopulate?: any, fullName?: any, debug?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field name? string The property that it becomes.
+---@field [1]? string `name`
+---@field label? string|None What the form says. Default: name
+---@field [2]? string|None `label`
+---@field parse_from_arg? (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method. Default: None
+---@field parse_from_args? (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered. Default: None
+---@field tablabel? string|None What its tab says, if it has one. Default: label
+---@field tooltip? string What is shown beside it. Default: ""
+---@field regex? string|Regex|None What is entered must match. Default: None
+---@field default? any|None What it is if nothing is entered. Default: None
+---@field required? boolean Something must be entered. Default: false
+---@field multiple? boolean It takes several values. Default: false
+---@field hide? boolean It is not shown. Default: false
+---@field size? integer|None How wide the box is. Default: None
+---@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field autopopulate? None|false What a choice fills into other fields. Default: None
+---@field fullName? None|false Its name in calls of the API. Default: None
+---@field debug? any Has no effect. Default: true
+
+---Always the same value.
+---@class FixedParameter: Parameter
+---@field name string The property that it becomes.
+---@field label string|None What the form says.
+---@field parse_from_arg (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method.
+---@field parse_from_args (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered.
+---@field tablabel string|None What its tab says, if it has one.
+---@field tooltip string What is shown beside it.
+---@field regex string|Regex|None What is entered must match.
+---@field default any|None What it is if nothing is entered.
+---@field required boolean Something must be entered.
+---@field multiple boolean It takes several values.
+---@field hide boolean It is not shown.
+---@field size integer|None How wide the box is.
+---@field maxsize integer|None The most bytes or characters that it takes.
+---@field autopopulate None|false What a choice fills into other fields.
+---@field fullName None|false Its name in calls of the API.
+---@field debug any Has no effect.
+
+---Always the same value.
+---@class FixedParameter.Class
+---@overload fun(args: FixedParameter.Arguments): FixedParameter
+---@overload fun(name: string, ...: any): FixedParameter
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: FixedParameter.Class, name: string, body?: table): FixedParameter.Extended A class of one's own below this one.
+
+---@class FixedParameter.Extended: FixedParameter, FixedParameter.Class
+---@overload fun(...: any): FixedParameter.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: FixedParameter.Extended, name: string, body?: table): FixedParameter.Extended A class of one's own below this one.
+---@field mixin fun(self: FixedParameter.Extended, from: table): FixedParameter.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) StringParameter.Arguments: { name?: any, label?: any, parse_from_arg?: any, parse_from_args?: any, tablabel?: any, tooltip?: any, regex?: any, default?: any, required?: any, multiple?: any, hide?: any, size?: any, maxsize?: any, autopopulate?: any, fullName?: any, debug?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field name? string The property that it becomes.
+---@field [1]? string `name`
+---@field label? string|None What the form says. Default: name
+---@field [2]? string|None `label`
+---@field parse_from_arg? (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method. Default: None
+---@field parse_from_args? (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered. Default: None
+---@field tablabel? string|None What its tab says, if it has one. Default: label
+---@field tooltip? string What is shown beside it. Default: ""
+---@field regex? string|Regex|None What is entered must match. Default: None
+---@field default? any|None What it is if nothing is entered. Default: None
+---@field required? boolean Something must be entered. Default: false
+---@field multiple? boolean It takes several values. Default: false
+---@field hide? boolean It is not shown. Default: false
+---@field size? integer|None How wide the box is. Default: None
+---@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field autopopulate? None|false What a choice fills into other fields. Default: None
+---@field fullName? None|false Its name in calls of the API. Default: None
+---@field debug? any Has no effect. Default: true
+
+---A line of text.
+---@class StringParameter: Parameter
+---@field name string The property that it becomes.
+---@field label string|None What the form says.
+---@field parse_from_arg (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method.
+---@field parse_from_args (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered.
+---@field tablabel string|None What its tab says, if it has one.
+---@field tooltip string What is shown beside it.
+---@field regex string|Regex|None What is entered must match.
+---@field default any|None What it is if nothing is entered.
+---@field required boolean Something must be entered.
+---@field multiple boolean It takes several values.
+---@field hide boolean It is not shown.
+---@field size integer|None How wide the box is.
+---@field maxsize integer|None The most bytes or characters that it takes.
+---@field autopopulate None|false What a choice fills into other fields.
+---@field fullName None|false Its name in calls of the API.
+---@field debug any Has no effect.
+
+---A line of text.
+---@class StringParameter.Class
+---@overload fun(args: StringParameter.Arguments): StringParameter
+---@overload fun(name: string, ...: any): StringParameter
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: StringParameter.Class, name: string, body?: table): StringParameter.Extended A class of one's own below this one.
+
+---@class StringParameter.Extended: StringParameter, StringParameter.Class
+---@overload fun(...: any): StringParameter.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: StringParameter.Extended, name: string, body?: table): StringParameter.Extended A class of one's own below this one.
+---@field mixin fun(self: StringParameter.Extended, from: table): StringParameter.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) TextParameter.Arguments: { cols?: any, rows?: any, name?: any, label?: any, parse_from_arg?: any, parse_from_args?: any, tablabel?: any, tooltip?: any, regex?: any, default?: any, required?: any, multiple?: any, hide?: any, size?: any, maxsize?: any, autopopulate?: any, fullName?: any, debug?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field cols? integer How wide the box is. Default: 80
+---@field rows? integer How high the box is. Default: 20
+---@field name? string The property that it becomes.
+---@field [1]? string `name`
+---@field label? string|None What the form says. Default: name
+---@field [2]? string|None `label`
+---@field parse_from_arg? (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method. Default: None
+---@field parse_from_args? (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered. Default: None
+---@field tablabel? string|None What its tab says, if it has one. Default: label
+---@field tooltip? string What is shown beside it. Default: ""
+---@field regex? string|Regex|None What is entered must match. Default: None
+---@field default? any|None What it is if nothing is entered. Default: None
+---@field required? boolean Something must be entered. Default: false
+---@field multiple? boolean It takes several values. Default: false
+---@field hide? boolean It is not shown. Default: false
+---@field size? integer|None How wide the box is. Default: None
+---@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field autopopulate? None|false What a choice fills into other fields. Default: None
+---@field fullName? None|false Its name in calls of the API. Default: None
+---@field debug? any Has no effect. Default: true
+
+---Lines of text.
+---@class TextParameter: Parameter
+---@field cols integer How wide the box is.
+---@field rows integer How high the box is.
+---@field name string The property that it becomes.
+---@field label string|None What the form says.
+---@field parse_from_arg (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method.
+---@field parse_from_args (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered.
+---@field tablabel string|None What its tab says, if it has one.
+---@field tooltip string What is shown beside it.
+---@field regex string|Regex|None What is entered must match.
+---@field default any|None What it is if nothing is entered.
+---@field required boolean Something must be entered.
+---@field multiple boolean It takes several values.
+---@field hide boolean It is not shown.
+---@field size integer|None How wide the box is.
+---@field maxsize integer|None The most bytes or characters that it takes.
+---@field autopopulate None|false What a choice fills into other fields.
+---@field fullName None|false Its name in calls of the API.
+---@field debug any Has no effect.
+
+---Lines of text.
+---@class TextParameter.Class
+---@overload fun(args: TextParameter.Arguments): TextParameter
+---@overload fun(name: string, ...: any): TextParameter
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: TextParameter.Class, name: string, body?: table): TextParameter.Extended A class of one's own below this one.
+
+---@class TextParameter.Extended: TextParameter, TextParameter.Class
+---@overload fun(...: any): TextParameter.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: TextParameter.Extended, name: string, body?: table): TextParameter.Extended A class of one's own below this one.
+---@field mixin fun(self: TextParameter.Extended, from: table): TextParameter.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) IntParameter.Arguments: { name?: any, label?: any, parse_from_arg?: any, parse_from_args?: any, tablabel?: any, tooltip?: any, regex?: any, default?: any, required?: any, multiple?: any, hide?: any, size?: any, maxsize?: any, autopopulate?: any, fullName?: any, debug?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field name? string The property that it becomes.
+---@field [1]? string `name`
+---@field label? string|None What the form says. Default: name
+---@field [2]? string|None `label`
+---@field parse_from_arg? (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method. Default: None
+---@field parse_from_args? (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered. Default: None
+---@field tablabel? string|None What its tab says, if it has one. Default: label
+---@field tooltip? string What is shown beside it. Default: ""
+---@field regex? string|Regex|None What is entered must match. Default: None
+---@field default? any|None What it is if nothing is entered. Default: None
+---@field required? boolean Something must be entered. Default: false
+---@field multiple? boolean It takes several values. Default: false
+---@field hide? boolean It is not shown. Default: false
+---@field size? integer|None How wide the box is. Default: None
+---@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field autopopulate? None|false What a choice fills into other fields. Default: None
+---@field fullName? None|false Its name in calls of the API. Default: None
+---@field debug? any Has no effect. Default: true
+
+---A whole number.
+---@class IntParameter: Parameter
+---@field name string The property that it becomes.
+---@field label string|None What the form says.
+---@field parse_from_arg (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method.
+---@field parse_from_args (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered.
+---@field tablabel string|None What its tab says, if it has one.
+---@field tooltip string What is shown beside it.
+---@field regex string|Regex|None What is entered must match.
+---@field default any|None What it is if nothing is entered.
+---@field required boolean Something must be entered.
+---@field multiple boolean It takes several values.
+---@field hide boolean It is not shown.
+---@field size integer|None How wide the box is.
+---@field maxsize integer|None The most bytes or characters that it takes.
+---@field autopopulate None|false What a choice fills into other fields.
+---@field fullName None|false Its name in calls of the API.
+---@field debug any Has no effect.
+
+---A whole number.
+---@class IntParameter.Class
+---@overload fun(args: IntParameter.Arguments): IntParameter
+---@overload fun(name: string, ...: any): IntParameter
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: IntParameter.Class, name: string, body?: table): IntParameter.Extended A class of one's own below this one.
+
+---@class IntParameter.Extended: IntParameter, IntParameter.Class
+---@overload fun(...: any): IntParameter.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: IntParameter.Extended, name: string, body?: table): IntParameter.Extended A class of one's own below this one.
+---@field mixin fun(self: IntParameter.Extended, from: table): IntParameter.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) BooleanParameter.Arguments: { name?: any, label?: any, parse_from_arg?: any, parse_from_args?: any, tablabel?: any, tooltip?: any, regex?: any, default?: any, required?: any, multiple?: any, hide?: any, size?: any, maxsize?: any, autopopulate?: any, fullName?: any, debug?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field name? string The property that it becomes.
+---@field [1]? string `name`
+---@field label? string|None What the form says. Default: name
+---@field [2]? string|None `label`
+---@field parse_from_arg? (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method. Default: None
+---@field parse_from_args? (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered. Default: None
+---@field tablabel? string|None What its tab says, if it has one. Default: label
+---@field tooltip? string What is shown beside it. Default: ""
+---@field regex? string|Regex|None What is entered must match. Default: None
+---@field default? any|None What it is if nothing is entered. Default: None
+---@field required? boolean Something must be entered. Default: false
+---@field multiple? boolean It takes several values. Default: false
+---@field hide? boolean It is not shown. Default: false
+---@field size? integer|None How wide the box is. Default: None
+---@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field autopopulate? None|false What a choice fills into other fields. Default: None
+---@field fullName? None|false Its name in calls of the API. Default: None
+---@field debug? any Has no effect. Default: true
+
+---Yes or no.
+---@class BooleanParameter: Parameter
+---@field name string The property that it becomes.
+---@field label string|None What the form says.
+---@field parse_from_arg (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method.
+---@field parse_from_args (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered.
+---@field tablabel string|None What its tab says, if it has one.
+---@field tooltip string What is shown beside it.
+---@field regex string|Regex|None What is entered must match.
+---@field default any|None What it is if nothing is entered.
+---@field required boolean Something must be entered.
+---@field multiple boolean It takes several values.
+---@field hide boolean It is not shown.
+---@field size integer|None How wide the box is.
+---@field maxsize integer|None The most bytes or characters that it takes.
+---@field autopopulate None|false What a choice fills into other fields.
+---@field fullName None|false Its name in calls of the API.
+---@field debug any Has no effect.
+
+---Yes or no.
+---@class BooleanParameter.Class
+---@overload fun(args: BooleanParameter.Arguments): BooleanParameter
+---@overload fun(name: string, ...: any): BooleanParameter
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: BooleanParameter.Class, name: string, body?: table): BooleanParameter.Extended A class of one's own below this one.
+
+---@class BooleanParameter.Extended: BooleanParameter, BooleanParameter.Class
+---@overload fun(...: any): BooleanParameter.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: BooleanParameter.Extended, name: string, body?: table): BooleanParameter.Extended A class of one's own below this one.
+---@field mixin fun(self: BooleanParameter.Extended, from: table): BooleanParameter.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) UserNameParameter.Arguments: { need_email?: any, name?: any, label?: any, parse_from_arg?: any, parse_from_args?: any, tablabel?: any, tooltip?: any, regex?: any, default?: any, required?: any, multiple?: any, hide?: any, size?: any, maxsize?: any, autopopulate?: any, fullName?: any, debug?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field need_email? boolean The name must have an address of mail. Default: true
+---@field name? string The property that it becomes. Default: "username"
+---@field [1]? string `name`
+---@field label? string|None What the form says. Default: "Your name:"
+---@field [2]? string|None `label`
+---@field parse_from_arg? (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method. Default: None
+---@field parse_from_args? (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered. Default: None
+---@field tablabel? string|None What its tab says, if it has one. Default: label
+---@field tooltip? string What is shown beside it. Default: ""
+---@field regex? string|Regex|None What is entered must match. Default: None
+---@field default? any|None What it is if nothing is entered. Default: None
+---@field required? boolean Something must be entered. Default: false
+---@field multiple? boolean It takes several values. Default: false
+---@field hide? boolean It is not shown. Default: false
+---@field size? integer|None How wide the box is. Default: None
+---@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field autopopulate? None|false What a choice fills into other fields. Default: None
+---@field fullName? None|false Its name in calls of the API. Default: None
+---@field debug? any Has no effect. Default: true
+
+---Who asks for the build.
+---@class UserNameParameter: Parameter
+---@field need_email boolean The name must have an address of mail.
+---@field name string The property that it becomes.
+---@field label string|None What the form says.
+---@field parse_from_arg (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method.
+---@field parse_from_args (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered.
+---@field tablabel string|None What its tab says, if it has one.
+---@field tooltip string What is shown beside it.
+---@field regex string|Regex|None What is entered must match.
+---@field default any|None What it is if nothing is entered.
+---@field required boolean Something must be entered.
+---@field multiple boolean It takes several values.
+---@field hide boolean It is not shown.
+---@field size integer|None How wide the box is.
+---@field maxsize integer|None The most bytes or characters that it takes.
+---@field autopopulate None|false What a choice fills into other fields.
+---@field fullName None|false Its name in calls of the API.
+---@field debug any Has no effect.
+
+---Who asks for the build.
+---@class UserNameParameter.Class
+---@overload fun(args?: UserNameParameter.Arguments): UserNameParameter
+---@overload fun(name: string, ...: any): UserNameParameter
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: UserNameParameter.Class, name: string, body?: table): UserNameParameter.Extended A class of one's own below this one.
+
+---@class UserNameParameter.Extended: UserNameParameter, UserNameParameter.Class
+---@overload fun(...: any): UserNameParameter.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: UserNameParameter.Extended, name: string, body?: table): UserNameParameter.Extended A class of one's own below this one.
+---@field mixin fun(self: UserNameParameter.Extended, from: table): UserNameParameter.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) ChoiceStringParameter.Arguments: { choices?: any, strict?: any, name?: any, label?: any, parse_from_arg?: any, parse_from_args?: any, tablabel?: any, tooltip?: any, regex?: any, default?: any, required?: any, multiple?: any, hide?: any, size?: any, maxsize?: any, autopopulate?: any, fullName?: any, debug?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field choices string[]|(fun(parameter: Parameter): string[]) What can be chosen, or a function that gives the list; its answer is kept for 30 s.
+---@field strict? boolean Nothing else can be entered. Default: true
+---@field name? string The property that it becomes.
+---@field [1]? string `name`
+---@field label? string|None What the form says. Default: name
+---@field [2]? string|None `label`
+---@field parse_from_arg? (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method. Default: None
+---@field parse_from_args? (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered. Default: None
+---@field tablabel? string|None What its tab says, if it has one. Default: label
+---@field tooltip? string What is shown beside it. Default: ""
+---@field regex? string|Regex|None What is entered must match. Default: None
+---@field default? any|None What it is if nothing is entered. Default: None
+---@field required? boolean Something must be entered. Default: false
+---@field multiple? boolean It takes several values. Default: false
+---@field hide? boolean It is not shown. Default: false
+---@field size? integer|None How wide the box is. Default: None
+---@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field autopopulate? None|false What a choice fills into other fields. Default: None
+---@field fullName? None|false Its name in calls of the API. Default: None
+---@field debug? any Has no effect. Default: true
+
+---One of several texts.
+---@class ChoiceStringParameter: Parameter
+---@field choices any What can be chosen, or a function that gives the list; its answer is kept for 30 s.
+---@field strict boolean Nothing else can be entered.
+---@field name string The property that it becomes.
+---@field label string|None What the form says.
+---@field parse_from_arg (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method.
+---@field parse_from_args (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered.
+---@field tablabel string|None What its tab says, if it has one.
+---@field tooltip string What is shown beside it.
+---@field regex string|Regex|None What is entered must match.
+---@field default any|None What it is if nothing is entered.
+---@field required boolean Something must be entered.
+---@field multiple boolean It takes several values.
+---@field hide boolean It is not shown.
+---@field size integer|None How wide the box is.
+---@field maxsize integer|None The most bytes or characters that it takes.
+---@field autopopulate None|false What a choice fills into other fields.
+---@field fullName None|false Its name in calls of the API.
+---@field debug any Has no effect.
+
+---One of several texts.
+---@class ChoiceStringParameter.Class
+---@overload fun(args: ChoiceStringParameter.Arguments): ChoiceStringParameter
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: ChoiceStringParameter.Class, name: string, body?: table): ChoiceStringParameter.Extended A class of one's own below this one.
+
+---@class ChoiceStringParameter.Extended: ChoiceStringParameter, ChoiceStringParameter.Class
+---@overload fun(...: any): ChoiceStringParameter.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: ChoiceStringParameter.Extended, name: string, body?: table): ChoiceStringParameter.Extended A class of one's own below this one.
+---@field mixin fun(self: ChoiceStringParameter.Extended, from: table): ChoiceStringParameter.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) WorkerChoiceParameter.Arguments: { name?: any, label?: any, parse_from_arg?: any, parse_from_args?: any, tablabel?: any, tooltip?: any, regex?: any, default?: any, required?: any, multiple?: any, hide?: any, size?: any, maxsize?: any, autopopulate?: any, fullName?: any, debug?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field name? string The property that it becomes. Default: "workername"
+---@field [1]? string `name`
+---@field label? string|None What the form says. Default: "Worker:"
+---@field [2]? string|None `label`
+---@field parse_from_arg? (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method. Default: None
+---@field parse_from_args? (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered. Default: None
+---@field tablabel? string|None What its tab says, if it has one. Default: label
+---@field tooltip? string What is shown beside it. Default: ""
+---@field regex? string|Regex|None What is entered must match. Default: None
+---@field default? any|None What it is if nothing is entered. Default: None
+---@field required? boolean Something must be entered. Default: false
+---@field multiple? boolean It takes several values. Default: false
+---@field hide? boolean It is not shown. Default: false
+---@field size? integer|None How wide the box is. Default: None
+---@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field autopopulate? None|false What a choice fills into other fields. Default: None
+---@field fullName? None|false Its name in calls of the API. Default: None
+---@field debug? any Has no effect. Default: true
+
+---The worker that is to be used.
+---@class WorkerChoiceParameter: Parameter
+---@field name string The property that it becomes.
+---@field label string|None What the form says.
+---@field parse_from_arg (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method.
+---@field parse_from_args (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered.
+---@field tablabel string|None What its tab says, if it has one.
+---@field tooltip string What is shown beside it.
+---@field regex string|Regex|None What is entered must match.
+---@field default any|None What it is if nothing is entered.
+---@field required boolean Something must be entered.
+---@field multiple boolean It takes several values.
+---@field hide boolean It is not shown.
+---@field size integer|None How wide the box is.
+---@field maxsize integer|None The most bytes or characters that it takes.
+---@field autopopulate None|false What a choice fills into other fields.
+---@field fullName None|false Its name in calls of the API.
+---@field debug any Has no effect.
+
+---The worker that is to be used.
+---@class WorkerChoiceParameter.Class
+---@overload fun(args?: WorkerChoiceParameter.Arguments): WorkerChoiceParameter
+---@overload fun(name: string, ...: any): WorkerChoiceParameter
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: WorkerChoiceParameter.Class, name: string, body?: table): WorkerChoiceParameter.Extended A class of one's own below this one.
+
+---@class WorkerChoiceParameter.Extended: WorkerChoiceParameter, WorkerChoiceParameter.Class
+---@overload fun(...: any): WorkerChoiceParameter.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: WorkerChoiceParameter.Extended, name: string, body?: table): WorkerChoiceParameter.Extended A class of one's own below this one.
+---@field mixin fun(self: WorkerChoiceParameter.Extended, from: table): WorkerChoiceParameter.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) FileParameter.Arguments: { name?: any, label?: any, parse_from_arg?: any, parse_from_args?: any, tablabel?: any, tooltip?: any, regex?: any, default?: any, required?: any, multiple?: any, hide?: any, size?: any, maxsize?: any, autopopulate?: any, fullName?: any, debug?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field name? string The property that it becomes.
+---@field [1]? string `name`
+---@field label? string|None What the form says. Default: name
+---@field [2]? string|None `label`
+---@field parse_from_arg? (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method. Default: None
+---@field parse_from_args? (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered. Default: None
+---@field tablabel? string|None What its tab says, if it has one. Default: label
+---@field tooltip? string What is shown beside it. Default: ""
+---@field regex? string|Regex|None What is entered must match. Default: None
+---@field default? any|None What it is if nothing is entered. Default: None
+---@field required? boolean Something must be entered. Default: false
+---@field multiple? boolean It takes several values. Default: false
+---@field hide? boolean It is not shown. Default: false
+---@field size? integer|None How wide the box is. Default: None
+---@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field autopopulate? None|false What a choice fills into other fields. Default: None
+---@field fullName? None|false Its name in calls of the API. Default: None
+---@field debug? any Has no effect. Default: true
+
+---A file's contents.
+---@class FileParameter: Parameter
+---@field name string The property that it becomes.
+---@field label string|None What the form says.
+---@field parse_from_arg (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method.
+---@field parse_from_args (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered.
+---@field tablabel string|None What its tab says, if it has one.
+---@field tooltip string What is shown beside it.
+---@field regex string|Regex|None What is entered must match.
+---@field default any|None What it is if nothing is entered.
+---@field required boolean Something must be entered.
+---@field multiple boolean It takes several values.
+---@field hide boolean It is not shown.
+---@field size integer|None How wide the box is.
+---@field maxsize integer|None The most bytes or characters that it takes.
+---@field autopopulate None|false What a choice fills into other fields.
+---@field fullName None|false Its name in calls of the API.
+---@field debug any Has no effect.
+
+---A file's contents.
+---@class FileParameter.Class
+---@overload fun(args: FileParameter.Arguments): FileParameter
+---@overload fun(name: string, ...: any): FileParameter
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: FileParameter.Class, name: string, body?: table): FileParameter.Extended A class of one's own below this one.
+
+---@class FileParameter.Extended: FileParameter, FileParameter.Class
+---@overload fun(...: any): FileParameter.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: FileParameter.Extended, name: string, body?: table): FileParameter.Extended A class of one's own below this one.
+---@field mixin fun(self: FileParameter.Extended, from: table): FileParameter.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) AnyPropertyParameter.Arguments: { name?: any, label?: any, parse_from_arg?: any, parse_from_args?: any, tablabel?: any, tooltip?: any, regex?: any, default?: any, required?: any, multiple?: any, hide?: any, size?: any, maxsize?: any, autopopulate?: any, fullName?: any, debug?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field name? string The property that it becomes.
+---@field [1]? string `name`
+---@field label? string|None What the form says. Default: name
+---@field [2]? string|None `label`
+---@field parse_from_arg? (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method. Default: None
+---@field parse_from_args? (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered. Default: None
+---@field tablabel? string|None What its tab says, if it has one. Default: label
+---@field tooltip? string What is shown beside it. Default: ""
+---@field regex? string|Regex|None What is entered must match. Default: None
+---@field default? any|None What it is if nothing is entered. Default: None
+---@field required? boolean Something must be entered. Default: false
+---@field multiple? boolean It takes several values. Default: false
+---@field hide? boolean It is not shown. Default: false
+---@field size? integer|None How wide the box is. Default: None
+---@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field autopopulate? None|false What a choice fills into other fields. Default: None
+---@field fullName? None|false Its name in calls of the API. Default: None
+---@field debug? any Has no effect. Default: true
+
+---Any property: a name and a value.
+---@class AnyPropertyParameter: Parameter
+---@field name string The property that it becomes.
+---@field label string|None What the form says.
+---@field parse_from_arg (fun(self: Parameter, text: string): any)|None `function(self, text)`: the value of what was entered; raises to refuse it. Also a method.
+---@field parse_from_args (fun(self: Parameter, texts: string[]): any)|None `function(self, texts)`: the same of all that was entered.
+---@field tablabel string|None What its tab says, if it has one.
+---@field tooltip string What is shown beside it.
+---@field regex string|Regex|None What is entered must match.
+---@field default any|None What it is if nothing is entered.
+---@field required boolean Something must be entered.
+---@field multiple boolean It takes several values.
+---@field hide boolean It is not shown.
+---@field size integer|None How wide the box is.
+---@field maxsize integer|None The most bytes or characters that it takes.
+---@field autopopulate None|false What a choice fills into other fields.
+---@field fullName None|false Its name in calls of the API.
+---@field debug any Has no effect.
+
+---Any property: a name and a value.
+---@class AnyPropertyParameter.Class
+---@overload fun(args: AnyPropertyParameter.Arguments): AnyPropertyParameter
+---@overload fun(name: string, ...: any): AnyPropertyParameter
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: AnyPropertyParameter.Class, name: string, body?: table): AnyPropertyParameter.Extended A class of one's own below this one.
+
+---@class AnyPropertyParameter.Extended: AnyPropertyParameter, AnyPropertyParameter.Class
+---@overload fun(...: any): AnyPropertyParameter.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: AnyPropertyParameter.Extended, name: string, body?: table): AnyPropertyParameter.Extended A class of one's own below this one.
+---@field mixin fun(self: AnyPropertyParameter.Extended, from: table): AnyPropertyParameter.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) NestedParameter.Arguments: { name?: any, fields?: any, label?: any, columns?: any, layout?: any, tablabel?: any, tooltip?: any, regex?: any, default?: any, required?: any, multiple?: any, hide?: any, size?: any, maxsize?: any, autopopulate?: any, fullName?: any, debug?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field name? string Put before the names of its fields; may be empty.
+---@field [1]? string `name`
+---@field fields? Parameter[] The parameters in it.
+---@field [2]? Parameter[] `fields`
+---@field label? string|None What the form says. Default: name
+---@field columns? integer|None How many columns; None: as it looks best. Default: None
+---@field layout? "vertical"|"simple"|"tabs" `vertical`, `simple` or `tabs`. Default: "vertical"
+---@field tablabel? string|None What its tab says, if it has one. Default: label
+---@field tooltip? string What is shown beside it. Default: ""
+---@field regex? string|Regex|None What is entered must match. Default: None
+---@field default? any|None What it is if nothing is entered. Default: None
+---@field required? boolean Something must be entered. Default: false
+---@field multiple? boolean It takes several values. Default: false
+---@field hide? boolean It is not shown. Default: false
+---@field size? integer|None How wide the box is. Default: None
+---@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field autopopulate? None|false What a choice fills into other fields. Default: None
+---@field fullName? None|false Its name in calls of the API. Default: None
+---@field debug? any Has no effect. Default: true
+
+---Parameters that belong together.
+---@class NestedParameter: Parameter
+---@field name string Put before the names of its fields; may be empty.
+---@field fields Parameter[] The parameters in it.
+---@field label string|None What the form says.
+---@field columns integer|None How many columns; None: as it looks best.
+---@field layout "vertical"|"simple"|"tabs" `vertical`, `simple` or `tabs`.
+---@field tablabel string|None What its tab says, if it has one.
+---@field tooltip string What is shown beside it.
+---@field regex string|Regex|None What is entered must match.
+---@field default any|None What it is if nothing is entered.
+---@field required boolean Something must be entered.
+---@field multiple boolean It takes several values.
+---@field hide boolean It is not shown.
+---@field size integer|None How wide the box is.
+---@field maxsize integer|None The most bytes or characters that it takes.
+---@field autopopulate None|false What a choice fills into other fields.
+---@field fullName None|false Its name in calls of the API.
+---@field debug any Has no effect.
+
+---Parameters that belong together.
+---@class NestedParameter.Class
+---@overload fun(args: NestedParameter.Arguments): NestedParameter
+---@overload fun(name: string, ...: any): NestedParameter
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: NestedParameter.Class, name: string, body?: table): NestedParameter.Extended A class of one's own below this one.
+
+---@class NestedParameter.Extended: NestedParameter, NestedParameter.Class
+---@overload fun(...: any): NestedParameter.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: NestedParameter.Extended, name: string, body?: table): NestedParameter.Extended A class of one's own below this one.
+---@field mixin fun(self: NestedParameter.Extended, from: table): NestedParameter.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) CodebaseParameter.Arguments: { codebase?: any, name?: any, label?: any, branch?: any, revision?: any, repository?: any, project?: any, patch?: any, columns?: any, layout?: any, tablabel?: any, tooltip?: any, regex?: any, default?: any, required?: any, multiple?: any, hide?: any, size?: any, maxsize?: any, autopopulate?: any, fullName?: any, debug?: any, [1]?: any, [2]?: any, [3]?: any, [4]?: any, [5]?: any, [6]?: any, [7]?: any, [string]: nil, [integer]: nil }
+---@field codebase? string The codebase.
+---@field [1]? string `codebase`
+---@field name? string|None Its name in the form. Default: codebase
+---@field [2]? string|None `name`
+---@field label? string|None What the form says. Default: the codebase
+---@field [3]? string|None `label`
+---@field branch? string|Parameter The branch: a parameter, or a text that is always it. Default: StringParameter
+---@field [4]? string|Parameter `branch`
+---@field revision? string|Parameter The revision. Default: StringParameter
+---@field [5]? string|Parameter `revision`
+---@field repository? string|Parameter The repository. Default: StringParameter
+---@field [6]? string|Parameter `repository`
+---@field project? string|Parameter The project. Default: StringParameter
+---@field [7]? string|Parameter `project`
+---@field patch? None|false A patch. Default: None
+---@field columns? integer|None How many columns. Default: None
+---@field layout? "vertical"|"simple"|"tabs" `vertical`, `simple` or `tabs`. Default: "simple"
+---@field tablabel? string|None What its tab says, if it has one. Default: label
+---@field tooltip? string What is shown beside it. Default: ""
+---@field regex? string|Regex|None What is entered must match. Default: None
+---@field default? any|None What it is if nothing is entered. Default: None
+---@field required? boolean Something must be entered. Default: false
+---@field multiple? boolean It takes several values. Default: false
+---@field hide? boolean It is not shown. Default: false
+---@field size? integer|None How wide the box is. Default: None
+---@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field autopopulate? None|false What a choice fills into other fields. Default: None
+---@field fullName? None|false Its name in calls of the API. Default: None
+---@field debug? any Has no effect. Default: true
+
+---Branch, revision, repository and project of a codebase.
+---@class CodebaseParameter: Parameter
+---@field codebase string The codebase.
+---@field name string|None Its name in the form.
+---@field label string|None What the form says.
+---@field branch string|Parameter The branch: a parameter, or a text that is always it.
+---@field revision string|Parameter The revision.
+---@field repository string|Parameter The repository.
+---@field project string|Parameter The project.
+---@field patch None|false A patch.
+---@field columns integer|None How many columns.
+---@field layout "vertical"|"simple"|"tabs" `vertical`, `simple` or `tabs`.
+---@field tablabel string|None What its tab says, if it has one.
+---@field tooltip string What is shown beside it.
+---@field regex string|Regex|None What is entered must match.
+---@field default any|None What it is if nothing is entered.
+---@field required boolean Something must be entered.
+---@field multiple boolean It takes several values.
+---@field hide boolean It is not shown.
+---@field size integer|None How wide the box is.
+---@field maxsize integer|None The most bytes or characters that it takes.
+---@field autopopulate None|false What a choice fills into other fields.
+---@field fullName None|false Its name in calls of the API.
+---@field debug any Has no effect.
+
+---Branch, revision, repository and project of a codebase.
+---@class CodebaseParameter.Class
+---@overload fun(args: CodebaseParameter.Arguments): CodebaseParameter
+---@overload fun(codebase: string, ...: any): CodebaseParameter
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: CodebaseParameter.Class, name: string, body?: table): CodebaseParameter.Extended A class of one's own below this one.
+
+---@class CodebaseParameter.Extended: CodebaseParameter, CodebaseParameter.Class
+---@overload fun(...: any): CodebaseParameter.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: CodebaseParameter.Extended, name: string, body?: table): CodebaseParameter.Extended A class of one's own below this one.
+---@field mixin fun(self: CodebaseParameter.Extended, from: table): CodebaseParameter.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) Property.Arguments: { key?: any, default?: any, defaultWhenFalse?: any, [1]?: any, [2]?: any, [3]?: any, [string]: nil, [integer]: nil }
+---@field key? string The name of the property.
+---@field [1]? string `key`
+---@field default? any|None What it is without such a property; may be rendered itself. Default: None
+---@field [2]? any|None `default`
+---@field defaultWhenFalse? boolean The default also stands for a value that is false, empty or zero. Default: true
+---@field [3]? boolean `defaultWhenFalse`
+
+---The value of a property of the build.
+---@class Property: RenderableObject
+---@field key string The name of the property.
+---@field default any|None What it is without such a property; may be rendered itself.
+---@field defaultWhenFalse boolean The default also stands for a value that is false, empty or zero.
+
+---The value of a property of the build.
+---@class Property.Class
+---@overload fun(args: Property.Arguments): Property
+---@overload fun(key: string, ...: any): Property
+---@field classname string
+
+---@class Interpolate.Arguments
+---@field fmt? string The text with `%(selector:name)s` in it; further positions fill `%s`, further names `%(kw:name)s`.
+---@field [string] any
+---@field [integer] any
+
+---A text with values of the build in it.
+---@class Interpolate: RenderableObject
+---@field fmt string The text with `%(selector:name)s` in it; further positions fill `%s`, further names `%(kw:name)s`.
+
+---A text with values of the build in it.
+---@class Interpolate.Class
+---@overload fun(args: Interpolate.Arguments): Interpolate
+---@overload fun(fmt: string, ...: any): Interpolate
+---@field classname string
+
+---@class WithProperties.Arguments
+---@field fmt? string The text with `%(selector:name)s` in it; further positions fill `%s`, further names `%(kw:name)s`.
+---@field [string] any
+---@field [integer] any
+
+---Gone from Buildbot; use `Interpolate`.
+---@class WithProperties: RenderableObject
+---@field fmt string The text with `%(selector:name)s` in it; further positions fill `%s`, further names `%(kw:name)s`.
+
+---Gone from Buildbot; use `Interpolate`.
+---@class WithProperties.Class
+---@overload fun(args: WithProperties.Arguments): WithProperties
+---@overload fun(fmt: string, ...: any): WithProperties
+---@field classname string
+
+---@class Transform.Arguments
+---@field function? (fun(...: any): any) Called with the values of the further positions; further names come last, in a table.
+---@field [string] any
+---@field [integer] any
+
+---What a function gives for arguments that are rendered.
+---@class Transform: RenderableObject
+---@field function (fun(...: any): any) Called with the values of the further positions; further names come last, in a table.
+
+---What a function gives for arguments that are rendered.
+---@class Transform.Class
+---@overload fun(args: Transform.Arguments): Transform
+---@overload fun(f: (fun(...: any): any), ...: any): Transform
+---@field classname string
+
+---@class renderer.Arguments
+---@field function? (fun(props: Properties, ...: any): any) Called with the build's properties, and with what `:withArgs(…)` was given.
+---@field [string] any
+---@field [integer] any
+
+---What a function gives for a build; a plain function does as well, but for `:withArgs(a, b, { name = c })`: values that are rendered and follow the properties, the named ones in a table.
+---@class renderer: RenderableObject
+---@field function (fun(props: Properties, ...: any): any) Called with the build's properties, and with what `:withArgs(…)` was given.
+
+---What a function gives for a build; a plain function does as well, but for `:withArgs(a, b, { name = c })`: values that are rendered and follow the properties, the named ones in a table.
+---@class renderer.Class
+---@overload fun(args: renderer.Arguments): renderer
+---@overload fun(f: (fun(props: Properties, ...: any): any), ...: any): renderer
+---@field classname string
+
+---@class FlattenList.Arguments
+---@field nestedlist? any The list; further positions are items, too. Default: {}
+---@field types? any Has no effect. Default: None
+---@field [string] any
+---@field [integer] any
+
+---A list of what is in lists of lists.
+---@class FlattenList: RenderableObject
+---@field nestedlist any The list; further positions are items, too.
+---@field types any Has no effect.
+
+---A list of what is in lists of lists.
+---@class FlattenList.Class
+---@overload fun(args?: FlattenList.Arguments): FlattenList
+---@overload fun(nestedlist: any, second: any, ...: any): FlattenList
+---@field classname string
+
+---@class (exact) Secret.Arguments: { name?: any, [1]?: any, [string]: nil, [integer]: nil }
+---@field name? string The name of the secret.
+---@field [1]? string `name`
+
+---The value of a secret, asked of `c.secretsProviders` once for each build. Logs, properties and whatever else is shown have `<NAME>` in its place, of several lines in place of each; what a program makes of it otherwise is not hidden.
+---@class Secret: RenderableObject
+---@field name string The name of the secret.
+
+---The value of a secret, asked of `c.secretsProviders` once for each build. Logs, properties and whatever else is shown have `<NAME>` in its place, of several lines in place of each; what a program makes of it otherwise is not hidden.
+---@class Secret.Class
+---@overload fun(args: Secret.Arguments): Secret
+---@overload fun(name: string, ...: any): Secret
+---@field classname string
+
+---@class (exact) SecretInAFile.Arguments: { dirname?: any, suffixes?: any, strip?: any, [1]?: any, [2]?: any, [3]?: any, [string]: nil, [integer]: nil }
+---@field dirname? string The folder of the files, each of which holds one secret and may be read by its owner only; relative to the master's folder.
+---@field [1]? string `dirname`
+---@field suffixes? string[]|None What may follow the secret's name in the name of its file; the first that is there counts. Default: { "" }
+---@field [2]? string[]|None `suffixes`
+---@field strip? boolean White space around the secret is left out. Default: true
+---@field [3]? boolean `strip`
+
+---Secrets in files of a folder, one in each.
+---@class SecretInAFile: SecretProvider
+---@field dirname string The folder of the files, each of which holds one secret and may be read by its owner only; relative to the master's folder.
+---@field suffixes string[]|None What may follow the secret's name in the name of its file; the first that is there counts.
+---@field strip boolean White space around the secret is left out.
+
+---Secrets in files of a folder, one in each.
+---@class SecretInAFile.Class
+---@overload fun(args: SecretInAFile.Arguments): SecretInAFile
+---@overload fun(dirname: string, ...: any): SecretInAFile
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: SecretInAFile.Class, name: string, body?: table): SecretInAFile.Extended A class of one's own below this one.
+
+---@class SecretInAFile.Extended: SecretInAFile, SecretInAFile.Class
+---@overload fun(...: any): SecretInAFile.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: SecretInAFile.Extended, name: string, body?: table): SecretInAFile.Extended A class of one's own below this one.
+---@field mixin fun(self: SecretInAFile.Extended, from: table): SecretInAFile.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) SecretInPass.Arguments: { gpgPassphrase?: any, dirname?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field gpgPassphrase? string|None The passphrase of the key; None: an agent knows it. Default: None
+---@field [1]? string|None `gpgPassphrase`
+---@field dirname? string|None The folder of the password store; None: the usual one. Default: None
+---@field [2]? string|None `dirname`
+
+---Secrets in the password store `pass`: the first line of each entry.
+---@class SecretInPass: SecretProvider
+---@field gpgPassphrase string|None The passphrase of the key; None: an agent knows it.
+---@field dirname string|None The folder of the password store; None: the usual one.
+
+---Secrets in the password store `pass`: the first line of each entry.
+---@class SecretInPass.Class
+---@overload fun(args?: SecretInPass.Arguments): SecretInPass
+---@overload fun(gpgPassphrase: string|None, ...: any): SecretInPass
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: SecretInPass.Class, name: string, body?: table): SecretInPass.Extended A class of one's own below this one.
+
+---@class SecretInPass.Extended: SecretInPass, SecretInPass.Class
+---@overload fun(...: any): SecretInPass.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: SecretInPass.Extended, name: string, body?: table): SecretInPass.Extended A class of one's own below this one.
+---@field mixin fun(self: SecretInPass.Extended, from: table): SecretInPass.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) SecretInCommand.Arguments: { command?: any, timeout?: any, strip?: any, [1]?: any, [2]?: any, [3]?: any, [string]: nil, [integer]: nil }
+---@field command? string[] The program and its arguments; `%(name)s` in an argument is the secret's name. Its output is the secret; no output: it has none of that name.
+---@field [1]? string[] `command`
+---@field timeout? number|string How long it may take. Default: 30
+---@field [2]? number|string `timeout`
+---@field strip? boolean White space around the secret is left out. Default: true
+---@field [3]? boolean `strip`
+
+---Secrets that a command on the master prints.
+---@class SecretInCommand: SecretProvider
+---@field command string[] The program and its arguments; `%(name)s` in an argument is the secret's name. Its output is the secret; no output: it has none of that name.
+---@field timeout number|string How long it may take.
+---@field strip boolean White space around the secret is left out.
+
+---Secrets that a command on the master prints.
+---@class SecretInCommand.Class
+---@overload fun(args: SecretInCommand.Arguments): SecretInCommand
+---@overload fun(command: string[], second: any, ...: any): SecretInCommand
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: SecretInCommand.Class, name: string, body?: table): SecretInCommand.Extended A class of one's own below this one.
+
+---@class SecretInCommand.Extended: SecretInCommand, SecretInCommand.Class
+---@overload fun(...: any): SecretInCommand.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: SecretInCommand.Extended, name: string, body?: table): SecretInCommand.Extended A class of one's own below this one.
+---@field mixin fun(self: SecretInCommand.Extended, from: table): SecretInCommand.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) SecretInEnvironment.Arguments: { prefix?: any, [1]?: any, [string]: nil, [integer]: nil }
+---@field prefix? string What comes before the secret's name in the name of the variable. Commands of a LocalWorker get no variable that begins so; with "" they get all, and logs of the environment show those of which the build asks for no secret. Default: ""
+---@field [1]? string `prefix`
+
+---Secrets in the environment of the master.
+---@class SecretInEnvironment: SecretProvider
+---@field prefix string What comes before the secret's name in the name of the variable. Commands of a LocalWorker get no variable that begins so; with "" they get all, and logs of the environment show those of which the build asks for no secret.
+
+---Secrets in the environment of the master.
+---@class SecretInEnvironment.Class
+---@overload fun(args?: SecretInEnvironment.Arguments): SecretInEnvironment
+---@overload fun(prefix: string, ...: any): SecretInEnvironment
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: SecretInEnvironment.Class, name: string, body?: table): SecretInEnvironment.Extended A class of one's own below this one.
+
+---@class SecretInEnvironment.Extended: SecretInEnvironment, SecretInEnvironment.Class
+---@overload fun(...: any): SecretInEnvironment.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: SecretInEnvironment.Extended, name: string, body?: table): SecretInEnvironment.Extended A class of one's own below this one.
+---@field mixin fun(self: SecretInEnvironment.Extended, from: table): SecretInEnvironment.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class SecretProviderBase.Arguments
+---@field [string] any
+---@field [integer] any
+
+---To be extended by a class with the method `get(self, name)`, which gives the secret as text or nil and may wait.
+---@class SecretProviderBase: SecretProvider
+
+---To be extended by a class with the method `get(self, name)`, which gives the secret as text or nil and may wait.
+---@class SecretProviderBase.Class
+---@overload fun(args?: SecretProviderBase.Arguments): SecretProviderBase
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: SecretProviderBase.Class, name: string, body?: table): SecretProviderBase.Extended A class of one's own below this one.
+
+---@class SecretProviderBase.Extended: SecretProviderBase, SecretProviderBase.Class
+---@overload fun(...: any): SecretProviderBase.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: SecretProviderBase.Extended, name: string, body?: table): SecretProviderBase.Extended A class of one's own below this one.
+---@field mixin fun(self: SecretProviderBase.Extended, from: table): SecretProviderBase.Extended Copies what the class lacks.
+---@field [string] any
+
+---What the file fills, usually as `c`.
+---@class (exact) BuildmasterConfig
+---@field workers? AnyWorker|AnyWorker[] The workers. Default: {}
+---@field slaves? AnyWorker|AnyWorker[] Old spelling of `workers`.
+---@field builders? BuilderConfig|BuilderConfig.Arguments|(BuilderConfig|BuilderConfig.Arguments)[] The builders: `BuilderConfig`s, or plain tables of their arguments. Default: {}
+---@field schedulers? Scheduler|Scheduler[] The schedulers. Default: {}
+---@field protocols? BuildmasterConfig.protocols Where workers connect: `{ pb = { port = 9989 } }`. Default: {}
+---@field slavePortnum? integer|string|None The old spelling of `protocols = { pb = { port = … } }`. Default: None
+---@field www? BuildmasterConfig.www The web server: `{ port = 8010 }`. Default: {}
+---@field db? BuildmasterConfig.db The database: `{ db_url = "sqlite:///state.sqlite" }`. Default: {}
+---@field db_url? string|None The same, shorter. Default: None
+---@field title? string The title of pages. Default: "Buildbot"
+---@field titleURL? string Where the title links to. Default: "https://buildbot.net/"
+---@field buildbotURL? string The address under which people reach the master. Default: "http://localhost:8080/"
+---@field properties? table<string, any> Properties of every build. Default: {}
+---@field collapseRequests? boolean|None|(fun(master: Master, builder: Builder, req1: BuildRequest, req2: BuildRequest): boolean?) Are equal requests one? `function(master, builder, request, request)` decides on two; None: yes. Default: None
+---@field mergeRequests? boolean|None|(fun(master: Master, builder: Builder, req1: BuildRequest, req2: BuildRequest): boolean?) Old spelling of `collapseRequests`.
+---@field prioritizeBuilders? (fun(master: Master, builders: Builder[]): Builder[]|string[])|None `function(master, builders)`: their order. Default: None
+---@field select_next_worker? (fun(builder: Builder, workers: WorkerForBuilder[], request: BuildRequest): WorkerForBuilder|string|None|nil)|None `nextWorker` of builders that have none. Default: None
+---@field logMaxSize? integer|None Bytes after which a log is cut off. Default: None
+---@field logMaxTailSize? integer|None Bytes of its end that are kept of a log that was cut off. Default: None
+---@field lua? BuildmasterConfig.lua Limits of callbacks: `{ callback_timeout = 30, memory_limit = "256MiB" }`. Default: {}
+---@field notify_on_reload_failure? string|string[] Who is told when a reload fails. Default: {}
+---@field buildbotNetUsageData? any Nothing is ever sent. Default: None
+---@field change_source? None|false Where changes come from. Default: {}
+---@field sources? None|false Old spelling of `change_source`.
+---@field services? None|false Reporters and other services. Default: {}
+---@field status? None|false Old spelling of `services`.
+---@field configurators? None|false What adds to the configuration. Default: {}
+---@field secretsProviders? SecretProvider|SecretProvider[] Where secrets come from; asked in their order. Default: {}
+---@field codebaseGenerator? None|false The codebase of a change. Default: None
+---@field codebases? None|false Codebases of projects. Default: {}
+---@field projects? None|false Projects. Default: {}
+---@field machines? None|false Machines that workers run on. Default: {}
+---@field manhole? None|false A shell within the master. Default: None
+---@field user_managers? None|false Who manages users. Default: {}
+---@field multiMaster? None|false Several masters share a database. Default: false
+---@field mq? BuildmasterConfig.mq How masters talk: only `{ type = "simple" }`. Default: {}
+---@field caches? any Has no effect. Default: {}
+---@field buildCacheSize? any Has no effect. Default: None
+---@field changeCacheSize? any Has no effect. Default: None
+---@field logCompressionLimit? any Has no effect. Default: None
+---@field logCompressionMethod? any Has no effect. Default: None
+---@field changeHorizon? any How many changes are kept. Default: None
+---@field logHorizon? any Gone from Buildbot. Default: None
+---@field buildHorizon? any Gone from Buildbot. Default: None
+---@field eventHorizon? any Gone from Buildbot. Default: None
+---@field debugPassword? any Gone from Buildbot. Default: None
+---@field logEncoding? any How workers encode output. Default: "utf-8"
+---@field metrics? any Counters in the log. Default: None
+---@field validation? any What may come from outside. Default: {}
+---@field revlink? any Links to revisions. Default: None
+
+---Where workers connect: `{ pb = { port = 9989 } }`.
+---@class (exact) BuildmasterConfig.protocols: { pb?: any, null?: any, msgpack_experimental_v7?: any, wamp?: any, [string]: nil, [integer]: nil }
+---@field pb? BuildmasterConfig.protocols.pb Perspective Broker: `{ port = 9989 }`. Default: {}
+---@field null? any Local workers need nothing. Default: {}
+---@field msgpack_experimental_v7? None|false MessagePack over WebSocket. Default: None
+---@field wamp? None|false Several masters. Default: None
+
+---The web server: `{ port = 8010 }`.
+---@class (exact) BuildmasterConfig.www: { port?: any, plugins?: any, auth?: any, authz?: any, change_hook_dialects?: any, change_hook_auth?: any, allowed_origins?: any, avatar_methods?: any, cookie_expiration_time?: any, custom_templates_dir?: any, default_page?: any, ui_default_config?: any, versions?: any, jsonp?: any, json_cache_seconds?: any, rest_minimum_version?: any, debug?: any, logfileName?: any, logRotateLength?: any, maxRotatedFiles?: any, ws_ping_interval?: any, project_widgets?: any, theme?: any, graphql?: any, [string]: nil, [integer]: nil }
+---@field port? integer|string|None The port; a bare number listens on 127.0.0.1. Default: None
+---@field plugins? any Parts of the pages. Default: {}
+---@field auth? any How people log in. Default: None
+---@field authz? any Who may do what. Default: None
+---@field change_hook_dialects? any Who may tell of changes. Default: {}
+---@field change_hook_auth? any How they show who they are. Default: None
+---@field allowed_origins? any Pages elsewhere that may call the API. Default: {}
+---@field avatar_methods? any Where pictures of people come from. Default: {}
+---@field cookie_expiration_time? any How long a login lasts. Default: None
+---@field custom_templates_dir? any Templates of pages. Default: None
+---@field default_page? any The first page. Default: None
+---@field ui_default_config? any Settings of pages. Default: {}
+---@field versions? any Lines of the page about the master. Default: {}
+---@field jsonp? any Answers as scripts. Default: None
+---@field json_cache_seconds? any How long answers may be kept. Default: None
+---@field rest_minimum_version? any The oldest API. Default: None
+---@field debug? any More in the log. Default: false
+---@field logfileName? any The log of requests. Default: None
+---@field logRotateLength? any Its size. Default: None
+---@field maxRotatedFiles? any How many of it are kept. Default: None
+---@field ws_ping_interval? any Signs of life on WebSockets. Default: 0
+---@field project_widgets? any Parts of pages. Default: None
+---@field theme? any Colours of pages. Default: None
+---@field graphql? any Gone from Buildbot. Default: None
+
+---The database: `{ db_url = "sqlite:///state.sqlite" }`.
+---@class (exact) BuildmasterConfig.db: { db_url?: any, engine_kwargs?: any, [string]: nil, [integer]: nil }
+---@field db_url? string|None Where the database is. Default: "sqlite:///state.sqlite"
+---@field engine_kwargs? any Has no effect. Default: {}
+
+---Limits of callbacks: `{ callback_timeout = 30, memory_limit = "256MiB" }`.
+---@class (exact) BuildmasterConfig.lua: { callback_timeout?: any, memory_limit?: any, step_stretch?: any, [string]: nil, [integer]: nil }
+---@field callback_timeout? number|string|None The longest that a callback may take. Default: None
+---@field memory_limit? integer|string|None The most memory of a configuration. Default: "256MiB"
+---@field step_stretch? number|string|None The longest that `run` of a step may compute without waiting for anything. Default: 60
+
+---How masters talk: only `{ type = "simple" }`.
+---@class (exact) BuildmasterConfig.mq: { type?: any, debug?: any, [string]: nil, [integer]: nil }
+---@field type? "simple" Only `simple`. Default: "simple"
+---@field debug? any Has no effect. Default: false
+
+---Perspective Broker: `{ port = 9989 }`.
+---@class (exact) BuildmasterConfig.protocols.pb: { port?: any, [string]: nil, [integer]: nil }
+---@field port? integer|string|(integer|string)[] The port; a bare number listens on every interface. Default: None
+
+---@type BuildmasterConfig
+BuildmasterConfig = {}
+
+---@type Worker.Class
+Worker = nil
+
+---@deprecated use Worker
+---@type Worker.Class
+BuildSlave = nil
+
+---@type LocalWorker.Class
+LocalWorker = nil
+
+---@deprecated use LocalWorker
+---@type LocalWorker.Class
+LocalBuildSlave = nil
+
+---@type Property.Class
+Property = nil
+
+---@type Interpolate.Class
+Interpolate = nil

@@ -1,0 +1,142 @@
+//! An example of each class for the reference, and what Buildbot calls it where that differs. A test evaluates every one of them.
+
+/// What the reference says of a class besides its declaration.
+pub struct Note {
+    pub class: &'static str,
+    /// As it would stand in a `master.lua`.
+    pub example: &'static str,
+    /// Empty where Buildbot has the same name in the same place.
+    pub buildbot: &'static str,
+}
+
+const fn note(class: &'static str, example: &'static str) -> Note {
+    Note { class, example, buildbot: "" }
+}
+
+const fn other(class: &'static str, buildbot: &'static str, example: &'static str) -> Note {
+    Note { class, example, buildbot }
+}
+
+pub const NOTES: &[Note] = &[
+    note("Worker", r#"c.workers = { Worker{ "bot", "pass", max_builds = 2, properties = { os = "linux" } } }"#),
+    note("LocalWorker", r#"c.workers = { LocalWorker{ "here", max_builds = 1 } }"#),
+    note("EC2LatentWorker", r#"c.workers = { EC2LatentWorker{ "bot", None, "m5.large", ami = "ami-1234", build_wait_timeout = 600 } }"#),
+    other(
+        "EC2LatentBuildSlave",
+        "The old class; its key pair and its group are called `latent_buildbot_slave`.",
+        r#"c.workers = { EC2LatentBuildSlave{ "bot", "pass", "m5.large", ami = "ami-1234" } }"#,
+    ),
+    note(
+        "BuilderConfig",
+        r#"local f = util.BuildFactory{ steps.ShellCommand{ command = { "make", "check" } } }
+c.workers = { Worker{ "bot", "pass" } }
+c.builders = { util.BuilderConfig{ name = "check", workernames = { "bot" }, factory = f } }"#,
+    ),
+    note(
+        "BuildFactory",
+        r#"local f = util.BuildFactory{ workdir = "src" }
+f:addStep(steps.ShellCommand{ command = { "make", "check" } })"#,
+    ),
+    other(
+        "BuildStep",
+        "buildbot.process.buildstep.BuildStep, and ShellMixin in one",
+        r#"local Tag = steps.BuildStep:extend("Tag", { args = { tag = "string" } })
+function Tag:run()
+  local cmd = self:makeRemoteShellCommand{ command = { "git", "tag", self.tag } }
+  self:runCommand(cmd)
+  return cmd:results()
+end
+local step = Tag{ tag = "nightly" }"#,
+    ),
+    note("ShellCommand", r#"local step = steps.ShellCommand{ name = "check", command = { "make", "check" }, haltOnFailure = true }"#),
+    note("Configure", r#"local step = steps.Configure{ command = { "./configure", "--prefix=/opt" } }"#),
+    note(
+        "WarningCountingShellCommand",
+        r#"local step = steps.WarningCountingShellCommand{ command = { "make" }, warningPattern = "^.*: warning: ", maxWarnCount = 10 }"#,
+    ),
+    note("Compile", r#"local step = steps.Compile{ command = { "make", "-j4" } }"#),
+    note("Test", r#"local step = steps.Test{ command = { "make", "check" }, flunkOnWarnings = true }"#),
+    note(
+        "ShellSequence",
+        r#"local step = steps.ShellSequence{ commands = {
+  util.ShellArg{ command = { "make" }, logname = "make" },
+  util.ShellArg{ command = { "make", "install" } },
+} }"#,
+    ),
+    note("SetProperty", r#"local step = steps.SetProperty{ property = "channel", value = Interpolate("%(prop:branch)s-nightly") }"#),
+    note("SetProperties", r#"local step = steps.SetProperties{ properties = { channel = "nightly", keep = 3 } }"#),
+    note("SetPropertyFromCommand", r#"local step = steps.SetPropertyFromCommand{ command = { "uname", "-m" }, property = "machine" }"#),
+    note("ShellArg", r#"local arg = util.ShellArg{ command = { "make" }, logname = "make", haltOnFailure = true }"#),
+    note(
+        "ForceScheduler",
+        r#"local f = util.BuildFactory{ steps.ShellCommand{ command = "true" } }
+c.workers = { Worker{ "bot", "pass" } }
+c.builders = { util.BuilderConfig{ name = "check", workernames = "bot", factory = f } }
+c.schedulers = { schedulers.ForceScheduler{ name = "force", builderNames = { "check" } } }"#,
+    ),
+    note("FixedParameter", r#"local p = util.FixedParameter{ name = "channel", default = "nightly" }"#),
+    note("StringParameter", r#"local p = util.StringParameter{ name = "version", label = "Version:", regex = "^[0-9.]+$" }"#),
+    note("TextParameter", r#"local p = util.TextParameter{ name = "notes", cols = 60, rows = 5 }"#),
+    note("IntParameter", r#"local p = util.IntParameter{ name = "jobs", default = 4 }"#),
+    note("BooleanParameter", r#"local p = util.BooleanParameter{ name = "clean", label = "Start afresh", default = false }"#),
+    note("UserNameParameter", r#"local p = util.UserNameParameter{ label = "Your name:", size = 40 }"#),
+    note(
+        "ChoiceStringParameter",
+        r#"local p = util.ChoiceStringParameter{ name = "target", choices = { "test", "live" }, default = "test" }"#,
+    ),
+    note("WorkerChoiceParameter", r#"local p = util.WorkerChoiceParameter{ label = "On which worker:" }"#),
+    note("FileParameter", r#"local p = util.FileParameter{ name = "patch", maxsize = 65536 }"#),
+    note("AnyPropertyParameter", r#"local p = util.AnyPropertyParameter{ name = "extra" }"#),
+    note(
+        "NestedParameter",
+        r#"local p = util.NestedParameter{ name = "options", layout = "vertical", fields = {
+  util.StringParameter{ name = "version" },
+  util.BooleanParameter{ name = "debug" },
+} }"#,
+    ),
+    note(
+        "CodebaseParameter",
+        r#"local p = util.CodebaseParameter{ codebase = "", branch = util.StringParameter{ name = "branch", default = "main" } }"#,
+    ),
+    note("Property", r#"local step = steps.ShellCommand{ command = { "echo", Property("branch", "main") } }"#),
+    note(
+        "Interpolate",
+        r#"local step = steps.ShellCommand{ command = { "echo", Interpolate("%(prop:branch:-main)s on %(prop:workername)s") } }"#,
+    ),
+    other("WithProperties", "buildbot.process.properties.WithProperties, which is gone there, too", ""),
+    note(
+        "Transform",
+        r#"local upper = util.Transform(function(s) return s and s:upper() end, Property("branch"))
+local step = steps.ShellCommand{ command = { "echo", upper } }"#,
+    ),
+    note(
+        "renderer",
+        r#"local jobs = util.renderer(function(props) return "-j" .. (props:getProperty("jobs") or 2) end)
+local step = steps.ShellCommand{ command = { "make", jobs } }"#,
+    ),
+    note("FlattenList", r#"local step = steps.ShellCommand{ command = util.FlattenList{ { "make", { "check", "V=1" } } } }"#),
+    note("Secret", r#"local step = steps.ShellCommand{ command = "deploy", env = { TOKEN = util.Secret("token") }, logEnviron = false }"#),
+    note("SecretInAFile", r#"c.secretsProviders = { secrets.SecretInAFile{ dirname = "secrets", suffixes = { "", ".txt" } } }"#),
+    note("SecretInPass", r#"c.secretsProviders = { secrets.SecretInPass{ dirname = "password-store" } }"#),
+    other(
+        "SecretInCommand",
+        "none, it is Buildmoon's own",
+        r#"c.secretsProviders = { secrets.SecretInCommand{ { "vault", "kv", "get", "-field=value", "ci/%(name)s" }, timeout = 10 } }"#,
+    ),
+    other(
+        "SecretInEnvironment",
+        "none, it is Buildmoon's own",
+        r#"c.secretsProviders = { secrets.SecretInEnvironment{ prefix = "CI_" } }"#,
+    ),
+    other(
+        "SecretProviderBase",
+        "buildbot.secrets.providers.base.SecretProviderBase",
+        r#"local Table = secrets.SecretProviderBase:extend("Table", { args = { values = "table" } })
+function Table:get(name) return self.values[name] end
+c.secretsProviders = { Table{ values = { token = "s3cret" } } }"#,
+    ),
+];
+
+pub fn note_of(class: &str) -> Option<&'static Note> {
+    NOTES.iter().find(|n| n.class == class)
+}

@@ -1,0 +1,108 @@
+//! What calls of the library return and what is handed to functions besides, for the reference and for editors.
+
+/// A type, and its members as `library` writes them.
+pub(in super::super) const OBJECTS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "HttpResponse",
+        &[
+            ("status: integer", "Its status; also `code`."),
+            ("code: integer", "The same."),
+            ("reason: string", "What the status is called."),
+            ("ok: boolean", "Is the status below 400?"),
+            ("url: string", "Where it came from in the end."),
+            ("headers: table<string, string>", "By name; how a name is written does not matter."),
+            ("text: string", "Its content."),
+            ("json: any", "Its content, decoded."),
+            ("content: fun(): string", "The content; what else is named like a function in Python is a value here."),
+            ("raise_for_status: fun()", "Raises unless it is `ok`."),
+        ],
+    ),
+    (
+        "Regex",
+        &[
+            ("match(subject: string): RegexMatch?", "As `regex.match`."),
+            ("search(subject: string): RegexMatch?", "As `regex.search`."),
+            ("fullmatch(subject: string): RegexMatch?", "As `regex.fullmatch`."),
+            ("find_all(subject: string): RegexMatch[]", "As `regex.find_all`."),
+            (
+                "replace(replacement: string|(fun(match: RegexMatch): string), subject: string, count?: integer): string, integer",
+                "As `regex.replace`.",
+            ),
+            ("split(subject: string, count?: integer): string[]", "As `regex.split`."),
+        ],
+    ),
+    (
+        "RegexMatch",
+        &[
+            ("first: integer", "Where it begins, as `string.sub` takes it."),
+            ("last: integer", "Where it ends."),
+            ("[integer]: any", "The groups; `m[0]` is the whole."),
+            ("[string]: any", "The named groups."),
+        ],
+    ),
+    ("WarningMatch", &[("group(which?: integer|string): string?", "The whole, a group by number or by name.")]),
+    ("Template", &[("render(context?: table): string", "The text for these values.")]),
+    (
+        "Properties",
+        &[
+            ("setProperty(name: string, value: any, source?: string)", "Where they can be changed."),
+            ("getPropertySource(name: string): string?", "Of `util.Properties`."),
+            ("update(values: table<string, any>, source?: string)", "Of `util.Properties`."),
+            ("asList(): any[]", "Of `util.Properties`."),
+        ],
+    ),
+    (
+        "SourceStamp",
+        &[
+            ("branch: string?", "Its branch."),
+            ("revision: string?", "Its revision."),
+            ("repository: string", "Its repository."),
+            ("project: string", "Its project."),
+            ("codebase: string", "Its codebase."),
+        ],
+    ),
+    (
+        "DataApi",
+        &[(
+            "get(path: string|(string|integer)[], asked?: table): any",
+            "What REST answers to GET at that path; nil where there is nothing.",
+        )],
+    ),
+    (
+        "RemoteCommand",
+        &[
+            ("rc: integer?", "What the command returned."),
+            ("stdout: string?", "Its output, with `collectStdout`."),
+            ("stderr: string?", "Its error output, with `collectStderr`."),
+            ("updates: table<string, any[]>", "What the worker told besides."),
+            ("results(): Results", "Its result."),
+            ("didFail(): boolean", "Is that FAILURE?"),
+            ("isRunning(): boolean", "Is it running?"),
+        ],
+    ),
+    (
+        "Log",
+        &[
+            ("addStdout(text: string)", "Output."),
+            ("addStderr(text: string)", "Error output."),
+            ("addHeader(text: string)", "A header."),
+            ("addContent(text: string)", "The same as `addStdout`."),
+            ("finish()", "Nothing follows."),
+            ("getName(): string", "Its name."),
+            ("getText(): string", "Its content without headers."),
+            ("getTextWithHeaders(): string", "Its content."),
+            ("readlines(): string[]", "Its lines."),
+        ],
+    ),
+];
+
+/// What the namespaces have besides classes and functions.
+pub(in super::super) const FIELDS: &[(&str, &str, &str)] = &[
+    ("util", "LogObserver", "OwnClass"),
+    ("util", "LogLineObserver", "OwnClass"),
+    ("util", "LineConsumerLogObserver", "OwnClass"),
+    ("util", "BufferLogObserver", "OwnClass"),
+    ("util", "OutputProgressObserver", "OwnClass"),
+    ("steps", "ShellMixin", "table"),
+    ("steps", "CommandMixin", "table"),
+];
