@@ -30,7 +30,7 @@ const MOST_REQUESTS: usize = 1000;
 const MOST_CHOSEN: usize = 20;
 
 /// Where `prioritizeBuilders` gives an order, a builder's callbacks wait that long for those of the builder before it.
-const LONGEST_TURN: Duration = Duration::from_millis(500);
+const LONGEST_TURN: Duration = Duration::from_secs(2);
 
 /// A builder's turn: it comes when the one before it is done, or is slow.
 pub(super) struct Turn {
