@@ -122,13 +122,14 @@ fn scenario_04_a_refusal_after_an_unclear_attempt_is_not_believed() {
         let mut site = Site::new(1);
         site.ec2.fault("RunInstances", When::Nth(1), Act::CommitThenDrop);
         site.ec2.fault("RunInstances", When::First(5), Act::Error(refusal));
+        (site.policy.quarantine_initial, site.policy.quarantine_max) = (ms(1500), ms(1500));
         site.start();
         let build = site.build(0, ms(50));
         site.wait("it is refused", |s| !s.request(build).refusals.is_empty());
+        site.ec2.no_faults();
         site.wait("the instance is found and stopped", |s| s.ec2.with(|w| w.instances.iter().all(|i| !i.lives())));
         let first = site.rows().into_iter().min_by_key(|r| r.created_at).expect("a row");
         assert!(first.handle.is_some(), "{refusal}: the row did not learn of its instance: {first:?}");
-        site.ec2.no_faults();
         site.wait_done(build);
         site.finish();
     }
@@ -472,9 +473,11 @@ fn scenario_25_an_address_that_can_t_be_had_ends_it() {
     site.ec2.with(|w| w.lend_address("203.0.113.9"));
     site.settings.elastic_ip = Some("203.0.113.9".into());
     site.ec2.fault("AssociateAddress", When::Nth(1), Act::Error("AuthFailure"));
+    site.ec2.boots_nothing();
     site.start();
     let build = site.build(0, ms(50));
     site.wait("it is refused", |s| s.request(build).refusals.iter().any(|why| why.contains("203.0.113.9")));
+    site.boots();
     site.wait_done(build);
     assert_eq!(site.ec2.with(|w| w.instances.len()), 2);
     site.finish();

@@ -240,6 +240,7 @@ impl Site {
             image_kept: ms(60_000),
             first_cooling: self.cooling,
             longest_cooling: self.cooling * 4,
+            throttled_rest: ms(300),
         };
         let region = Region::at_pace("test us-east-1".into(), Arc::new(api), pace);
         let configured = self.workers[..workers].iter().map(|name| Configured {

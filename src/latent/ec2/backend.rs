@@ -19,7 +19,6 @@ use crate::workers::link::BoxFuture;
 
 /// Denied calls are not repeated sooner.
 const DENIED_REST: Duration = Duration::from_secs(600);
-const THROTTLED_REST: Duration = Duration::from_secs(30);
 /// Until an instance that gets an address or volumes must run.
 const RUNNING_WITHIN: Duration = Duration::from_secs(600);
 const PRICES_OF: Duration = Duration::from_secs(24 * 3600);
@@ -100,6 +99,8 @@ pub struct Pace {
     /// A choice for which there was no room is left alone for so long; each time more doubles it.
     pub first_cooling: Duration,
     pub longest_cooling: Duration,
+    /// After a launch that was throttled.
+    pub throttled_rest: Duration,
 }
 
 impl Default for Pace {
@@ -110,6 +111,7 @@ impl Default for Pace {
             image_kept: Duration::from_secs(60),
             first_cooling: Duration::from_secs(180),
             longest_cooling: Duration::from_secs(1800),
+            throttled_rest: Duration::from_secs(30),
         }
     }
 }
@@ -121,6 +123,17 @@ impl Region {
 
     pub fn at_pace(name: String, api: Arc<dyn Ec2Api>, pace: Pace) -> Arc<Region> {
         Arc::new(Region { describer: Describer::new(api.clone(), pace.ask), api, name, cooling: Mutex::default(), pace })
+    }
+
+    /// A failed call before anything can have been started.
+    fn failure(&self, what: &str, e: &ApiError) -> Failure {
+        let text = format!("{what}: {e}");
+        match e.class() {
+            Class::Permission => Failure::Retry(text, DENIED_REST),
+            Class::Configuration | Class::NotFound | Class::Protected => Failure::Configuration(text),
+            Class::Capacity => Failure::Capacity(text),
+            Class::Throttle | Class::Ambiguous => Failure::Retry(text, self.pace.throttled_rest),
+        }
     }
 
     fn cool(&self, choice: String) {
@@ -239,17 +252,6 @@ fn devices(image: &Image, configured: &[BlockDevice]) -> Vec<BlockDevice> {
     configured.iter().cloned().chain(ended).collect()
 }
 
-/// A failed call before anything can have been started.
-fn failure(what: &str, e: &ApiError) -> Failure {
-    let text = format!("{what}: {e}");
-    match e.class() {
-        Class::Permission => Failure::Retry(text, DENIED_REST),
-        Class::Configuration | Class::NotFound | Class::Protected => Failure::Configuration(text),
-        Class::Capacity => Failure::Capacity(text),
-        Class::Throttle | Class::Ambiguous => Failure::Retry(text, THROTTLED_REST),
-    }
-}
-
 impl Parts {
     /// With time and choice, if it was started here and now.
     fn handle(&self, instance: &InstanceState, launched: Option<(Timestamp, &Choice)>) -> Json {
@@ -304,7 +306,7 @@ impl Parts {
                 // The launch itself will tell.
                 Ok(None) => return Ok(Image { id: ami.clone(), ..Image::default() }),
                 // Keys that may start instances need not be allowed more than that.
-                Err(e) if e.class() != Class::Permission => return Err(failure("the image can't be looked up", &e)),
+                Err(e) if e.class() != Class::Permission => return Err(self.region.failure("the image can't be looked up", &e)),
                 Err(e) => {
                     tracing::warn!(image = ami, "what volumes the image leaves behind can't be found out: {e}");
                     return Ok(Image { id: ami.clone(), ..Image::default() });
@@ -314,7 +316,8 @@ impl Parts {
             return Ok(image);
         }
         let filters = &self.settings.filters;
-        let images = self.region.api.images(filters.owners.clone()).await.map_err(|e| failure("the images can't be listed", &e))?;
+        let images =
+            self.region.api.images(filters.owners.clone()).await.map_err(|e| self.region.failure("the images can't be listed", &e))?;
         let image = image::choose(&images, filters).map_err(|none| Failure::Configuration(none.to_string()))?;
         tracing::info!(image = image.id, location = image.location, "image chosen of {}", images.len());
         self.keep(image);
@@ -357,7 +360,7 @@ impl Parts {
                         told.push(format!("{}: {e}", choice.key()));
                     }
                     Class::Ambiguous => return Err(Failure::Unknown(e.to_string())),
-                    _ => return Err(failure("the instance was refused", &e)),
+                    _ => return Err(self.region.failure("the instance was refused", &e)),
                 },
             }
         }
@@ -410,7 +413,7 @@ impl Parts {
         let Some(multiplier) = spot.multiplier else { return Ok(spot.max_price) };
         let zone = choice.placement.as_ref().map(|letter| format!("{}{letter}", self.settings.region));
         let prices = self.region.api.spot_prices(choice.instance_type.clone(), spot.product.clone(), zone, PRICES_OF).await;
-        let prices = prices.map_err(|e| failure("the prices of the spot market can't be read", &e))?;
+        let prices = prices.map_err(|e| self.region.failure("the prices of the spot market can't be read", &e))?;
         Ok(price(&prices, multiplier, spot.max_price))
     }
 
