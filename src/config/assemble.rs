@@ -243,7 +243,7 @@ impl Assembly {
         let mut used = BTreeSet::new();
         let mut folders: HashMap<String, Arc<Object>> = HashMap::new();
         for object in &builders {
-            let what = match ["workername", "slavename", "slavenames"].iter().find(|n| object.args.named.contains_key(**n)) {
+            let what = match ["workername", "slavename", "slavenames"].iter().find(|n| object.args.named.contains_key(n)) {
                 Some(name) if !object.args.named.contains_key("workernames") => name,
                 _ => "workernames",
             };
@@ -384,7 +384,7 @@ pub(super) fn name_of(object: &Object) -> Option<&str> {
 fn texts(object: &Object, names: &[&str]) -> Vec<String> {
     let positions = class_named(&object.class).into_iter().flat_map(|c| &c.args).filter(|a| names.contains(&a.name));
     let by_position = positions.filter_map(|a| object.args.items.get(a.position?.checked_sub(1)?));
-    let by_name = names.iter().filter_map(|n| object.args.named.get(*n));
+    let by_name = names.iter().filter_map(|n| object.args.named.get(n));
     let mut found = Vec::new();
     for value in by_position.chain(by_name) {
         match value {

@@ -306,7 +306,7 @@ impl Comparison<'_> {
     fn settings(&mut self, path: &str, declared: &[ArgDecl], a: &Table, b: &Table, fields: &mut Fields) {
         let given = |table: &Table, arg: &ArgDecl| {
             let names = std::iter::once(&arg.name).chain(arg.aliases);
-            names.filter_map(|n| table.named.get(*n)).next().cloned()
+            names.filter_map(|n| table.named.get(n)).next().cloned()
         };
         for arg in declared {
             let (old, new) = (given(a, arg), given(b, arg));
