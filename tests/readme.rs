@@ -1,6 +1,6 @@
 //! The README followed word by word in an empty folder: each `sh` block, in its order, as a person would type it.
 //!
-//! Two things differ from a person's terminal: `cargo run --release --` is the program of this test's own build, and the ports are
+//! Two things differ from a person's terminal: `cargo run --release --no-default-features --` is the program of this test's own build, and the ports are
 //! free ones in place of 9989 and 8010, since several tests may follow the README at a time.
 
 mod support;
@@ -22,7 +22,7 @@ struct Follower {
 impl Follower {
     fn shell(&self, line: &str) -> Command {
         let line = line
-            .replace("cargo run --release --", "buildmoon")
+            .replace("cargo run --release --no-default-features --", "buildmoon")
             .replace("9989", &self.pb.to_string())
             .replace("8010", &self.web.to_string());
         let mut command = Command::new("sh");

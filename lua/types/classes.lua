@@ -129,6 +129,226 @@ None = nil
 ---@field mixin fun(self: LocalWorker.Extended, from: table): LocalWorker.Extended Copies what the class lacks.
 ---@field [string] any
 
+---@class (exact) EC2LatentWorker.Arguments: { slavename?: any, name?: any, password?: any, instance_type?: any, ami?: any, valid_ami_owners?: any, valid_ami_location_regex?: any, elastic_ip?: any, identifier?: any, secret_identifier?: any, aws_id_file_path?: any, user_data?: any, region?: any, keypair?: any, keypair_name?: any, security_name?: any, spot_instance?: any, max_spot_price?: any, price_multiplier?: any, product_description?: any, volumes?: any, placement?: any, tags?: any, subnet_id?: any, security_group_ids?: any, associate_public_ip?: any, instance_profile_name?: any, block_device_map?: any, endpoint_url?: any, profile?: any, build_wait_timeout?: any, check_instance_interval?: any, max_lifetime?: any, pool?: any, max_builds?: any, notify_on_missing?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [1]?: any, [2]?: any, [3]?: any, [string]: nil, [integer]: nil }
+---@field name? string The name it logs in with.
+---@field slavename? string Old spelling of `name`.
+---@field [1]? string `name`
+---@field password? string|Secret|None The password it logs in with; None: each machine gets one of its own. Default: None
+---@field [2]? string|Secret|None `password`
+---@field instance_type? string|string[] The type of the instance; of a list the first for which there is room.
+---@field [3]? string|string[] `instance_type`
+---@field ami? string|None The image. Either this or the two filters that follow. Default: None
+---@field valid_ami_owners? integer|string|(integer|string)[] Account numbers whose images may be taken. Default: {}
+---@field valid_ami_location_regex? string|Regex|None What the image's location begins with; of the images that match, the one that sorts last by the first group (as a number where each is one) is taken. Default: None
+---@field elastic_ip? string|None An address that the instance gets. Default: None
+---@field identifier? string|Secret|None The access key's id; with secret_identifier. Default: None
+---@field secret_identifier? string|Secret|None The secret key. Default: None
+---@field aws_id_file_path? string|None A file with the access key's id in its first line and the secret key in its second; default: ~/.ec2/aws_id, if it is there. Default: None
+---@field user_data? string|None|Renderable What the instance is told when it starts. Rendered for each instance: `%(worker:name)s`, `%(worker:password)s`, `%(worker:launch_id)s`, and properties of the build that waits. Default: None
+---@field region? string The region. Default: "us-east-1"
+---@field keypair_name? string|None The key pair for logins on the instance; None: none. Default: "latent_buildbot_worker"
+---@field keypair? string|None Old spelling of `keypair_name`.
+---@field security_name? string|None The security group, made without open ports if there is none; not with subnet_id. Default: "latent_buildbot_worker"
+---@field spot_instance? boolean Started at the spot market. Default: false
+---@field max_spot_price? number|None The highest price an hour; None: that of an instance on demand. Default: 1.6
+---@field price_multiplier? number|None The price is the average of the last day times this, if that is less than max_spot_price; None: it is max_spot_price. Default: 1.2
+---@field product_description? string Of which prices the average is taken. Default: "Linux/UNIX"
+---@field volumes? string[][] Volumes that are attached: `{ { "vol-1234", "/dev/xvdb" } }`. Default: {}
+---@field placement? string|string[] The letter of the zone; of a list the first where there is room. Default: {}
+---@field tags? table<string, string> Tags of the instance and its volumes. Default: {}
+---@field subnet_id? string|string[] The subnet; of a list the first where there is room. Default: {}
+---@field security_group_ids? string|string[] Security groups by id. Default: {}
+---@field associate_public_ip? boolean|None Does it get a public address? None: as the subnet says. Default: None
+---@field instance_profile_name? string|None The profile with the instance's role. Default: None
+---@field block_device_map? table[] Devices: `{ { DeviceName = "/dev/xvda", Ebs = { VolumeSize = 50 } } }`. Default: {}
+---@field endpoint_url? string|None Where the API is, if it is not Amazon's. Default: None
+---@field profile? string|None The profile of the AWS configuration files that has the keys. Default: None
+---@field build_wait_timeout? number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that. Default: 600
+---@field check_instance_interval? number|string How often a machine whose worker has not attached yet is asked for. Default: 10
+---@field max_lifetime? number|string|None The age at which a machine takes no more builds and is stopped. Default: None
+---@field pool? table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME. Default: None
+---@field max_builds? integer|None Builds at the same time over all builders; None: no limit. Default: None
+---@field notify_on_missing? string|string[] Who is told when it is missing. Default: {}
+---@field missing_timeout? number|string|None How long it may be away before it is called missing. Default: 1200
+---@field properties? table<string, any> Properties of the builds that run on it. Default: {}
+---@field defaultProperties? table<string, any> The same, where a build has no such property yet. Default: {}
+---@field locks? None|false|any[] Locks that each build on it takes. Default: None
+---@field keepalive_interval? number|string|None How often an idle connection is asked for a sign of life; None: never. Default: 3600
+---@field machine_name? string|None The machine that it runs on. Default: None
+---@field quarantine_initial_timeout? number|string How long it rests after a build that could not start; doubles each time. Default: 10
+---@field quarantine_max_timeout? number|string The longest such rest. Default: 3600
+
+---A worker on an instance of Amazon EC2 that is started when a build wants it and stopped afterwards.
+---@class EC2LatentWorker: AnyWorker
+---@field name string The name it logs in with.
+---@field password string|Secret|None The password it logs in with; None: each machine gets one of its own.
+---@field instance_type any The type of the instance; of a list the first for which there is room.
+---@field ami string|None The image. Either this or the two filters that follow.
+---@field valid_ami_owners any Account numbers whose images may be taken.
+---@field valid_ami_location_regex string|Regex|None What the image's location begins with; of the images that match, the one that sorts last by the first group (as a number where each is one) is taken.
+---@field elastic_ip string|None An address that the instance gets.
+---@field identifier string|Secret|None The access key's id; with secret_identifier.
+---@field secret_identifier string|Secret|None The secret key.
+---@field aws_id_file_path string|None A file with the access key's id in its first line and the secret key in its second; default: ~/.ec2/aws_id, if it is there.
+---@field user_data any What the instance is told when it starts. Rendered for each instance: `%(worker:name)s`, `%(worker:password)s`, `%(worker:launch_id)s`, and properties of the build that waits.
+---@field region string The region.
+---@field keypair_name string|None The key pair for logins on the instance; None: none.
+---@field security_name string|None The security group, made without open ports if there is none; not with subnet_id.
+---@field spot_instance boolean Started at the spot market.
+---@field max_spot_price number|None The highest price an hour; None: that of an instance on demand.
+---@field price_multiplier number|None The price is the average of the last day times this, if that is less than max_spot_price; None: it is max_spot_price.
+---@field product_description string Of which prices the average is taken.
+---@field volumes string[][] Volumes that are attached: `{ { "vol-1234", "/dev/xvdb" } }`.
+---@field placement any The letter of the zone; of a list the first where there is room.
+---@field tags table<string, string> Tags of the instance and its volumes.
+---@field subnet_id any The subnet; of a list the first where there is room.
+---@field security_group_ids any Security groups by id.
+---@field associate_public_ip boolean|None Does it get a public address? None: as the subnet says.
+---@field instance_profile_name string|None The profile with the instance's role.
+---@field block_device_map table[] Devices: `{ { DeviceName = "/dev/xvda", Ebs = { VolumeSize = 50 } } }`.
+---@field endpoint_url string|None Where the API is, if it is not Amazon's.
+---@field profile string|None The profile of the AWS configuration files that has the keys.
+---@field build_wait_timeout number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that.
+---@field check_instance_interval number|string How often a machine whose worker has not attached yet is asked for.
+---@field max_lifetime number|string|None The age at which a machine takes no more builds and is stopped.
+---@field pool table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME.
+---@field max_builds integer|None Builds at the same time over all builders; None: no limit.
+---@field notify_on_missing any Who is told when it is missing.
+---@field missing_timeout number|string|None How long it may be away before it is called missing.
+---@field properties table<string, any> Properties of the builds that run on it.
+---@field defaultProperties table<string, any> The same, where a build has no such property yet.
+---@field locks any Locks that each build on it takes.
+---@field keepalive_interval number|string|None How often an idle connection is asked for a sign of life; None: never.
+---@field machine_name string|None The machine that it runs on.
+---@field quarantine_initial_timeout number|string How long it rests after a build that could not start; doubles each time.
+---@field quarantine_max_timeout number|string The longest such rest.
+---@field workername string The same as `name`.
+
+---A worker on an instance of Amazon EC2 that is started when a build wants it and stopped afterwards.
+---@class EC2LatentWorker.Class
+---@overload fun(args: EC2LatentWorker.Arguments): EC2LatentWorker
+---@overload fun(name: string, ...: any): EC2LatentWorker
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: EC2LatentWorker.Class, name: string, body?: table): EC2LatentWorker.Extended A class of one's own below this one.
+
+---@class EC2LatentWorker.Extended: EC2LatentWorker, EC2LatentWorker.Class
+---@overload fun(...: any): EC2LatentWorker.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: EC2LatentWorker.Extended, name: string, body?: table): EC2LatentWorker.Extended A class of one's own below this one.
+---@field mixin fun(self: EC2LatentWorker.Extended, from: table): EC2LatentWorker.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) EC2LatentBuildSlave.Arguments: { slavename?: any, name?: any, password?: any, instance_type?: any, ami?: any, valid_ami_owners?: any, valid_ami_location_regex?: any, elastic_ip?: any, identifier?: any, secret_identifier?: any, aws_id_file_path?: any, user_data?: any, region?: any, keypair?: any, keypair_name?: any, security_name?: any, spot_instance?: any, max_spot_price?: any, price_multiplier?: any, product_description?: any, volumes?: any, placement?: any, tags?: any, subnet_id?: any, security_group_ids?: any, associate_public_ip?: any, instance_profile_name?: any, block_device_map?: any, endpoint_url?: any, profile?: any, build_wait_timeout?: any, check_instance_interval?: any, max_lifetime?: any, pool?: any, max_builds?: any, notify_on_missing?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [1]?: any, [2]?: any, [3]?: any, [string]: nil, [integer]: nil }
+---@field name? string The name it logs in with.
+---@field slavename? string Old spelling of `name`.
+---@field [1]? string `name`
+---@field password? string|Secret|None The password it logs in with; None: each machine gets one of its own. Default: None
+---@field [2]? string|Secret|None `password`
+---@field instance_type? string|string[] The type of the instance; of a list the first for which there is room.
+---@field [3]? string|string[] `instance_type`
+---@field ami? string|None The image. Either this or the two filters that follow. Default: None
+---@field valid_ami_owners? integer|string|(integer|string)[] Account numbers whose images may be taken. Default: {}
+---@field valid_ami_location_regex? string|Regex|None What the image's location begins with; of the images that match, the one that sorts last by the first group (as a number where each is one) is taken. Default: None
+---@field elastic_ip? string|None An address that the instance gets. Default: None
+---@field identifier? string|Secret|None The access key's id; with secret_identifier. Default: None
+---@field secret_identifier? string|Secret|None The secret key. Default: None
+---@field aws_id_file_path? string|None A file with the access key's id in its first line and the secret key in its second; default: ~/.ec2/aws_id, if it is there. Default: None
+---@field user_data? string|None|Renderable What the instance is told when it starts. Rendered for each instance: `%(worker:name)s`, `%(worker:password)s`, `%(worker:launch_id)s`, and properties of the build that waits. Default: None
+---@field region? string The region. Default: "us-east-1"
+---@field keypair_name? string|None The key pair for logins on the instance; None: none. Default: "latent_buildbot_slave"
+---@field keypair? string|None Old spelling of `keypair_name`.
+---@field security_name? string|None The security group, made without open ports if there is none; not with subnet_id. Default: "latent_buildbot_worker"
+---@field spot_instance? boolean Started at the spot market. Default: false
+---@field max_spot_price? number|None The highest price an hour; None: that of an instance on demand. Default: 1.6
+---@field price_multiplier? number|None The price is the average of the last day times this, if that is less than max_spot_price; None: it is max_spot_price. Default: 1.2
+---@field product_description? string Of which prices the average is taken. Default: "Linux/UNIX"
+---@field volumes? string[][] Volumes that are attached: `{ { "vol-1234", "/dev/xvdb" } }`. Default: {}
+---@field placement? string|string[] The letter of the zone; of a list the first where there is room. Default: {}
+---@field tags? table<string, string> Tags of the instance and its volumes. Default: {}
+---@field subnet_id? string|string[] The subnet; of a list the first where there is room. Default: {}
+---@field security_group_ids? string|string[] Security groups by id. Default: {}
+---@field associate_public_ip? boolean|None Does it get a public address? None: as the subnet says. Default: None
+---@field instance_profile_name? string|None The profile with the instance's role. Default: None
+---@field block_device_map? table[] Devices: `{ { DeviceName = "/dev/xvda", Ebs = { VolumeSize = 50 } } }`. Default: {}
+---@field endpoint_url? string|None Where the API is, if it is not Amazon's. Default: None
+---@field profile? string|None The profile of the AWS configuration files that has the keys. Default: None
+---@field build_wait_timeout? number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that. Default: 600
+---@field check_instance_interval? number|string How often a machine whose worker has not attached yet is asked for. Default: 10
+---@field max_lifetime? number|string|None The age at which a machine takes no more builds and is stopped. Default: None
+---@field pool? table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME. Default: None
+---@field max_builds? integer|None Builds at the same time over all builders; None: no limit. Default: None
+---@field notify_on_missing? string|string[] Who is told when it is missing. Default: {}
+---@field missing_timeout? number|string|None How long it may be away before it is called missing. Default: 1200
+---@field properties? table<string, any> Properties of the builds that run on it. Default: {}
+---@field defaultProperties? table<string, any> The same, where a build has no such property yet. Default: {}
+---@field locks? None|false|any[] Locks that each build on it takes. Default: None
+---@field keepalive_interval? number|string|None How often an idle connection is asked for a sign of life; None: never. Default: 3600
+---@field machine_name? string|None The machine that it runs on. Default: None
+---@field quarantine_initial_timeout? number|string How long it rests after a build that could not start; doubles each time. Default: 10
+---@field quarantine_max_timeout? number|string The longest such rest. Default: 3600
+
+---The old spelling of `EC2LatentWorker`.
+---@class EC2LatentBuildSlave: AnyWorker
+---@field name string The name it logs in with.
+---@field password string|Secret|None The password it logs in with; None: each machine gets one of its own.
+---@field instance_type any The type of the instance; of a list the first for which there is room.
+---@field ami string|None The image. Either this or the two filters that follow.
+---@field valid_ami_owners any Account numbers whose images may be taken.
+---@field valid_ami_location_regex string|Regex|None What the image's location begins with; of the images that match, the one that sorts last by the first group (as a number where each is one) is taken.
+---@field elastic_ip string|None An address that the instance gets.
+---@field identifier string|Secret|None The access key's id; with secret_identifier.
+---@field secret_identifier string|Secret|None The secret key.
+---@field aws_id_file_path string|None A file with the access key's id in its first line and the secret key in its second; default: ~/.ec2/aws_id, if it is there.
+---@field user_data any What the instance is told when it starts. Rendered for each instance: `%(worker:name)s`, `%(worker:password)s`, `%(worker:launch_id)s`, and properties of the build that waits.
+---@field region string The region.
+---@field keypair_name string|None The key pair for logins on the instance; None: none.
+---@field security_name string|None The security group, made without open ports if there is none; not with subnet_id.
+---@field spot_instance boolean Started at the spot market.
+---@field max_spot_price number|None The highest price an hour; None: that of an instance on demand.
+---@field price_multiplier number|None The price is the average of the last day times this, if that is less than max_spot_price; None: it is max_spot_price.
+---@field product_description string Of which prices the average is taken.
+---@field volumes string[][] Volumes that are attached: `{ { "vol-1234", "/dev/xvdb" } }`.
+---@field placement any The letter of the zone; of a list the first where there is room.
+---@field tags table<string, string> Tags of the instance and its volumes.
+---@field subnet_id any The subnet; of a list the first where there is room.
+---@field security_group_ids any Security groups by id.
+---@field associate_public_ip boolean|None Does it get a public address? None: as the subnet says.
+---@field instance_profile_name string|None The profile with the instance's role.
+---@field block_device_map table[] Devices: `{ { DeviceName = "/dev/xvda", Ebs = { VolumeSize = 50 } } }`.
+---@field endpoint_url string|None Where the API is, if it is not Amazon's.
+---@field profile string|None The profile of the AWS configuration files that has the keys.
+---@field build_wait_timeout number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that.
+---@field check_instance_interval number|string How often a machine whose worker has not attached yet is asked for.
+---@field max_lifetime number|string|None The age at which a machine takes no more builds and is stopped.
+---@field pool table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME.
+---@field max_builds integer|None Builds at the same time over all builders; None: no limit.
+---@field notify_on_missing any Who is told when it is missing.
+---@field missing_timeout number|string|None How long it may be away before it is called missing.
+---@field properties table<string, any> Properties of the builds that run on it.
+---@field defaultProperties table<string, any> The same, where a build has no such property yet.
+---@field locks any Locks that each build on it takes.
+---@field keepalive_interval number|string|None How often an idle connection is asked for a sign of life; None: never.
+---@field machine_name string|None The machine that it runs on.
+---@field quarantine_initial_timeout number|string How long it rests after a build that could not start; doubles each time.
+---@field quarantine_max_timeout number|string The longest such rest.
+---@field workername string The same as `name`.
+
+---The old spelling of `EC2LatentWorker`.
+---@class EC2LatentBuildSlave.Class
+---@overload fun(args: EC2LatentBuildSlave.Arguments): EC2LatentBuildSlave
+---@overload fun(name: string, ...: any): EC2LatentBuildSlave
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: EC2LatentBuildSlave.Class, name: string, body?: table): EC2LatentBuildSlave.Extended A class of one's own below this one.
+
+---@class EC2LatentBuildSlave.Extended: EC2LatentBuildSlave, EC2LatentBuildSlave.Class
+---@overload fun(...: any): EC2LatentBuildSlave.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: EC2LatentBuildSlave.Extended, name: string, body?: table): EC2LatentBuildSlave.Extended A class of one's own below this one.
+---@field mixin fun(self: EC2LatentBuildSlave.Extended, from: table): EC2LatentBuildSlave.Extended Copies what the class lacks.
+---@field [string] any
+
 ---@class (exact) BuilderConfig.Arguments: { name?: any, slavename?: any, workername?: any, slavenames?: any, workernames?: any, builddir?: any, slavebuilddir?: any, workerbuilddir?: any, factory?: any, category?: any, tags?: any, env?: any, properties?: any, defaultProperties?: any, locks?: any, nextSlave?: any, nextWorker?: any, nextBuild?: any, canStartBuild?: any, mergeRequests?: any, collapseRequests?: any, do_build_if?: any, description?: any, description_format?: any, project?: any, [1]?: any, [2]?: any, [3]?: any, [4]?: any, [5]?: any, [6]?: any, [string]: nil, [integer]: nil }
 ---@field name? string The builder's name.
 ---@field [1]? string `name`
@@ -2093,6 +2313,8 @@ None = nil
 ---@field www? BuildmasterConfig.www The web server: `{ port = 8010 }`. Default: {}
 ---@field db? BuildmasterConfig.db The database: `{ db_url = "sqlite:///state.sqlite" }`. Default: {}
 ---@field db_url? string|None The same, shorter. Default: None
+---@field reap_interval? number|string How often latent workers' backends are asked for machines that nobody knows. Default: 300
+---@field notify_on_leak? string|string[] Who is told of a machine that can't be stopped. Default: {}
 ---@field title? string The title of pages. Default: "Buildbot"
 ---@field titleURL? string Where the title links to. Default: "https://buildbot.net/"
 ---@field buildbotURL? string The address under which people reach the master. Default: "http://localhost:8080/"
@@ -2205,6 +2427,12 @@ LocalWorker = nil
 ---@deprecated use LocalWorker
 ---@type LocalWorker.Class
 LocalBuildSlave = nil
+
+---@type EC2LatentWorker.Class
+EC2LatentWorker = nil
+
+---@type EC2LatentBuildSlave.Class
+EC2LatentBuildSlave = nil
 
 ---@type Property.Class
 Property = nil

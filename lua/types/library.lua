@@ -878,6 +878,8 @@ util = nil
 ---@class workerlib
 ---@field Worker Worker.Class A worker that connects by itself.
 ---@field LocalWorker LocalWorker.Class A worker inside the master.
+---@field EC2LatentWorker EC2LatentWorker.Class A worker on an instance of Amazon EC2 that is started when a build wants it and stopped afterwards.
+---@field EC2LatentBuildSlave EC2LatentBuildSlave.Class The old spelling of `EC2LatentWorker`.
 local workerlib = {}
 
 ---@type workerlib
