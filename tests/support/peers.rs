@@ -60,7 +60,7 @@ fn install(name: &str, home: &Path, packages: &[String], program: &str) {
         Command::new(home.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check", "--no-input"]).args(packages),
         "access to PyPI, or to the index that PIP_INDEX_URL names",
     );
-    run(name, Command::new(home.join("bin").join(program)).arg("--version"), "a program that starts on this Python");
+    run(name, Command::new(home.join("bin").join(program)).arg("--help"), "a program that starts on this Python");
 }
 
 fn run(name: &str, command: &mut Command, needs: &str) {

@@ -247,8 +247,13 @@ impl Backend for Ec2Backend {
 
 /// Those of the configuration, and what it takes that no volume of the image stays when the instance goes.
 fn devices(image: &Image, configured: &[BlockDevice]) -> Vec<BlockDevice> {
-    let left = image.keeps.iter().filter(|name| configured.iter().all(|d| d.device_name != **name));
-    let ended = left.map(|name| BlockDevice { device_name: name.clone(), delete_on_termination: Some(true), ..BlockDevice::default() });
+    let left = image.keeps.iter().filter(|(name, _)| configured.iter().all(|d| d.device_name != *name));
+    let ended = left.map(|(name, size)| BlockDevice {
+        device_name: name.clone(),
+        volume_size_gib: *size,
+        delete_on_termination: Some(true),
+        ..BlockDevice::default()
+    });
     configured.iter().cloned().chain(ended).collect()
 }
 

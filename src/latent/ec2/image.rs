@@ -13,8 +13,8 @@ pub struct Image {
     pub owner: String,
     /// Only one that is `available` can be started.
     pub state: String,
-    /// Devices whose volumes it leaves behind when the instance ends.
-    pub keeps: Vec<String>,
+    /// Devices whose volumes it leaves behind when the instance ends, with the size of each in GiB.
+    pub keeps: Vec<(String, Option<i32>)>,
 }
 
 /// `valid_ami_owners` and `valid_ami_location_regex`; an empty list and no regex let everything through.

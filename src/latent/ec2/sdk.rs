@@ -159,7 +159,7 @@ fn image(i: &sdk::Image) -> Option<Image> {
             .block_device_mappings()
             .iter()
             .filter(|d| d.ebs().and_then(|e| e.delete_on_termination()) == Some(false))
-            .filter_map(|d| d.device_name().map(str::to_owned))
+            .filter_map(|d| Some((d.device_name()?.to_owned(), d.ebs().and_then(|e| e.volume_size()))))
             .collect(),
     })
 }
