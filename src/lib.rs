@@ -37,6 +37,9 @@ pub mod latent;
 /// Requests, distribution, schedulers, steps, rendering; the run of one build.
 pub mod builds;
 
+/// What people and other services are told: messages, the outbox, mail.
+pub mod report;
+
 /// REST and control over HTTP.
 pub mod web;
 
