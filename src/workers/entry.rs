@@ -210,6 +210,8 @@ mod tests {
             default_properties: Default::default(),
             keepalive_interval: None,
             notify_on_missing: Vec::new(),
+            notify_on_return: false,
+            owners: Vec::new(),
             missing_timeout: None,
             machine_name: None,
             quarantine_initial_timeout: Duration::ZERO,
