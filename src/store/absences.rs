@@ -1,8 +1,8 @@
 //! Which workers are away, and of which of them that has been told.
 
 use super::Store;
-use super::sql::{Result, RowRef, params, rows};
-use crate::base::Timestamp;
+use super::sql::{Result, RowRef, Sql, params, rows};
+use crate::base::{BuilderId, Timestamp, WorkerId};
 use crate::model::Absence;
 
 impl Store {
@@ -25,8 +25,20 @@ impl Store {
 
     pub async fn forget_absence(&self, worker: &str) -> Result<()> {
         let worker = worker.to_owned();
-        let work = move |sql: &mut dyn super::sql::Sql| sql.execute("DELETE FROM absences WHERE worker = $1", params![&worker]).map(drop);
+        let work = move |sql: &mut dyn Sql| sql.execute("DELETE FROM absences WHERE worker = $1", params![&worker]).map(drop);
         self.engine.write("forgetting that a worker was away", work).await
+    }
+
+    /// What a worker was building at a time, among its last builds: builder and number.
+    pub async fn builds_at(&self, worker: WorkerId, at: Timestamp) -> Result<Vec<(String, BuilderId, i64)>> {
+        let text = "SELECT b.name, b.id, builds.number FROM (SELECT * FROM builds WHERE worker_id = $1 ORDER BY id DESC LIMIT 200) builds
+                JOIN builders b ON b.id = builds.builder_id
+            WHERE builds.started_at <= $2 AND (builds.complete_at IS NULL OR builds.complete_at >= $3)
+            ORDER BY builds.id DESC";
+        let work = move |sql: &mut dyn Sql| {
+            rows(sql, text, params![worker, at, at], |row| Ok((row.string(0)?, BuilderId(row.int(1)?), row.int(2)?)))
+        };
+        self.engine.read("reading what a worker was building", work).await
     }
 }
 
