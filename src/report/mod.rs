@@ -5,3 +5,4 @@
 pub mod facts;
 pub mod mail;
 pub mod missing;
+pub mod notice;
