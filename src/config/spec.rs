@@ -130,6 +130,9 @@ pub struct WorkerSpec {
     /// How often an idle connection is asked for a sign of life; none: never.
     pub keepalive_interval: Option<Duration>,
     pub notify_on_missing: Vec<String>,
+    pub notify_on_return: bool,
+    /// Addresses of those whose machine it is.
+    pub owners: Vec<String>,
     pub missing_timeout: Option<Duration>,
     pub machine_name: Option<String>,
     pub quarantine_initial_timeout: Duration,
@@ -149,12 +152,13 @@ pub enum WorkerKind {
 
 impl WorkerKind {
     /// The class that makes such workers.
-    pub fn class(&self) -> &'static str {
+    pub fn class(&self) -> &str {
         match self {
             WorkerKind::Remote => "Worker",
             WorkerKind::Local { .. } => "LocalWorker",
-            WorkerKind::Latent(latent) => match latent.backend {
+            WorkerKind::Latent(latent) => match &latent.backend {
                 BackendSpec::Ec2(_) => "EC2LatentWorker",
+                BackendSpec::Lua(spec) => &spec.class,
             },
         }
     }
