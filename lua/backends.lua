@@ -64,7 +64,8 @@ local function view(self, facts)
       if fields[key] ~= nil then return fields[key] end
       if wrong[key] then error(wrong[key], 0) end
       if is_rendered[key] then return values[key] end
-      return self[key]
+      local value = self[key]
+      if value ~= NULL then return value end
     end,
     __newindex = function(_, key, value)
       if is_given[key] then error(("self.%s is what the host says and can't be set"):format(key), 0) end
@@ -77,12 +78,24 @@ local function view(self, facts)
   return seen, wrong
 end
 
+-- An instance without what differs from build to build.
+local function constant(self, info)
+  return setmetatable({}, {
+    __index = function(_, key)
+      local value = self[key]
+      if value == NULL or (info.decl.by_name[key] and P.to_render(value)) then return nil end
+      return value
+    end,
+    __name = info.name, __metatable = "object",
+  })
+end
+
 local methods = { "start_instance", "stop_instance", "check_instance", "list_instances" }
 
 function P.bind_backend(self, record)
   local info, bound, rendered, args = record.info, {}, {}, {}
   for _, name in ipairs(methods) do
-    local method = P.own_member(info, name)
+    local method = P.lookup(info, name)
     if type(method) == "function" then
       bound[name] = function(facts, ...)
         local seen, wrong = view(self, facts)
@@ -104,6 +117,11 @@ function P.bind_backend(self, record)
   end
   sort(rendered)
   record.own = { methods = bound, args = args, rendered = rendered }
+  local check = P.lookup(info, "check_config")
+  if type(check) == "function" then
+    local ok, why = lib.xpcall(check, host.error_text, constant(self, info))
+    if not ok then host.mistake(why, P.subject_of(record), record.place) end
+  end
 end
 
 local function known_failure(e)

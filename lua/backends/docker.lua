@@ -14,6 +14,13 @@ local LARGEST_CONTEXT = 64 << 20
 local function config_error(...) error(latent.config_error(...), 0) end
 local function retry(...) error(latent.retry(...), 0) end
 
+-- What is wrong with an argument that was rendered is no retry's matter.
+local function sure(f, ...)
+  local ok, first, second = pcall(f, ...)
+  if not ok then config_error(first) end
+  return first, second
+end
+
 -- REQUESTS ------------------------------------------------------------------------------------------------------------
 
 local function auto_version(version)
@@ -103,7 +110,7 @@ local function build_image(self, image)
   local custom = self.custom_context
   local headers = { ["Content-Type"] = "application/x-tar" }
   if custom and not fs.is_dir(self.dockerfile) and self.encoding then headers["Content-Encoding"] = self.encoding end
-  local args = self.buildargs and next(self.buildargs) and json.encode(spec.texts("buildargs", self.buildargs)) or nil
+  local args = self.buildargs and next(self.buildargs) and json.encode(spec.texts(self.buildargs)) or nil
   local wrong, status = follow(self, "build of " .. image, "POST", "/build", {
     params = { t = image, rm = true, forcerm = true, buildargs = args, target = self.target ~= "" and self.target or nil },
     headers = headers, body = context(self),
@@ -154,12 +161,9 @@ end
 
 -- What the container is made of, as the engine takes it; a class of one's own may change it.
 function Docker:container_spec(build)
-  local ok, config = pcall(spec.hostconfig, self.hostconfig)
-  if not ok then config_error(config) end
-  local fits, binds, own = pcall(spec.volumes, self.volumes)
-  if not fits then config_error(binds) end
+  local config = sure(spec.hostconfig, self.hostconfig)
+  local binds, own = sure(spec.volumes, self.volumes)
   if #binds > 0 then config.Binds = list.concat(config.Binds, binds) end
-  if config.Init == nil and config.IpcMode ~= nil then config.Init = None end
   local host, port = master_address(self)
   local env = {
     "BUILDMASTER=" .. host, "WORKERNAME=" .. self.name, "WORKERPASS=" .. self.password,
@@ -167,7 +171,7 @@ function Docker:container_spec(build)
   }
   if port then env[#env + 1] = "BUILDMASTER_PORT=" .. port end
   local command = self.command
-  if type(command) == "string" then command = { "/bin/sh", "-c", command } end
+  if type(command) == "string" then command = sure(spec.words, command) end
   return {
     Image = self._image, Cmd = command and #command > 0 and list.map(command, tostring) or nil, Hostname = self.hostname, Env = env,
     Labels = { [MASTER] = self.master_id, [LAUNCH] = self.launch_id, [WORKER] = self.name },
@@ -261,7 +265,8 @@ function Docker:check_instance(handle)
   if answer.status ~= 200 then error(spec.message(answer), 0) end
   if self.followStartupLogs then show_output(self, handle) end
   local state = answer.json.State
-  if state.Running or state.Status == "created" or state.Status == "restarting" then return true end
+  if state.Running or state.Restarting then return true end
+  if state.Status == "created" then return false, "the container was made and never started" end
   local why = ("the container ended with exit code %s%s"):format(state.ExitCode, state.OOMKilled and ", out of memory" or "")
   if state.Error and state.Error ~= "" then why = why .. " (" .. state.Error .. ")" end
   return false, why .. tail(self, handle.docker_host, handle.container)
@@ -283,11 +288,11 @@ end
 
 -- What is wrong whatever the build: said when the file is read.
 function Docker:check_config()
-  local function known(value) return value ~= nil and not truthy(self.is_rendered and self:is_rendered(value)) end
-  if type(self.docker_host) == "string" then spec.engine(self.docker_host, self.tls) end
+  if self.docker_host then spec.engine(self.docker_host, self.tls) end
   spec.tls(self.tls)
-  if type(self.hostconfig) == "table" then spec.hostconfig(self.hostconfig) end
-  if type(self.volumes) == "table" then spec.volumes(self.volumes) end
+  spec.hostconfig(self.hostconfig)
+  spec.volumes(self.volumes)
+  if type(self.command) == "string" then spec.words(self.command) end
 end
 
 return Docker

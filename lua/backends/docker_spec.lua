@@ -193,6 +193,13 @@ function M.hostconfig(config)
   return made
 end
 
+-- Names and texts, whatever plain values they were.
+function M.texts(given)
+  local made = {}
+  for name, value in pairs(given) do made[name] = tostring(value) end
+  return made
+end
+
 -- VOLUMES -------------------------------------------------------------------------------------------------------------
 
 -- "/host:/container[:mode]", or "/container" for a volume that ends with it: the binds and the containers' own.
@@ -265,6 +272,56 @@ function M.last_lines(output, count)
   local kept = {}
   for i = math.max(1, #lines - count + 1), #lines do kept[#kept + 1] = lines[i] end
   return kept
+end
+
+-- What an engine says of a request that failed.
+function M.message(answer)
+  local ok, said = pcall(json.decode, answer.text)
+  if ok and type(said) == "table" and type(said.message) == "string" then return said.message end
+  return ("it answered %d %s"):format(answer.status, text.strip(answer.text:sub(1, 200)))
+end
+
+-- Will the same start fail again? An image without the program that is to run is wrong for ever, a machine without room is not.
+function M.is_lasting(answer)
+  if answer.status < 500 then return true end
+  local said = M.message(answer)
+  for _, sign in ipairs{ "executable file not found", "no such file or directory", "permission denied", "invalid", "exec format error", "not a directory" } do
+    if said:find(sign, 1, true) then return true end
+  end
+  return false
+end
+
+-- A command line as a list, as a shell would part it: quotes and backslashes, nothing else.
+function M.words(line)
+  local words, word, quote = {}, nil, nil
+  local at = 1
+  while at <= #line do
+    local c = line:sub(at, at)
+    if quote then
+      if c == quote then
+        quote = nil
+      elseif c == "\\" and quote == '"' and line:find('^["\\]', at + 1) then
+        at = at + 1
+        word = word .. line:sub(at, at)
+      else
+        word = word .. c
+      end
+    elseif c == "'" or c == '"' then
+      quote, word = c, word or ""
+    elseif c == "\\" then
+      at = at + 1
+      word = (word or "") .. line:sub(at, at)
+    elseif c:find("%s") then
+      if word then words[#words + 1] = word end
+      word = nil
+    else
+      word = (word or "") .. c
+    end
+    at = at + 1
+  end
+  if quote then fail("command: a quote is not closed in %q", line) end
+  if word then words[#words + 1] = word end
+  return words
 end
 
 return M

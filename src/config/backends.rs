@@ -46,13 +46,19 @@ pub struct LuaBackendSpec {
 
 fn build(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
     let args = LatentWorkerArgs::read(reader)?;
-    let backend = backend(reader, object)?;
+    worker(reader, object, args, BTreeMap::new())
+}
+
+/// One that a class in Lua starts; `given` are arguments of the class that it extends, if that ships with the program.
+pub(super) fn worker(reader: &mut Reader, object: &Object, args: LatentWorkerArgs, given: BTreeMap<String, Value>) -> Option<Parsed> {
+    let backend = backend(reader, object, given)?;
     let (latent, common) = latent::read(reader, args.latent, BackendSpec::Lua(Arc::new(backend)))?;
     Some(workers::spec(reader, object, common, args.name, args.password, WorkerKind::Latent(Arc::new(latent))))
 }
 
-fn backend(reader: &mut Reader, object: &Object) -> Option<LuaBackendSpec> {
-    let Some((class, own)) = object.custom_class.as_ref().zip(object.own.as_ref()) else {
+fn backend(reader: &mut Reader, object: &Object, given: BTreeMap<String, Value>) -> Option<LuaBackendSpec> {
+    let class = object.custom_class.as_ref().unwrap_or(&object.class);
+    let Some(own) = &object.own else {
         reader.wrong(
             "starts nothing by itself: write LatentWorker:extend(\"Name\") with start_instance and stop_instance, and use that class",
         );
@@ -73,6 +79,14 @@ fn backend(reader: &mut Reader, object: &Object) -> Option<LuaBackendSpec> {
         ));
     }
     let mut rendered = BTreeMap::new();
+    for (name, value) in &given {
+        // What is wrong with it is told where it was read.
+        if let Ok(template) = Template::read(value)
+            && !matches!(template, Template::Const(_))
+        {
+            rendered.insert(name.clone(), template);
+        }
+    }
     for name in &own.rendered {
         let Some(value) = own.args.named.get(name) else { continue };
         match Template::from_value(value) {
@@ -86,7 +100,7 @@ fn backend(reader: &mut Reader, object: &Object) -> Option<LuaBackendSpec> {
         stop: stop?,
         check: method("check_instance"),
         list,
-        args: own.args.named.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        args: own.args.named.iter().map(|(name, value)| (name.clone(), value.clone())).chain(given).collect(),
         rendered,
     })
 }

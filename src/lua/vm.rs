@@ -102,6 +102,16 @@ impl Vm {
         }
         prelude.raw_get::<Function>("seal")?.call::<()>(())?;
 
+        for (class, files) in modules::BACKENDS {
+            let mut value = Value::Nil;
+            for (name, source) in files {
+                let file = lua.load(*source).set_name(format!("=[builtin {name}]")).set_mode(ChunkMode::Text).into_function()?;
+                value = file.call(value)?;
+            }
+            let class: Value = lua.globals().raw_get(class)?;
+            prelude.raw_get::<Function>("add_members")?.call::<()>((class, value))?;
+        }
+
         let catcher = host.clone();
         let handler = lua.create_function(move |lua, error: Value| lua.create_userdata(Caught::new(lua, &catcher, &error)))?;
         let protect: Function = lua
@@ -335,6 +345,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
     decl.raw_set("renderable", class.kind == Kind::Renderable)?;
     decl.raw_set("is_worker", lives_in("worker"))?;
     decl.raw_set("is_latent", class.args.iter().any(|arg| arg.name == "build_wait_timeout"))?;
+    decl.raw_set("is_backend", modules::BACKENDS.iter().any(|(name, _)| *name == class.name))?;
     // Class attributes are defaults of arguments.
     decl.raw_set("attributes", class.extensible)?;
     decl.raw_set("is_parameter", class.kind == Kind::Parameter)?;
