@@ -119,7 +119,7 @@ function P.bind_backend(self, record)
   record.own = { methods = bound, args = args, rendered = rendered }
   local check = P.lookup(info, "check_config")
   if type(check) == "function" then
-    local ok, why = lib.xpcall(check, host.error_text, constant(self, info))
+    local ok, why = lib.xpcall(check, function(e) return host.error_text(e) or tostring(e) end, constant(self, info))
     if not ok then host.mistake(why, P.subject_of(record), record.place) end
   end
 end
