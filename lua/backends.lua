@@ -64,8 +64,11 @@ local function view(self, facts)
       if fields[key] ~= nil then return fields[key] end
       if wrong[key] then error(wrong[key], 0) end
       if is_rendered[key] then return values[key] end
-      local value = self[key]
-      if value ~= NULL then return value end
+      local arg = info.decl.by_name[key]
+      local value
+      if arg and arg.secret and arg.of_backend then value = P.given(record, arg) else value = self[key] end
+      if value == NULL then return nil end
+      return value
     end,
     __newindex = function(_, key, value)
       if is_given[key] then error(("self.%s is what the host says and can't be set"):format(key), 0) end
@@ -94,6 +97,7 @@ local methods = { "start_instance", "stop_instance", "check_instance", "list_ins
 
 function P.bind_backend(self, record)
   local info, bound, rendered, args = record.info, {}, {}, {}
+  if not info.custom and P.lookup(info, "start_instance") == nil then return end
   for _, name in ipairs(methods) do
     local method = P.lookup(info, name)
     if type(method) == "function" then
@@ -114,6 +118,11 @@ function P.bind_backend(self, record)
     local arg, value = P.declared_arg(info, name), lib.rawget(self, name)
     args[name] = value
     if value ~= nil and P.is_rendered(info, arg) and P.to_render(value) then rendered[#rendered + 1] = name end
+  end
+  for _, arg in ipairs(info.decl.arguments) do
+    local value = arg.of_backend and P.given(record, arg) or nil
+    args[arg.name] = value
+    if value ~= nil and (arg.renderable or arg.secret) and P.to_render(value) then rendered[#rendered + 1] = arg.name end
   end
   sort(rendered)
   record.own = { methods = bound, args = args, rendered = rendered }

@@ -535,7 +535,7 @@ local function own_member(info, key)
   end
 end
 
-P.own_member, P.lookup, P.gathered, P.given = own_member, lookup, gathered, given
+P.own_member, P.gathered, P.given, P.lookup = own_member, gathered, given, lookup
 
 function mixin(class, from)
   local info = infos[class]
@@ -666,8 +666,7 @@ function P.finish()
       if record.named[name] == nil and changed(shown, arg.default) then record.named[name] = shown end
     end
     if record.ready and record.info.decl and record.info.decl.is_parameter then P.bind(self, record) end
-    local decl = record.ready and record.info.decl
-    if decl and (decl.is_backend or (decl.is_latent and record.info.custom)) then P.bind_backend(self, record) end
+    if record.ready and record.info.decl and record.info.decl.is_latent then P.bind_backend(self, record) end
     if record.ready and record.added then
       local where, key = record.items, 1
       if record.named.steps ~= nil then where, key = record.named, "steps" end

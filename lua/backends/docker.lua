@@ -290,7 +290,7 @@ end
 function Docker:check_config()
   if self.docker_host then spec.engine(self.docker_host, self.tls) end
   spec.tls(self.tls)
-  spec.hostconfig(self.hostconfig)
+  if type(self.hostconfig) == "table" then spec.hostconfig(self.hostconfig) end
   spec.volumes(self.volumes)
   if type(self.command) == "string" then spec.words(self.command) end
 end

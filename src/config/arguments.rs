@@ -228,11 +228,6 @@ impl Reader {
         }
     }
 
-    /// What is given and not yet taken.
-    pub fn given(&self) -> impl Iterator<Item = (&'static str, &Value)> {
-        self.given.iter().map(|(name, value)| (*name, value))
-    }
-
     /// The argument `name`, its class's own default, the default, or a mistake.
     pub fn take<T: FromValue>(&mut self, name: &'static str, default: Option<T>) -> Option<T> {
         let preset = || self.presets.iter().find(|(n, _)| *n == name).map(|(_, preset)| preset.value());

@@ -46,17 +46,23 @@ pub struct LuaBackendSpec {
 
 fn build(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
     let args = LatentWorkerArgs::read(reader)?;
-    worker(reader, object, args, BTreeMap::new())
+    worker(reader, object, args.latent, args.name, args.password)
 }
 
-/// One that a class in Lua starts; `given` are arguments of the class that it extends, if that ships with the program.
-pub(super) fn worker(reader: &mut Reader, object: &Object, args: LatentWorkerArgs, given: BTreeMap<String, Value>) -> Option<Parsed> {
-    let backend = backend(reader, object, given)?;
-    let (latent, common) = latent::read(reader, args.latent, BackendSpec::Lua(Arc::new(backend)))?;
-    Some(workers::spec(reader, object, common, args.name, args.password, WorkerKind::Latent(Arc::new(latent))))
+/// A latent worker whose methods are written in Lua, in a class of the file or of the host.
+pub(super) fn worker(
+    reader: &mut Reader,
+    object: &Object,
+    latent: LatentCommon,
+    name: WorkerName,
+    password: Option<Password>,
+) -> Option<Parsed> {
+    let backend = backend(reader, object)?;
+    let (latent, common) = latent::read(reader, latent, BackendSpec::Lua(Arc::new(backend)))?;
+    Some(workers::spec(reader, object, common, name, password, WorkerKind::Latent(Arc::new(latent))))
 }
 
-fn backend(reader: &mut Reader, object: &Object, given: BTreeMap<String, Value>) -> Option<LuaBackendSpec> {
+fn backend(reader: &mut Reader, object: &Object) -> Option<LuaBackendSpec> {
     let class = object.custom_class.as_ref().unwrap_or(&object.class);
     let Some(own) = &object.own else {
         reader.wrong(
@@ -79,14 +85,6 @@ fn backend(reader: &mut Reader, object: &Object, given: BTreeMap<String, Value>)
         ));
     }
     let mut rendered = BTreeMap::new();
-    for (name, value) in &given {
-        // What is wrong with it is told where it was read.
-        if let Ok(template) = Template::read(value)
-            && !matches!(template, Template::Const(_))
-        {
-            rendered.insert(name.clone(), template);
-        }
-    }
     for name in &own.rendered {
         let Some(value) = own.args.named.get(name) else { continue };
         match Template::from_value(value) {
@@ -100,7 +98,7 @@ fn backend(reader: &mut Reader, object: &Object, given: BTreeMap<String, Value>)
         stop: stop?,
         check: method("check_instance"),
         list,
-        args: own.args.named.iter().map(|(name, value)| (name.clone(), value.clone())).chain(given).collect(),
+        args: own.args.named.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         rendered,
     })
 }

@@ -1,15 +1,13 @@
 //! Workers whose backends ship with the program, written in Lua: what a file may tell them. Their methods are below `lua/backends/`; what
 //! an argument may hold beyond its kind, `check_config` there says.
 
-use std::collections::BTreeMap;
-
 use super::arguments::{Arguments, Preset, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::backends::{self, LatentWorkerArgs};
 use super::class::{ClassDecl, Kind};
 use super::convert::{Dict, OneOrMany, Settings, Whole};
 use super::template::Arg;
-use super::value::{Object, Value};
+use super::value::Object;
 
 arguments! {
     DockerArgs {
@@ -40,7 +38,7 @@ arguments! {
         include worker: LatentWorkerArgs;
         [3] "hd_image" hd_image: Arg<Option<String>> = Arg::default() => "None", "The disk that its domain starts from; made from `base_image` for each start where that is given. A folder: a disk of its own for each start is made there.", NextLaunch;
         [4] "base_image" base_image: Arg<Option<String>> = Arg::default() => "None", "The image that disks are made from; it is never written to.", NextLaunch;
-        [5] "uri" | "connection" uri: String = "qemu:///system".into() => "\"qemu:///system\"", "The hypervisor, as libvirt names it.", NextLaunch;
+        [5] "uri" uri: String = "qemu:///system".into() => "\"qemu:///system\"", "The hypervisor, as libvirt names it.", NextLaunch;
         [6] "xml" xml: Arg<Option<String>> = Arg::default() => "None", "The domain as libvirt describes it, started for each launch under a name of its own. None: the domain that libvirt knows by the worker's name, or if there is none, a plain one made of the arguments below.", NextLaunch;
         [7] "masterFQDN" master_fqdn: Arg<Option<String>> = Arg::default() => "None", "The name of this machine as guests know it, for the domain's metadata.", NextLaunch;
         "cheap_copy" cheap_copy: bool = true => "true", "The disk refers to `base_image` and holds only what differs; false: it is a whole copy.", NextLaunch;
@@ -62,7 +60,6 @@ pub(super) fn declare(list: &mut Vec<ClassDecl>) {
 }
 
 fn docker(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
-    let given = given(reader);
     let args = DockerArgs::read(reader)?;
     if args.image == Arg::Const(None) && args.dockerfile == Arg::Const(None) {
         reader.wrong("needs an 'image' or a 'dockerfile'");
@@ -70,22 +67,16 @@ fn docker(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Pars
     if args.protocol.as_deref().is_some_and(|name| name != "pb") {
         reader.wrong("'master_protocol' must be \"pb\": workers of other protocols are not supported");
     }
-    backends::worker(reader, object, args.worker, given)
+    let LatentWorkerArgs { latent, name, password } = args.worker;
+    backends::worker(reader, object, latent, name, password)
 }
 
 fn libvirt(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
-    let given = given(reader);
     let args = LibVirtArgs::read(reader)?;
     let whole = args.hd_image == Arg::Const(None) && args.xml == Arg::Const(None);
     if whole && args.base_image != Arg::Const(None) && matches!(args.base_image, Arg::Const(_)) && args.uri.contains("+ssh") {
         reader.warn("'base_image' is copied on this machine, and the hypervisor is on another one: both must see the same folder");
     }
-    backends::worker(reader, object, args.worker, given)
-}
-
-/// What an instance was given beyond what every latent worker takes.
-fn given(reader: &Reader) -> BTreeMap<String, Value> {
-    let common = LatentWorkerArgs::declared();
-    let own = reader.given().filter(|(name, _)| !common.iter().any(|arg| arg.name == *name));
-    own.map(|(name, value)| (name.to_owned(), value.clone())).collect()
+    let LatentWorkerArgs { latent, name, password } = args.worker;
+    backends::worker(reader, object, latent, name, password)
 }

@@ -18,6 +18,7 @@ mod process;
 mod random;
 pub(super) mod regex;
 mod settings;
+pub(super) mod stream;
 mod template;
 mod time;
 mod url;
