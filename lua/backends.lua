@@ -81,6 +81,18 @@ local function view(self, facts)
   return seen, wrong
 end
 
+-- An instance without what differs from build to build.
+local function constant(self, info)
+  return setmetatable({}, {
+    __index = function(_, key)
+      local value = self[key]
+      if value == NULL or (info.decl.by_name[key] and P.to_render(value)) then return nil end
+      return value
+    end,
+    __name = info.name, __metatable = "object",
+  })
+end
+
 local methods = { "start_instance", "stop_instance", "check_instance", "list_instances" }
 
 function P.bind_backend(self, record)
@@ -114,6 +126,11 @@ function P.bind_backend(self, record)
   end
   sort(rendered)
   record.own = { methods = bound, args = args, rendered = rendered }
+  local check = P.lookup(info, "check_config")
+  if type(check) == "function" then
+    local ok, why = lib.xpcall(check, function(e) return host.error_text(e) or tostring(e) end, constant(self, info))
+    if not ok then host.mistake(why, P.subject_of(record), record.place) end
+  end
 end
 
 local function known_failure(e)
