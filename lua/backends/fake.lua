@@ -14,7 +14,7 @@ local WISHES = {
 local STARTS = { ok = true, capacity = true, retry = true, config_error = true, error = true, hang = true, ["false"] = true, lost = true }
 local STOPS = { ok = true, error = true, hang = true }
 
-local function wrong(name, value, kind) error(latent.config_error(("%s must be %s, got %s"):format(name, kind, text.repr(value))), 0) end
+local function wrong(name, value, kind) latent.config_error(("%s must be %s, got %s"):format(name, kind, text.repr(value))) end
 
 local function checked(name, shown, value)
   local kind = WISHES[name]
@@ -52,9 +52,9 @@ function Fake:start_instance(build)
   local wish = wishes(self, build)
   sleep(wish.start_time or 0)
   local start = wish.start or "ok"
-  if start == "capacity" then error(latent.capacity("no room, as the build wishes"), 0) end
-  if start == "retry" then error(latent.retry("not now, as the build wishes", 5), 0) end
-  if start == "config_error" then error(latent.config_error("wrong settings, as the build wishes"), 0) end
+  if start == "capacity" then latent.capacity("no room, as the build wishes") end
+  if start == "retry" then latent.retry("not now, as the build wishes", 5) end
+  if start == "config_error" then latent.config_error("wrong settings, as the build wishes") end
   if start == "error" then error("an error, as the build wishes", 0) end
   if start == "false" then return false end
   if start == "hang" then sleep(FOR_EVER) end

@@ -27,8 +27,7 @@ host, port, name, password = [os.environ.pop(n) for n in ("BUILDMASTER", "BUILDM
 Worker(host, int(port), name, password, basedir, 600, maxdelay=30).setServiceParent(application)
 ]]
 
-local function config_error(...) error(latent.config_error(...), 0) end
-local function retry(...) error(latent.retry(...), 0) end
+local config_error, retry = latent.config_error, latent.retry
 
 -- SCRIPTS -------------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ impl Kind {
                 "isCompatibleWithBuild",
                 "container_spec",
                 "check_config",
+                "worker_command",
                 "launch_choices",
             ],
             Kind::Factory => &["init", "addStep", "addSteps"],

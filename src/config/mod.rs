@@ -24,6 +24,7 @@ mod methods;
 pub mod named;
 mod names;
 mod parameters;
+mod processes;
 #[cfg(test)]
 mod properties_of_classes;
 pub mod reference;
