@@ -51,7 +51,8 @@ arguments! {
 }
 
 pub(super) fn declare(list: &mut Vec<ClassDecl>) {
-    let docker = ClassDecl::new::<DockerArgs>("DockerLatentWorker", Kind::Worker, docker, "A worker in a container that a Docker engine runs.");
+    let docker =
+        ClassDecl::new::<DockerArgs>("DockerLatentWorker", Kind::Worker, docker, "A worker in a container that a Docker engine runs.");
     // A container costs little, and a fresh one is what people want of it.
     let presets = &[("missing_timeout", Preset::Int(1200)), ("build_wait_timeout", Preset::Int(0))];
     list.push(docker.old(&["DockerLatentBuildSlave"]).presets(presets));
