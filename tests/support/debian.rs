@@ -2,7 +2,8 @@
 //! and not a failure: a machine without Debian's packages has other tests to run.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::peers;
@@ -42,20 +43,23 @@ pub fn run(command: &mut Command) -> Result<String, String> {
     if output.status.success() {
         Ok(text(&output.stdout))
     } else {
-        Err(format!("{command:?}: {}: {}{}", output.status, text(&output.stdout), text(&output.stderr)))
+        let said = text(&output.stdout) + &text(&output.stderr);
+        let said = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        Err(format!("{}: {}: {said}", command.get_program().display(), output.status))
     }
 }
 
-/// The one line that says what is not tested here.
-pub fn told<T>(what: &str, got: Result<T, String>) -> Option<T> {
-    got.inspect_err(|why| eprintln!("NOT TESTED HERE: {what}: {}", why.lines().next().unwrap_or_default())).ok()
+/// The one line that says what is not tested here, past the capture of a test that succeeds.
+pub fn tell(what: &str, why: &str) {
+    let _ = writeln!(std::io::stderr(), "NOT TESTED HERE: {what}: {why}");
 }
 
-/// A process that ends with the test program, however that ends: its keeper waits for the end of a pipe.
-pub fn kept(command: &str, log: &File) -> Result<std::process::Child, String> {
-    let script = format!("{command} <&3 & pid=$!; read line; kill $pid; wait $pid");
+/// A process that ends with the test program, and its folder with it, however that ends: its keeper waits for the end of a pipe.
+pub fn kept(command: &str, home: &Path, log: &File) -> Result<std::process::Child, String> {
+    let script = format!("exec 3</dev/null; ({command}) <&3 & pid=$!; read line; kill $pid; wait $pid; \
+         umount -l {0}/exec/netns/* 2>/dev/null; rm -rf {0}", home.display());
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("exec 3</dev/null; {script}")]).stdin(std::process::Stdio::piped());
+    shell.args(["-c", &script]).stdin(std::process::Stdio::piped());
     shell.stdout(log.try_clone().map_err(|e| e.to_string())?).stderr(log.try_clone().map_err(|e| e.to_string())?);
     shell.spawn().map_err(|e| e.to_string())
 }

@@ -30,7 +30,7 @@ impl Docker {
         SHARED
             .get_or_init(|| {
                 let docker = Docker::start().and_then(|docker| docker.import().map(|()| docker));
-                debian::told("workers in containers of a Docker engine", docker)
+                docker.inspect_err(|why| debian::tell("workers in containers of a Docker engine", why)).ok()
             })
             .as_ref()
     }
@@ -44,7 +44,7 @@ impl Docker {
     fn start_in(home: TempDir) -> Result<Docker, String> {
         let programs = debian::unpacked("docker", &[PACKAGES.as_slice(), LIBRARIES.as_slice()].concat())?;
         let log = File::create(home.path().join("log")).map_err(|e| e.to_string())?;
-        let keeper = debian::kept(&daemon(&programs, home.path()), &log)?;
+        let keeper = debian::kept(&daemon(&programs, home.path()), home.path(), &log)?;
         let mut docker = Docker { home, programs, keeper };
         let began = Instant::now();
         while docker.run(&["version"]).is_err() {

@@ -10,6 +10,7 @@ pub mod docker;
 pub mod ec2;
 pub mod emmylua;
 pub mod http;
+pub mod libvirt;
 pub mod master;
 pub mod pb;
 pub mod peers;
