@@ -215,10 +215,12 @@ fn fake_machines_do_as_the_build_wishes() {
         let program = program(VERSION);
         config(&format!("FakeLatentWorker{{ \"bot\", program = {program:?}, quarantine_initial_timeout = 1, {options} }}"))
     };
+    let form: String =
+        ["start", "start_time", "check", "attach"].map(|name| format!("util.StringParameter{{ name = 'fake_{name}' }}, ")).concat();
     let lua = worker("build_wait_timeout = 1, check_instance_interval = 1, missing_timeout = 20")
-        .replace("name = \"force\",", "name = \"force\", properties = { util.AnyPropertyParameter{ name = 'wish' } },");
+        .replace("name = \"force\",", &format!("name = \"force\", properties = {{ {form} }},"));
     let master = Master::start(&lua);
-    let wish = |name: &str, value: &str| master.force("quick", json!({ "wish_1_name": name, "wish_1_value": value }));
+    let wish = |name: &str, value: &str| master.force("quick", json!({ name: value }));
     let waits = |request: i64, text: &str| {
         wait_for(&format!("the request waits: {text}"), || master.request(request)["waiting_for"].to_string().contains(text).then_some(()));
         master.http.control(&format!("buildrequests/{request}"), "cancel", json!({})).expect("cancelled");

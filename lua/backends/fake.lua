@@ -35,7 +35,8 @@ local function wishes(self, build)
     local value, shown = nil, "fake_" .. name
     if build then value = build.properties:getProperty(shown) end
     if value == nil then value, shown = self[name], name end
-    if value ~= nil then all[name] = checked(name, shown, value) end
+    -- A field of a form that was left empty is no wish.
+    if value ~= nil and value ~= "" then all[name] = checked(name, shown, value) end
   end
   return all
 end

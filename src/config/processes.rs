@@ -16,7 +16,7 @@ arguments! {
         "ssh_options" ssh_options: OneOrMany<String> = OneOrMany(Vec::new()) => "{}", "Words for ssh, such as `{ \"-p\", \"2222\", \"-i\", \"KEY\" }`.", NextLaunch;
         "program" program: Arg<Option<String>> = Arg::default() => "\"buildbot-worker\"", "The stock worker's program.", NextLaunch;
         "command" command: Arg<OneOrMany<String>> = Arg::Const(OneOrMany(Vec::new())) => "{}", "A worker of one's own: what runs in its folder, in place of the stock worker. It finds `BUILDMASTER`, `BUILDMASTER_PORT`, `WORKERNAME` and `WORKERPASS` in its environment, and stays.", NextLaunch;
-        "basedir" basedir: Arg<Option<String>> = Arg::default() => "\"workers/NAME\"", "Its folder, which is made and kept; relative to the master's, on another machine to the home folder.", NextLaunch;
+        "basedir" basedir: Arg<Option<String>> = Arg::default() => "None", "Its folder, which is made and kept; None: `workers/NAME`. Relative to the master's, on another machine to the home folder.", NextLaunch;
         "env" env: Arg<Dict> = Arg::default() => "{}", "Variables of its environment. Of the master's it gets no more than a login would: `PATH`, `HOME`, `LANG` and their like.", NextLaunch;
         "masterFQDN" master_fqdn: Arg<Option<String>> = Arg::default() => "None", "Where it finds the master, as `NAME` or `NAME:PORT`; None: on this machine directly, from elsewhere by the master's own name.", NextLaunch;
     }

@@ -15,6 +15,7 @@ pub mod master;
 pub mod pb;
 pub mod peers;
 pub mod rack;
+pub mod sshd;
 pub mod worker;
 
 use std::net::TcpListener;
