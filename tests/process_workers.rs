@@ -99,16 +99,28 @@ fn the_password_is_in_no_command_line_and_in_no_file() {
 }
 
 #[test]
-fn a_stop_ends_what_the_worker_started_too() {
+fn a_stop_ends_what_builds_have_left() {
+    let master = Master::start(
+        &here("build_wait_timeout = 1").replace("echo quick; env", "setsid sleep 1007 </dev/null >/dev/null 2>&1 & echo left"),
+    );
+    let build = master.build("quick", json!({}));
+    assert_eq!(build["results"], SUCCESS);
+    let row = master.http.rows("instances", "instances").remove(0);
+    let mark = launch_mark(&row);
+    let sleeper =
+        marked(&mark).into_iter().find(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n"));
+    assert!(sleeper.is_some() || live(&master).is_empty(), "the command of the build runs on");
+    wait_ended(&mark);
+    wait_for("the ledger is closed", || live(&master).is_empty().then_some(()));
+}
+
+#[test]
+fn an_orderly_end_of_the_master_ends_its_workers() {
     let mut master = Master::start(&here("build_wait_timeout = -1"));
-    let request = master.force("wait", json!({}));
-    let build = master.wait_build(request, 1);
-    master.wait_log_of(&build, "wait", "begun");
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
     let mark = launch_mark(&live(&master)[0]);
-    assert!(marked(&mark).len() >= 2, "the worker and its command");
-    signal(master.pid(), "TERM");
-    signal(master.pid(), "TERM");
-    master.wait_exit();
+    assert!(!marked(&mark).is_empty());
+    assert!(master.stop().success());
     wait_ended(&mark);
 }
 
@@ -161,7 +173,7 @@ fn a_worker_that_can_not_start_says_why() {
         let request = master.force("quick", json!({}));
         master.wait_log(wanted);
         let why = wait_for("the request says why it waits", || {
-            let text = master.request(request)["waiting_for"].to_string();
+            let text = master.request(request)["waiting_for"].to_string().replace("\\\"", "\"");
             text.contains(wanted.split(": ").last().unwrap_or_default().trim_matches('"')).then_some(text)
         });
         assert!(why.contains("bot"), "{why}");
@@ -208,46 +220,57 @@ fn a_worker_on_another_machine() {
     master.wait_log("Connection refused");
 }
 
-/// What the build wishes, machine by machine.
+/// What the build wishes, machine by machine: one for each, since a failure is followed by a pause.
 #[test]
 fn fake_machines_do_as_the_build_wishes() {
-    let worker = |options: &str| {
-        let program = program(VERSION);
-        config(&format!("FakeLatentWorker{{ \"bot\", program = {program:?}, quarantine_initial_timeout = 1, {options} }}"))
-    };
-    let form: String =
-        ["start", "start_time", "check", "attach"].map(|name| format!("util.StringParameter{{ name = 'fake_{name}' }}, ")).concat();
-    let lua = worker("build_wait_timeout = 1, check_instance_interval = 1, missing_timeout = 20")
-        .replace("name = \"force\",", &format!("name = \"force\", properties = {{ {form} }},"));
-    let master = Master::start(&lua);
-    let wish = |name: &str, value: &str| master.force("quick", json!({ name: value }));
-    let waits = |request: i64, text: &str| {
-        wait_for(&format!("the request waits: {text}"), || master.request(request)["waiting_for"].to_string().contains(text).then_some(()));
-        master.http.control(&format!("buildrequests/{request}"), "cancel", json!({})).expect("cancelled");
-        assert_eq!(master.wait_request(request), CANCELLED);
-        wait_for("nothing runs", || live(&master).is_empty().then_some(()));
-    };
-    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
-    wait_for("it is stopped", || live(&master).is_empty().then_some(()));
-    for (name, value, text) in [
+    let wishes = [
         ("fake_start", "capacity", "no room, as the build wishes"),
         ("fake_start", "retry", "not now, as the build wishes"),
         ("fake_start", "config_error", "wrong settings, as the build wishes"),
         ("fake_start", "error", "an error, as the build wishes"),
+        ("fake_start", "false", "start_instance returned false: not now"),
         ("fake_start", "nonsense", "fake_start must be one of capacity, config_error, error, false, hang, lost, ok, retry"),
         ("fake_start_time", "long", "fake_start_time must be a number of seconds"),
         ("fake_check", "the disk is full", "the disk is full (as the build wishes)"),
-    ] {
-        waits(wish(name, value), text);
+        ("fake_attach", "false", "has not attached"),
+    ];
+    let lua = format!(
+        r#"
+c.collapseRequests, c.reap_interval = false, 10
+c.workers, c.builders = {{}}, {{}}
+local names, fields = {{}}, {{}}
+for i = 1, {} do
+  names[i] = "b" .. i
+  c.workers[i] = FakeLatentWorker{{ "bot" .. i, program = {:?}, build_wait_timeout = 1, check_instance_interval = 1, missing_timeout = 10 }}
+  c.builders[i] = util.BuilderConfig{{ name = names[i], workernames = {{ "bot" .. i }}, factory = util.BuildFactory{{
+    steps.ShellCommand{{ name = "say", command = {{ "echo", "quick" }} }} }} }}
+end
+for i, name in ipairs{{ "start", "start_time", "check", "attach" }} do fields[i] = util.StringParameter{{ name = "fake_" .. name }} end
+c.schedulers = {{ schedulers.ForceScheduler{{ name = "force", builderNames = names, properties = fields }} }}
+"#,
+        wishes.len() + 2,
+        program(VERSION)
+    );
+    let master = Master::start(&lua);
+    let requests: Vec<i64> =
+        wishes.iter().zip(1..).map(|((name, value, _), i)| master.force(&format!("b{i}"), json!({ *name: value }))).collect();
+    let last = |n: usize| format!("b{}", wishes.len() + n);
+    // One that just works, and one that runs although its start failed: the master finds it.
+    let good = [master.force(&last(1), json!({})), master.force(&last(2), json!({ "fake_start": "lost", "fake_start_time": "1" }))];
+    for request in good {
+        assert_eq!(master.wait_request(request), SUCCESS);
     }
-    // It runs although its start failed: the master finds it.
-    let lost = wish("fake_start", "lost");
-    assert_eq!(master.wait_request(lost), SUCCESS);
-    wait_for("it is stopped", || live(&master).is_empty().then_some(()));
-
-    let silent = wish("fake_attach", "false");
-    wait_for("it runs", || live(&master).into_iter().next().filter(|row| row["handle"].is_object()));
-    let mark = launch_mark(&live(&master)[0]);
-    waits(silent, "bot");
-    wait_ended(&mark);
+    for ((name, value, wanted), request) in wishes.iter().zip(requests) {
+        let told = || {
+            let rows = master.http.rows("instances", "instances");
+            rows.iter().any(|row| row["reason"].as_str().is_some_and(|why| why.contains(wanted))).then_some(())
+        };
+        wait_for(&format!("{name} = {value}: {wanted}"), told);
+        master.http.control(&format!("buildrequests/{request}"), "cancel", json!({})).expect("cancelled");
+        assert_eq!(master.wait_request(request), CANCELLED);
+    }
+    let marks: Vec<String> = master.http.rows("instances", "instances").iter().map(launch_mark).collect();
+    assert!(marks.len() >= wishes.len() + 2);
+    wait_for("the ledger is closed", || live(&master).is_empty().then_some(()));
+    marks.iter().for_each(|mark| wait_ended(mark));
 }

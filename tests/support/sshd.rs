@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::debian::{run, told, unpacked};
+use super::debian::{run, tell, unpacked};
 use super::{free_port, wait_for};
 
 const PACKAGES: [&str; 2] = ["openssh-server", "libwrap0"];
@@ -21,7 +21,7 @@ pub struct Sshd {
 impl Sshd {
     /// None where there is none to be had, which is told.
     pub fn start() -> Option<Sshd> {
-        told("workers on other machines, by ssh", Sshd::new())
+        Sshd::new().inspect_err(|why| tell("workers on other machines, by ssh", why)).ok()
     }
 
     fn new() -> Result<Sshd, String> {
