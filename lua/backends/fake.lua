@@ -44,7 +44,8 @@ end
 -- The worker comes later, or not at all; it may die.
 function Fake:worker_command(build)
   local wish, words = wishes(self, build), Process.worker_command(self, build)
-  if wish.attach == false then words = { "sleep", FOR_EVER } end
+  -- It is only asked after while its worker has not attached.
+  if wish.attach == false or wish.check then words = { "sleep", FOR_EVER } end
   local script = 'if [ "$2" != 0 ]; then ( sleep "$2"; kill -KILL $$ ) & fi\nif [ "$1" != 0 ]; then sleep "$1"; fi\nshift 2\nexec "$@"'
   return list.concat({ "sh", "-c", script, "sh", wish.attach_time or 0, wish.lifetime or 0 }, words)
 end

@@ -25,12 +25,12 @@ arguments! {
 arguments! {
     FakeArgs {
         include process: ProcessArgs;
-        "start" start: Option<String> = None => "\"ok\"", "How its start ends: `ok`, `capacity`, `retry`, `config_error`, `error`, `false` (as each of these is returned or raised), `lost` (it runs, and the answer is an error), `hang`.", NextLaunch;
+        "start" start: Option<String> = None => "\"ok\"", "How its start ends: `ok`, `capacity`, `retry`, `config_error`, `error`, `false` (as each of these is returned or raised), `lost` (it runs, and the answer is an error), `hang` (it never ends).", NextLaunch;
         "start_time" start_time: Option<f64> = None => "0", "The seconds that it takes.", NextLaunch;
         "attach" attach: Option<bool> = None => "true", "Does a worker attach?", NextLaunch;
         "attach_time" attach_time: Option<f64> = None => "0", "The seconds until then.", NextLaunch;
         "lifetime" lifetime: Option<f64> = None => "0", "The seconds after which the instance dies; 0: it does not.", NextLaunch;
-        "check" check: Option<String> = None => "None", "What `check_instance` finds wrong with it.", NextLaunch;
+        "check" check: Option<String> = None => "None", "What `check_instance` finds wrong with it; no worker attaches then.", NextLaunch;
         "stop" stop: Option<String> = None => "\"ok\"", "How its stop ends: `ok`, `error`, `hang`.", NextLaunch;
         "stop_time" stop_time: Option<f64> = None => "0", "The seconds that it takes.", NextLaunch;
     }
