@@ -12,6 +12,7 @@ fn said(root: Table, objects: &[&Arc<Object>], functions: &[(u32, u64)]) -> Mast
             root: Arc::new(root),
             objects: Arc::new(objects.iter().map(|o| Arc::clone(o)).collect()),
             functions: Arc::new(functions.iter().copied().collect()),
+            derived_names: Arc::default(),
         },
         ..MasterConfig::default()
     }
