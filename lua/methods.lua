@@ -77,7 +77,7 @@ P.methods.IntParameter, P.methods.BooleanParameter, P.methods.ChoiceStringParame
 function P.bind_methods(self, record)
   for _, name in ipairs(record.info.decl.bound) do
     local given, method = record.named[name], P.own_member(record.info, name)
-    if type(method) == "function" and (given == nil or lib.rawequal(given, method)) then
+    if type(method) == "function" and (given == nil or rawequal(given, method)) then
       local function bound(...) return method(self, ...) end
       P.origins[bound] = method
       record.bound = record.bound or {}
