@@ -3,6 +3,7 @@
 pub mod build;
 pub mod event;
 pub mod launch;
+pub mod outbox;
 pub mod properties;
 pub mod query;
 pub mod report;
@@ -13,6 +14,7 @@ pub mod worker;
 pub use build::{Build, Log, LogKind, Step};
 pub use event::Event;
 pub use launch::{LaunchId, LaunchRecord, Quarantine};
+pub use outbox::{NewOutboxItem, OutboxCount, OutboxItem, OutboxState};
 pub use properties::{Properties, Property};
 pub use query::Query;
 pub use request::{BuildRequest, Buildset, SourceStamp};

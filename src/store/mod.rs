@@ -13,6 +13,7 @@ mod list;
 mod logs;
 mod names;
 mod occurrences;
+mod outbox;
 mod record;
 mod recover;
 mod requests;
