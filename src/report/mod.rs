@@ -4,3 +4,4 @@
 
 pub mod facts;
 pub mod mail;
+pub mod mime;

@@ -140,12 +140,7 @@ impl Drop for MailSink {
 /// Reads `1.eml` to `COUNT.eml` in a folder as Python's `email` understands them: `headers` (name in small letters to a list of
 /// decoded values), `text`, `html`, `attachments` (`name`, `type`, `content` in base64), `defects`, and the envelope beside.
 pub fn parse(folder: &Path, count: usize) -> Vec<Value> {
-    let output = Command::new("python3")
-        .args(["-c", READER])
-        .arg(folder)
-        .arg(count.to_string())
-        .output()
-        .expect("the tests need python3");
+    let output = Command::new("python3").args(["-c", READER]).arg(folder).arg(count.to_string()).output().expect("the tests need python3");
     assert!(output.status.success(), "reading mails: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON of the reader")
 }
