@@ -4,5 +4,6 @@
 
 pub mod facts;
 pub mod mail;
+pub mod mime;
 pub mod missing;
 pub mod notice;

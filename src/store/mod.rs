@@ -14,6 +14,7 @@ mod list;
 mod logs;
 mod names;
 mod occurrences;
+mod outbox;
 mod record;
 mod recover;
 mod requests;
