@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod duration;
 pub mod ids;
+pub mod jinja;
 pub mod secret;
 pub mod suggest;
 

@@ -9,6 +9,7 @@ use regex::Regex;
 use super::arguments::Reader;
 use super::class::{Kind, class_named};
 use super::diff::Said;
+use super::formatters::FormatterSpec;
 use super::latent;
 use super::root::{self, BuilderItem};
 use super::spec::*;
@@ -27,6 +28,7 @@ pub enum Parsed {
     Parameter(Arc<Parameter>),
     Renderable,
     SecretProvider(Arc<SecretProviderSpec>),
+    Formatter(Arc<FormatterSpec>),
 }
 
 /// What was understood so far, and every mistake so far.

@@ -24,10 +24,12 @@ pub enum Kind {
     /// Gives a value for each build.
     Renderable,
     SecretProvider,
+    /// Makes what a message says.
+    Formatter,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Worker,
         Kind::Builder,
         Kind::Factory,
@@ -37,6 +39,7 @@ impl Kind {
         Kind::Parameter,
         Kind::Renderable,
         Kind::SecretProvider,
+        Kind::Formatter,
     ];
 
     /// What editors call any instance of the kind; the only class of a kind has that name itself.
@@ -51,6 +54,7 @@ impl Kind {
             Kind::Parameter => "Parameter",
             Kind::Renderable => "RenderableObject",
             Kind::SecretProvider => "SecretProvider",
+            Kind::Formatter => "Formatter",
         }
     }
 }
@@ -138,7 +142,7 @@ impl Reload {
         match kind {
             Kind::Worker => None,
             Kind::Builder | Kind::Factory | Kind::Step | Kind::ShellArg | Kind::Renderable => Some(Reload::NextBuild),
-            Kind::Scheduler | Kind::Parameter | Kind::SecretProvider => Some(Reload::AtOnce),
+            Kind::Scheduler | Kind::Parameter | Kind::SecretProvider | Kind::Formatter => Some(Reload::AtOnce),
         }
     }
 }
@@ -183,6 +187,7 @@ impl ClassDecl {
             Kind::Scheduler => &["schedulers"],
             Kind::Parameter => &["util", "schedulers"],
             Kind::SecretProvider => &["secrets"],
+            Kind::Formatter => &["reporters"],
         };
         let mut args = A::declared();
         for arg in &mut args {
@@ -248,6 +253,7 @@ pub fn classes() -> &'static [ClassDecl] {
         super::parameters::declare(&mut list);
         super::renderables::declare(&mut list);
         super::secrets::declare(&mut list);
+        super::formatters::declare(&mut list);
         list
     });
     &CLASSES

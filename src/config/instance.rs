@@ -44,5 +44,6 @@ instances! {
     ShellArgRef: Kind::ShellArg, "a util.ShellArg", "util.ShellArg";
     SchedulerRef: Kind::Scheduler, "a scheduler", "schedulers";
     SecretProviderRef: Kind::SecretProvider, "a provider of secrets such as secrets.SecretInAFile", "providers of secrets";
+    FormatterRef: Kind::Formatter, "a formatter such as reporters.MessageFormatter", "formatters";
     ParameterRef: Kind::Parameter, "a parameter such as util.StringParameter", "parameters";
 }

@@ -19,6 +19,9 @@ impl Kind {
             Kind::Factory => &["init", "addStep", "addSteps"],
             Kind::Step => &["init", "run", "interrupt", "evaluateCommand", "createSummary", "getCurrentSummary", "getResultSummary"],
             Kind::Scheduler => &["init", "startBuild", "gotChange", "addBuildsetForSourceStamps", "getNextBuildTime"],
+            Kind::Formatter => {
+                &["init", "format", "buildAdditionalContext", "render_message_body", "render_message_subject", "render_message_extra_info"]
+            }
             _ => &["init"],
         }
     }

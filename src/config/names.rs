@@ -81,8 +81,7 @@ const NOT_YET: &[(&str, &str)] = &[
     (
         "BuildStatusGenerator BuildStartEndStatusGenerator BuildSetStatusGenerator BuildSetCombinedStatusGenerator
          BuildRequestGenerator WorkerMissingGenerator GerritBuildSetStatusGenerator GerritBuildStartStatusGenerator
-         GerritBuildEndStatusGenerator MessageFormatter MessageFormatterRenderable MessageFormatterFunction
-         MessageFormatterFunctionRaw MessageFormatterEmpty MessageFormatterMissingWorker MailNotifier mail GitHubStatusPush
+         GerritBuildEndStatusGenerator MailNotifier mail GitHubStatusPush
          GitHubCommentPush GitLabStatusPush HttpStatusPush BitbucketStatusPush BitbucketServerStatusPush
          BitbucketServerCoreAPIStatusPush BitbucketServerPRCommentPush GerritStatusPush GerritVerifyStatusPush GiteaStatusPush IRC
          TelegramBot ZulipStatusPush PushoverNotifier PushjetNotifier ReporterBase",
