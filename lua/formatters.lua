@@ -173,7 +173,8 @@ function P.bind_formatter(self, record)
         info.name, record.place)
     end
   end
-  local written = own_function(info, record)
+  local given = P.given(record, info.decl.by_name.format)
+  local written = (nothing(given) or type(given) == "function") and own_function(info, record)
   if not written then return end
   local function bound(input) return message(self, input) end
   P.origins[bound] = written

@@ -177,10 +177,12 @@ async fn rule_05_every_class_of_the_host_that_can_be_extended_is() {
             let value = match arg.name {
                 "command" if class.kind == Kind::SecretProvider => "{ 'x', '%(name)s' }",
                 "factory" => "util.BuildFactory()",
+                "function" => "print",
+                "template_type" => "'plain'",
                 "commands" | "fields" | "choices" | "builderNames" | "properties" => "{ }",
                 _ => "'x'",
             };
-            given.push(format!("{} = {value}", arg.name));
+            given.push(format!("[\"{}\"] = {value}", arg.name));
         }
         match class.name {
             "BuilderConfig" => given.push("workernames = { 'w' }".into()),
@@ -195,6 +197,7 @@ async fn rule_05_every_class_of_the_host_that_can_be_extended_is() {
             Kind::Builder => ("tags", "{ 't' }"),
             Kind::Factory => ("workdir", "'w'"),
             Kind::Scheduler => ("buttonName", "'b'"),
+            Kind::Formatter => ("ctx", "{ a = 1 }"),
             _ => ("tooltip", "'t'"),
         };
         // What a class that does nothing itself demands.
