@@ -5,6 +5,7 @@ pub mod event;
 pub mod launch;
 pub mod properties;
 pub mod query;
+pub mod report;
 pub mod request;
 pub mod results;
 pub mod worker;

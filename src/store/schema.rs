@@ -4,9 +4,12 @@ use super::StoreError;
 use super::sql::{Result, Sql, first, params};
 
 /// Step `i` makes version `i + 1`. A step that was released is never changed; a new one is added.
-pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, STEP_LINKS, LAUNCHES];
+pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, STEP_LINKS, LAUNCHES, OCCURRENCES];
 
 const STEP_LINKS: &[&str] = &["ALTER TABLE steps ADD COLUMN urls TEXT NOT NULL DEFAULT '[]'"];
+
+/// What happened and is not told of yet.
+const OCCURRENCES: &[&str] = &["CREATE TABLE occurrences (seq {id}, kind TEXT NOT NULL, subject {int} NOT NULL, at {int} NOT NULL)"];
 
 /// The ledger of latent workers' machines.
 const LAUNCHES: &[&str] = &[
