@@ -22,6 +22,7 @@ local function clean(t)
   end
   return t
 end
+P.clean = clean
 
 -- Python's rule, so that a predicate that hands a property on means the same.
 local function truthy(v)

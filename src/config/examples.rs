@@ -161,6 +161,35 @@ c.services = { Chat{ room = "builds", generators = { reporters.BuildStatusGenera
     note("BuildStartEndStatusGenerator", r#"local g = reporters.BuildStartEndStatusGenerator{ builders = { "release" } }"#),
     note("BuildRequestGenerator", r#"local g = reporters.BuildRequestGenerator{}"#),
     note("WorkerMissingGenerator", r#"local g = reporters.WorkerMissingGenerator{ workers = { "bot-solaris" } }"#),
+    note(
+        "MessageFormatter",
+        r#"local f = reporters.MessageFormatter{
+  subject = "{{ buildername }}: {{ result_names[results] }}",
+  template = "{{ summary }}\n\n{{ build_url }}\n{% for name in blamelist %}{{ called(name) }}\n{% endfor %}",
+  ctx = { called = function(name) return name:gsub("@.*", "") end },
+}"#,
+    ),
+    note(
+        "MessageFormatterRenderable",
+        r#"local f = reporters.MessageFormatterRenderable{ Interpolate("%(prop:buildername)s on %(prop:workername)s") }"#,
+    ),
+    note(
+        "MessageFormatterFunction",
+        r#"local f = reporters.MessageFormatterFunction{ function(ctx) return ctx.build.state_string end, "plain" }"#,
+    ),
+    note(
+        "MessageFormatterFunctionRaw",
+        r#"local f = reporters.MessageFormatterFunctionRaw{ function(master, ctx)
+  return { subject = master.config.title, body = ctx.summary, type = "plain" }
+end }"#,
+    ),
+    note("MessageFormatterEmpty", r#"local f = reporters.MessageFormatterEmpty{}"#),
+    note(
+        "MessageFormatterMissingWorker",
+        r#"local f = reporters.MessageFormatterMissingWorker{
+  subject = "{{ worker.name }} is {{ state }}", template = "Last seen: {{ worker.last_connection }}",
+}"#,
+    ),
 ];
 
 pub fn note_of(class: &str) -> Option<&'static Note> {

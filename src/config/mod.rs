@@ -14,7 +14,9 @@ pub mod convert;
 pub mod diff;
 mod ec2;
 pub mod examples;
+mod formatters;
 mod generators;
+
 mod instance;
 mod interpolate;
 mod latent;
@@ -49,6 +51,7 @@ mod workers;
 pub use assemble::{SaidAt, assemble, step as understood_step};
 pub use convert::{FromValue, Wrong};
 pub use ec2::{BlockDevice, Ec2Credentials, Ec2Spec, Ec2Spot};
+pub use formatters::{BodyType, FormatterKind, FormatterSpec, TemplateTexts, WantedLogs, Wants};
 pub use latent::{BackendSpec, LatentSpec, Pool};
 pub use reports::*;
 pub use scripts::{RemoteCommand, RemoteShell};

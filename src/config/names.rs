@@ -79,9 +79,7 @@ const NOT_YET: &[(&str, &str)] = &[
     ("BuildbotTestCiTrigger BuildbotCiSetupSteps", "ShellSequence runs several commands"),
     ("URLForBuild", "Interpolate can join buildbotURL with the build's properties"),
     (
-        "GerritBuildSetStatusGenerator GerritBuildStartStatusGenerator
-         GerritBuildEndStatusGenerator MessageFormatter MessageFormatterRenderable MessageFormatterFunction
-         MessageFormatterFunctionRaw MessageFormatterEmpty MessageFormatterMissingWorker GitHubStatusPush
+        "GerritBuildSetStatusGenerator GerritBuildStartStatusGenerator GerritBuildEndStatusGenerator GitHubStatusPush
          GitHubCommentPush GitLabStatusPush BitbucketStatusPush BitbucketServerStatusPush
          BitbucketServerCoreAPIStatusPush BitbucketServerPRCommentPush GerritStatusPush GerritVerifyStatusPush GiteaStatusPush IRC
          TelegramBot ZulipStatusPush PushoverNotifier PushjetNotifier",

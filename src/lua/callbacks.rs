@@ -26,7 +26,7 @@ pub struct CallbackDecl {
     pub when: &'static str,
     pub budget: Duration,
     /// The function of `lua/callbacks.lua` that calls it and checks its answer.
-    entry: &'static str,
+    pub(super) entry: &'static str,
 }
 
 macro_rules! callbacks {
@@ -84,6 +84,14 @@ callbacks! {
         "when a build starts or ends, in place of the generator's filters", 5 s;
     NEEDED_BY_RESULTS: "is_message_needed_by_results", "message_needed" ("self: BuildStatusGenerator, build: table<string, any>"): "boolean" -> "true or false by Python's rule; nil is false",
         "when a build ends, in place of the generator's `mode`", 5 s;
+    FORMAT: "format", "format_message" ("self: Formatter, ctx: MessageContext"): "string|table" -> "the body as text, or a table of `body`, `type`, `subject`, `extra_info`, and `html` beside a plain body; a message is made without it when it fails",
+        "when a message is made; also a method, as are `render_message_body`, `render_message_subject`, `render_message_extra_info` (self, ctx) and `buildAdditionalContext` (self, master, ctx)", 30 s;
+    MESSAGE_FUNCTION: "MessageFormatterFunction", "format_message" ("ctx: MessageContext"): "any" -> "the body: text, or data where `template_type` is \"json\"",
+        "when a message is made", 30 s;
+    MESSAGE_FUNCTION_RAW: "MessageFormatterFunctionRaw", "format_message" ("master: Master, ctx: MessageContext"): "table" -> "as of `format`",
+        "when a message is made", 30 s;
+    EXTRA_INFO_CB: "extra_info_cb", "format_message" ("ctx: MessageContext"): "table?" -> "a table of tables; nil: nothing",
+        "when a message is made", 30 s;
 }
 
 /// The whole reference: classes, keys, callbacks, library.

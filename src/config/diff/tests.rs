@@ -48,7 +48,8 @@ fn every_argument_of_every_class_states_what_a_reload_does() {
         for arg in &class.args {
             let reload = arg.reload;
             assert!(reload.is_some(), "{} {}: say what a reload does with it, in its declaration", class.name, arg.name);
-            let named = arg.name == "name" && matches!(class.kind, ClassKind::Worker | ClassKind::Builder | ClassKind::Scheduler | ClassKind::Reporter);
+            let named = arg.name == "name"
+                && matches!(class.kind, ClassKind::Worker | ClassKind::Builder | ClassKind::Scheduler | ClassKind::Reporter);
             assert_eq!(reload == Some(Reload::Identity), named, "{} {}", class.name, arg.name);
         }
     }
