@@ -2,5 +2,16 @@
 //!
 //! Facts of an event become a message by pure functions; the message is a row of the outbox before it is sent; the outbox sends.
 
+pub mod about;
+pub mod clean;
+pub mod compose;
+mod context;
 pub mod facts;
+pub mod format;
 pub mod mail;
+mod tails;
+mod view;
+
+pub use about::{About, Setting};
+pub use compose::Composed;
+pub use tails::read as read_logs;
