@@ -5,3 +5,5 @@
 pub mod facts;
 pub mod mail;
 pub mod mime;
+pub mod outbox;
+pub mod smtp;
