@@ -18,3 +18,5 @@ mod view;
 pub use about::{About, Setting};
 pub use compose::Composed;
 pub use tails::read as read_logs;
+pub mod outbox;
+pub mod smtp;
