@@ -199,6 +199,7 @@ impl Assembly {
                     custom_class: None,
                     args: (*table).clone(),
                     methods: None,
+                    code: None,
                     own: None,
                     place: root_place.clone(),
                 }),
