@@ -681,6 +681,8 @@ function P.finish()
       if record.named[name] == nil and changed(shown, arg.default) then record.named[name] = shown end
     end
     if record.ready and record.info.decl and record.info.decl.is_parameter then P.bind(self, record) end
+    if record.ready and record.info.decl and record.info.custom then P.bind_methods(self, record) end
+    if record.ready and record.info.decl and record.info.decl.is_formatter then P.bind_formatter(self, record) end
     if record.ready and record.info.decl and record.info.decl.is_latent then P.bind_backend(self, record) end
     if record.ready and record.added then
       local where, key = record.items, 1

@@ -2,7 +2,21 @@
 //!
 //! Facts of an event become a message by pure functions; the message is a row of the outbox before it is sent; the outbox sends.
 
+pub mod about;
+pub mod clean;
+pub mod compose;
+mod context;
 pub mod facts;
+pub mod format;
 pub mod mail;
+pub mod mime;
 pub mod missing;
 pub mod notice;
+mod tails;
+mod view;
+
+pub use about::{About, Setting};
+pub use compose::Composed;
+pub use tails::read as read_logs;
+pub mod outbox;
+pub mod smtp;
