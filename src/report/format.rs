@@ -82,8 +82,10 @@ fn composed(formatted: Formatted, about: &About<'_>, setting: &Setting<'_>) -> C
     };
     match formatted.body {
         None => {}
-        Some(Body::Plain { text, html }) => (made.text, made.html) = (Some(clean::block(&text)), html),
-        Some(Body::Html(html)) => made.html = Some(html),
+        Some(Body::Plain { text, html }) => {
+            (made.text, made.html) = (Some(clean::block(&text)), html.map(|html| clean::block(&html)));
+        }
+        Some(Body::Html(html)) => made.html = Some(clean::block(&html)),
         Some(Body::Json(json)) => made.json = Some(json),
     }
     made

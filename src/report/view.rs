@@ -217,8 +217,16 @@ fn of_set(set: &SetFacts, builds: &[&BuildFacts], setting: &Setting<'_>) -> View
     let results = set.results.or_else(|| worst(builds));
     let how = results.map_or("is complete", ended);
     let name = format!("Build set {}", set.buildset.id);
+    let mut names: Vec<String> = Vec::new();
+    for build in builds.iter().filter(|b| b.build.results == results).take(MOST_BUILDS) {
+        let name = line(&build.builder.name, 40);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let names = line(&names.join(", "), 80);
     let mut view = View {
-        subject: format!("{name} {how}{}", branch(&set.buildset)),
+        subject: format!("{name} {how}: {names}{}", branch(&set.buildset)),
         headline: format!("{name} {how}."),
         tone: tone(results),
         ..View::default()
@@ -304,8 +312,8 @@ fn missing(worker: &WorkerFacts, setting: &Setting<'_>) -> View {
     };
     of_worker(&mut view, worker, setting);
     if !worker.missing_timeout.is_zero() {
-        let what = if worker.latent { "its machine has started and it has not attached" } else { "it is away" };
-        view.row("Told", &format!("when {what} for {}", human(worker.missing_timeout)));
+        let (label, what) = if worker.latent { ("Waited", "for its machine to attach") } else { ("Away", "or longer") };
+        view.row(label, &format!("{} {what} (missing_timeout)", human(worker.missing_timeout)));
     }
     for build in worker.building.iter().take(20) {
         let (value, link) = (format!("{} #{}", line(&build.builder, 80), build.number), clean::link(&build.url));
