@@ -103,6 +103,8 @@ local function properties(table_of_values)
   return self
 end
 
+P.properties_of = properties
+
 -- What the host reads of an object that is no more than a table of values.
 P.plain = values
 
@@ -130,6 +132,9 @@ local function build(data, props)
   builds[props] = setmetatable(data, build_mt)
   return data
 end
+
+function P.build_of(data, props) return build(data, props) end
+P.clean, P.nothing = clean, nothing
 
 local worker_methods = with_properties{}
 local rests = setmetatable({}, { __mode = "k" })  -- worker -> how long it would rest, as it was told
@@ -379,6 +384,17 @@ function invoke.secret(get, name)
   if type(answer) ~= "string" then error("must give the secret as text or nil, got a " .. type(answer), 0) end
   return answer
 end
+
+function invoke.lookup(f, name)
+  local answer = f(name)
+  if nothing(answer) then return nil end
+  if type(answer) ~= "string" then error("must give an address of mail or nil, got " .. describe(answer), 0) end
+  return answer
+end
+
+function invoke.send_message(f, reports) f(clean(reports)) end
+
+function invoke.message_needed(f, build) return truthy(f(clean(build))) end
 
 local match_methods = {}
 function match_methods:group(which)

@@ -24,12 +24,16 @@ pub enum Kind {
     /// Gives a value for each build.
     Renderable,
     SecretProvider,
+    /// Tells of builds and workers.
+    Reporter,
+    /// Makes a reporter's messages of events.
+    Generator,
     /// Makes what a message says.
     Formatter,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Worker,
         Kind::Builder,
         Kind::Factory,
@@ -39,6 +43,8 @@ impl Kind {
         Kind::Parameter,
         Kind::Renderable,
         Kind::SecretProvider,
+        Kind::Reporter,
+        Kind::Generator,
         Kind::Formatter,
     ];
 
@@ -54,6 +60,8 @@ impl Kind {
             Kind::Parameter => "Parameter",
             Kind::Renderable => "RenderableObject",
             Kind::SecretProvider => "SecretProvider",
+            Kind::Reporter => "Reporter",
+            Kind::Generator => "Generator",
             Kind::Formatter => "Formatter",
         }
     }
@@ -142,7 +150,9 @@ impl Reload {
         match kind {
             Kind::Worker => None,
             Kind::Builder | Kind::Factory | Kind::Step | Kind::ShellArg | Kind::Renderable => Some(Reload::NextBuild),
-            Kind::Scheduler | Kind::Parameter | Kind::SecretProvider | Kind::Formatter => Some(Reload::AtOnce),
+            Kind::Scheduler | Kind::Parameter | Kind::SecretProvider | Kind::Reporter | Kind::Generator | Kind::Formatter => {
+                Some(Reload::AtOnce)
+            }
         }
     }
 }
@@ -187,7 +197,7 @@ impl ClassDecl {
             Kind::Scheduler => &["schedulers"],
             Kind::Parameter => &["util", "schedulers"],
             Kind::SecretProvider => &["secrets"],
-            Kind::Formatter => &["reporters"],
+            Kind::Reporter | Kind::Generator | Kind::Formatter => &["reporters"],
         };
         let mut args = A::declared();
         for arg in &mut args {
@@ -246,6 +256,7 @@ pub fn classes() -> &'static [ClassDecl] {
     static CLASSES: LazyLock<Vec<ClassDecl>> = LazyLock::new(|| {
         let mut list = Vec::new();
         super::workers::declare(&mut list);
+        super::backends::declare(&mut list);
         super::ec2::declare(&mut list);
         super::builders::declare(&mut list);
         super::steps::declare(&mut list);
@@ -253,6 +264,8 @@ pub fn classes() -> &'static [ClassDecl] {
         super::parameters::declare(&mut list);
         super::renderables::declare(&mut list);
         super::secrets::declare(&mut list);
+        super::reporters::declare(&mut list);
+        super::generators::declare(&mut list);
         super::formatters::declare(&mut list);
         list
     });

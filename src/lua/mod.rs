@@ -5,6 +5,7 @@
 
 pub mod annotations;
 mod api;
+mod backend;
 pub mod callbacks;
 mod convert;
 mod data;
@@ -25,6 +26,8 @@ mod tasks;
 mod vm;
 mod watch;
 
+pub use api::full_host_name;
+pub use backend::{BackendSelf, Method, StartAnswer};
 pub use callbacks::{
     BuildInput, BuilderInput, BuildingInput, CanStart, Decided, Quarantine, QuarantineOrder, RenderInput, RequestInput, StepInput,
     WarningFound, WarningTold, WorkerInput,

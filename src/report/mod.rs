@@ -9,9 +9,14 @@ mod context;
 pub mod facts;
 pub mod format;
 pub mod mail;
+pub mod mime;
+pub mod missing;
+pub mod notice;
 mod tails;
 mod view;
 
 pub use about::{About, Setting};
 pub use compose::Composed;
 pub use tails::read as read_logs;
+pub mod outbox;
+pub mod smtp;

@@ -15,7 +15,7 @@ pub(super) fn add(sql: &mut dyn Sql, what: What, now: Timestamp) -> Result<()> {
     .map(drop)
 }
 
-fn strike(sql: &mut dyn Sql, seqs: &[i64]) -> Result<()> {
+pub(super) fn strike(sql: &mut dyn Sql, seqs: &[i64]) -> Result<()> {
     seqs.iter().try_for_each(|seq| sql.execute("DELETE FROM occurrences WHERE seq = $1", params![*seq]).map(drop))
 }
 
