@@ -401,7 +401,7 @@ fn hostile_names_break_nothing() {
     let template = templates("<b>{{ buildername }}</b> {{ build.state_string }}", Some("{{ buildername }}"), Some(BodyType::Html));
     let made = compose(Some(&template), &About::Finished(&build), &given.setting());
     let html = made.html.as_deref().expect("HTML");
-    assert!(html.starts_with("<b>&lt;/pre&gt;&lt;script&gt;") && made.text.is_none(), "{html}");
+    assert!(html.starts_with("<b>&lt;&#x2f;pre&gt;&lt;script&gt;") && made.text.is_none(), "{html}");
     assert!(!made.subject.contains(['\r', '\n']), "{:?}", made.subject);
 
     let missing = WorkerFacts { name: bad.into(), info: [("admin".into(), bad.into()), ("host".into(), bad.into())].into(), ..worker() };
