@@ -1,161 +1,20 @@
 //! What mails say, each as it is kept in `tests/mails/`: subject and text in `NAME.txt`, the HTML in `NAME.html`.
 //! `UPDATE=1 cargo test --test mails` writes them anew, to be read before they are kept.
 
+mod support;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use buildmoon::base::{BuildId, BuilderId, BuildsetId, LogId, RequestId, SourceStampId, StepId, Timestamp, WorkerId};
+use buildmoon::base::{LogId, Timestamp};
 use buildmoon::config::{BodyType, FormatterKind, FormatterSpec, Place, TemplateTexts, WantedLogs, Wants};
-use buildmoon::model::{Build, BuildRequest, Buildset, Log, LogKind, Properties, Results, SourceStamp, Step};
-use buildmoon::report::about::{GaveUpFacts, LeakFacts, LogText, LogTexts, ReloadFacts, RunningBuild, WorkerFacts};
+use buildmoon::model::{Absence, Results};
+use buildmoon::report::about::GaveUpFacts;
 use buildmoon::report::compose::{compose, merge, wishes};
-use buildmoon::report::facts::{BuildFacts, BuilderFacts, RequestFacts, SetFacts, StepFacts};
-use buildmoon::report::{About, Composed, Setting};
-
-const NOW: Timestamp = Timestamp(1_795_248_000_000);
-
-fn after(seconds: i64) -> Timestamp {
-    Timestamp(NOW.0 + 1000 * seconds)
-}
-
-fn buildset() -> Buildset {
-    Buildset {
-        id: BuildsetId(12),
-        reason: "A build was forced by 'Alice': before the release".into(),
-        submitted_at: after(-10),
-        sourcestamps: vec![(
-            SourceStampId(3),
-            SourceStamp {
-                codebase: String::new(),
-                repository: "https://example.org/hello.git".into(),
-                project: "hello".into(),
-                branch: Some("main".into()),
-                revision: Some("1a2b3c4d5e6f".into()),
-            },
-        )],
-        properties: Properties::default(),
-    }
-}
-
-fn step(number: i64, name: &str, results: Results, state: &str, seconds: i64) -> StepFacts {
-    let id = StepId(100 + number);
-    let log = Log {
-        id: LogId(1000 + number),
-        step: id,
-        name: "stdio".into(),
-        slug: "stdio".into(),
-        kind: LogKind::Stdio,
-        complete: true,
-        num_lines: 3,
-    };
-    StepFacts {
-        step: Step {
-            id,
-            build: BuildId(70),
-            number,
-            name: name.into(),
-            state: state.into(),
-            started_at: Some(after(number * 60)),
-            complete_at: Some(after(number * 60 + seconds)),
-            results: Some(results),
-            hidden: false,
-        },
-        logs: vec![log],
-        urls: Vec::new(),
-    }
-}
-
-fn request(set: Buildset) -> BuildRequest {
-    BuildRequest {
-        id: RequestId(21),
-        buildset: Arc::new(set),
-        builder: BuilderId(1),
-        priority: 0,
-        submitted_at: after(-10),
-        attempts: 0,
-        story: Vec::new(),
-    }
-}
-
-fn builder(name: &str) -> BuilderFacts {
-    BuilderFacts { name: name.into(), description: None, tags: vec!["nightly".into()], project: String::new() }
-}
-
-fn build(results: Results) -> BuildFacts {
-    let mut properties = Properties::default();
-    properties.set("owner", "alice@example.org", "Force Build Form");
-    properties.set("buildername", "runtests", "Builder");
-    let failed = results == Results::Failure;
-    BuildFacts {
-        build: Build {
-            id: BuildId(70),
-            number: 7,
-            builder: BuilderId(1),
-            request: RequestId(21),
-            worker: WorkerId(4),
-            started_at: NOW,
-            complete_at: Some(after(185)),
-            state: if failed { "3 tests failed (failure)" } else { "build successful" }.into(),
-            results: Some(results),
-        },
-        request: request(buildset()),
-        builder: builder("runtests"),
-        worker: Some("bot-solaris".into()),
-        properties,
-        steps: vec![
-            step(0, "git", Results::Success, "update hello", 4),
-            step(1, "compile", Results::Success, "compile", 58),
-            step(2, "test", if failed { results } else { Results::Success }, if failed { "3 tests failed (failure)" } else { "test" }, 62),
-        ],
-        previous: Some(Results::Success),
-        url: "http://ci.example.org/#/builders/1/builds/7".into(),
-    }
-}
-
-fn texts(logs: &[(i64, &str)]) -> LogTexts {
-    let text = |text: &str| LogText { content: text.as_bytes().to_vec(), ..LogText::default() };
-    logs.iter().map(|(id, content)| (LogId(*id), text(content))).collect()
-}
-
-const TEST_LOG: &str = "hmake check\nh in dir /home/bot/build\notest_add ... ok\no\u{1b}[31mtest_div ... FAILED\u{1b}[0m\neassertion failed: 1/0 == \u{221e}\nomake: *** [check] Error 1\nhprogram finished with exit code 2\n";
-
-struct Given {
-    title: String,
-    mode: Vec<String>,
-    blamelist: Vec<String>,
-    subject: Option<String>,
-    add_logs: WantedLogs,
-    logs: LogTexts,
-}
-
-impl Default for Given {
-    fn default() -> Given {
-        Given {
-            title: "Hello World CI".into(),
-            mode: vec!["failing".into(), "passing".into(), "change".into()],
-            blamelist: vec!["alice@example.org".into(), "Bob <bob@example.org>".into()],
-            subject: None,
-            add_logs: WantedLogs::None,
-            logs: LogTexts::new(),
-        }
-    }
-}
-
-impl Given {
-    fn setting(&self) -> Setting<'_> {
-        Setting {
-            title: &self.title,
-            buildbot_url: "http://ci.example.org/",
-            mode: &self.mode,
-            blamelist: &self.blamelist,
-            subject: self.subject.as_deref(),
-            add_logs: &self.add_logs,
-            logs: &self.logs,
-            now: after(7200),
-        }
-    }
-}
+use buildmoon::report::facts::{BuildFacts, BuilderFacts, RequestFacts, SetFacts};
+use buildmoon::report::notice::{LeakNotice, Notice, ReloadNotice, RunningBuild, WorkerNotice};
+use buildmoon::report::{About, Composed};
+use support::reports::*;
 
 fn formatter(kind: FormatterKind) -> FormatterSpec {
     let place = Place { file: "master.lua".into(), line: 12, from: Vec::new() };
@@ -292,27 +151,35 @@ fn requests() {
     assert_eq!(made.text.as_deref(), Some("runtests cancelled request cancelled <unknown>"));
 }
 
-fn worker() -> WorkerFacts {
-    WorkerFacts {
-        name: "bot-solaris".into(),
-        id: 4,
-        notify: vec!["bob@example.com".into()],
-        latent: false,
-        missing_timeout: Duration::from_secs(3600),
-        last_seen: Some(after(3540)),
-        from: Some("192.0.2.17:40112".into()),
-        info: [("admin", "Bob <bob@example.com>\n"), ("host", "Sun Fire V100,\nroom 12\n")].map(|(k, v)| (k.into(), v.into())).into(),
+fn worker() -> WorkerNotice {
+    WorkerNotice {
+        absence: Absence {
+            worker: "bot-solaris".into(),
+            since: after(3540),
+            last_seen: Some(after(3540)),
+            peer: Some("192.0.2.17:40112".into()),
+            told_at: Some(after(7140)),
+        },
+        now: after(7200),
+        admin: Some("Bob <bob@example.com>\n".into()),
+        host: Some("Sun Fire V100,\nroom 12\n".into()),
+        version: Some("4.3.0".into()),
         building: vec![RunningBuild { builder: "runtests".into(), number: 7, url: "http://ci.example.org/#/builders/1/builds/7".into() }],
+        why: None,
+        notify: vec!["bob@example.com".into()],
         url: "http://ci.example.org/#/workers/4".into(),
     }
 }
 
 #[test]
 fn workers() {
-    kept("missing", &compose(None, &About::Missing(&worker()), &Given::default().setting()));
-    let returned = WorkerFacts { building: Vec::new(), ..worker() };
+    let notice = Notice::WorkerMissing(worker());
+    kept("missing", &compose(None, &(&notice).into(), &Given::default().setting()));
+    let returned = WorkerNotice { building: Vec::new(), ..worker() };
     kept("returned", &compose(None, &About::Returned(&returned), &Given::default().setting()));
-    let never = WorkerFacts { last_seen: None, from: None, latent: true, info: Default::default(), building: Vec::new(), ..worker() };
+    let absence = Absence { last_seen: None, peer: None, ..worker().absence };
+    let why = Some("its instance i-012345 runs, and no worker has attached".into());
+    let never = WorkerNotice { absence, admin: None, host: None, version: None, building: Vec::new(), why, ..worker() };
     kept("missing_latent", &compose(None, &About::Missing(&never), &Given::default().setting()));
     let texts = TemplateTexts {
         template: Some(
@@ -328,23 +195,24 @@ fn workers() {
 
 #[test]
 fn what_goes_wrong_in_the_master() {
-    let leak = LeakFacts {
+    let leak = LeakNotice {
+        worker: "bot2".into(),
         backend: "EC2LatentWorker".into(),
-        worker: Some("bot2".into()),
-        instance: "i-0123456789abcdef0".into(),
-        started_at: Some(NOW),
-        why: "it could not be stopped for 1 h: UnauthorizedOperation".into(),
-        price_per_hour: Some(0.096),
+        launch: "00112233445566778899aabbccddeeff".into(),
+        handle: Some("{\"instance\":\"i-0123456789abcdef0\"}".into()),
+        started_at: NOW,
+        stop_wanted_at: after(3000),
+        reason: "it was idle for 10 min".into(),
+        failure: "UnauthorizedOperation".into(),
+        now: after(7200),
     };
     kept("leak", &compose(None, &About::Leak(&leak), &Given::default().setting()));
-    let reload = ReloadFacts {
-        by: "the control socket".into(),
+    let reload = ReloadNotice {
         at: after(7200),
         mistakes: vec![
             "master.lua:12: Worker \"bot-linux\": unknown argument 'max_build' (did you mean 'max_builds'?)".into(),
             "master.lua:31: BuilderConfig \"runtests\": workernames names 'bot-solarsi', which is no worker".into(),
         ],
-        since: Some(NOW),
     };
     kept("reload_failed", &compose(None, &About::ReloadFailed(&reload), &Given::default().setting()));
     let lost = GaveUpFacts {
@@ -404,7 +272,8 @@ fn hostile_names_break_nothing() {
     assert!(html.starts_with("<b>&lt;&#x2f;pre&gt;&lt;script&gt;") && made.text.is_none(), "{html}");
     assert!(!made.subject.contains(['\r', '\n']), "{:?}", made.subject);
 
-    let missing = WorkerFacts { name: bad.into(), info: [("admin".into(), bad.into()), ("host".into(), bad.into())].into(), ..worker() };
+    let absence = Absence { worker: bad.into(), peer: Some(bad.into()), ..worker().absence };
+    let missing = WorkerNotice { absence, admin: Some(bad.into()), host: Some(bad.into()), why: Some(bad.into()), ..worker() };
     sound("missing", &compose(None, &About::Missing(&missing), &given.setting()));
 }
 

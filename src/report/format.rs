@@ -127,7 +127,7 @@ async fn rendered(
             build.reason = set.buildset.reason.clone();
             sourcestamps = set.buildset.sourcestamps.iter().map(|(_, s)| s.clone()).collect();
         }
-        About::Missing(worker) | About::Returned(worker) => properties.set("workername", worker.name.as_str(), "Worker"),
+        About::Missing(worker) | About::Returned(worker) => properties.set("workername", worker.absence.worker.as_str(), "Worker"),
         About::Leak(_) | About::ReloadFailed(_) | About::GaveUp(_) => {}
     }
     build.sources = sourcestamps.clone();

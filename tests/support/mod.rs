@@ -11,8 +11,9 @@ pub mod http;
 pub mod master;
 pub mod pb;
 pub mod peers;
-pub mod smtp;
 pub mod rack;
+pub mod reports;
+pub mod smtp;
 pub mod worker;
 
 use std::net::TcpListener;
