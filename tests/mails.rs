@@ -4,14 +4,13 @@
 mod support;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use buildmoon::base::{LogId, Timestamp};
 use buildmoon::config::{BodyType, FormatterKind, FormatterSpec, Place, TemplateTexts, WantedLogs, Wants};
 use buildmoon::model::{Absence, Results};
 use buildmoon::report::about::GaveUpFacts;
 use buildmoon::report::compose::{compose, merge, wishes};
-use buildmoon::report::facts::{BuildFacts, BuilderFacts, RequestFacts, SetFacts};
+use buildmoon::report::facts::{BuildFacts, BuilderFacts, RequestFacts};
 use buildmoon::report::notice::{LeakNotice, Notice, ReloadNotice, RunningBuild, WorkerNotice};
 use buildmoon::report::{About, Composed};
 use support::reports::*;
@@ -91,24 +90,6 @@ fn a_build_that_started() {
     let mut build = build(Results::Success);
     (build.build.results, build.build.complete_at) = (None, None);
     kept("started", &compose(None, &About::Started(&build), &Given::default().setting()));
-}
-
-fn set(builds: Vec<BuildFacts>) -> SetFacts {
-    SetFacts {
-        buildset: Arc::new(buildset()),
-        external_idstring: None,
-        results: builds.iter().filter_map(|b| b.build.results).reduce(Results::worst),
-        complete_at: Some(after(400)),
-        builds,
-    }
-}
-
-fn two_builds() -> SetFacts {
-    let mut other = build(Results::Success);
-    other.builder = builder("docs");
-    other.build.number = 31;
-    other.url = "http://ci.example.org/#/builders/2/builds/31".into();
-    set(vec![build(Results::Failure), other])
 }
 
 #[test]

@@ -7,7 +7,7 @@ use buildmoon::config::WantedLogs;
 use buildmoon::model::{Build, BuildRequest, Buildset, Log, LogKind, Properties, Results, SourceStamp, Step};
 use buildmoon::report::Setting;
 use buildmoon::report::about::{LogText, LogTexts};
-use buildmoon::report::facts::{BuildFacts, BuilderFacts, StepFacts};
+use buildmoon::report::facts::{BuildFacts, BuilderFacts, SetFacts, StepFacts};
 
 pub const NOW: Timestamp = Timestamp(1_795_248_000_000);
 
@@ -115,6 +115,24 @@ pub fn texts(logs: &[(i64, &str)]) -> LogTexts {
 }
 
 pub const TEST_LOG: &str = "hmake check\nh in dir /home/bot/build\notest_add ... ok\no\u{1b}[31mtest_div ... FAILED\u{1b}[0m\neassertion failed: 1/0 == \u{221e}\nomake: *** [check] Error 1\nhprogram finished with exit code 2\n";
+
+pub fn set(builds: Vec<BuildFacts>) -> SetFacts {
+    SetFacts {
+        buildset: Arc::new(buildset()),
+        external_idstring: None,
+        results: builds.iter().filter_map(|b| b.build.results).reduce(Results::worst),
+        complete_at: Some(after(400)),
+        builds,
+    }
+}
+
+pub fn two_builds() -> SetFacts {
+    let mut other = build(Results::Success);
+    other.builder = builder("docs");
+    other.build.number = 31;
+    other.url = "http://ci.example.org/#/builders/2/builds/31".into();
+    set(vec![build(Results::Failure), other])
+}
 
 pub struct Given {
     pub title: String,
