@@ -12,6 +12,7 @@ pub mod master;
 pub mod pb;
 pub mod peers;
 pub mod rack;
+pub mod reports;
 pub mod smtp;
 pub mod worker;
 
