@@ -379,6 +379,17 @@ function invoke.secret(get, name)
   return answer
 end
 
+function invoke.lookup(f, name)
+  local answer = f(name)
+  if nothing(answer) then return nil end
+  if type(answer) ~= "string" then error("must give an address of mail or nil, got " .. describe(answer), 0) end
+  return answer
+end
+
+function invoke.send_message(f, reports) f(clean(reports)) end
+
+function invoke.message_needed(f, build) return truthy(f(clean(build))) end
+
 local match_methods = {}
 function match_methods:group(which)
   if which == nil then which = 0 end

@@ -651,6 +651,7 @@ function P.finish()
       if record.named[name] == nil and changed(shown, arg.default) then record.named[name] = shown end
     end
     if record.ready and record.info.decl and record.info.decl.is_parameter then P.bind(self, record) end
+    if record.ready and record.info.decl and record.info.custom then P.bind_methods(self, record) end
     if record.ready and record.added then
       local where, key = record.items, 1
       if record.named.steps ~= nil then where, key = record.named, "steps" end

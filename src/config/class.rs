@@ -24,10 +24,14 @@ pub enum Kind {
     /// Gives a value for each build.
     Renderable,
     SecretProvider,
+    /// Tells of builds and workers.
+    Reporter,
+    /// Makes a reporter's messages of events.
+    Generator,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Worker,
         Kind::Builder,
         Kind::Factory,
@@ -37,6 +41,8 @@ impl Kind {
         Kind::Parameter,
         Kind::Renderable,
         Kind::SecretProvider,
+        Kind::Reporter,
+        Kind::Generator,
     ];
 
     /// What editors call any instance of the kind; the only class of a kind has that name itself.
@@ -51,6 +57,8 @@ impl Kind {
             Kind::Parameter => "Parameter",
             Kind::Renderable => "RenderableObject",
             Kind::SecretProvider => "SecretProvider",
+            Kind::Reporter => "Reporter",
+            Kind::Generator => "Generator",
         }
     }
 }
@@ -138,7 +146,7 @@ impl Reload {
         match kind {
             Kind::Worker => None,
             Kind::Builder | Kind::Factory | Kind::Step | Kind::ShellArg | Kind::Renderable => Some(Reload::NextBuild),
-            Kind::Scheduler | Kind::Parameter | Kind::SecretProvider => Some(Reload::AtOnce),
+            Kind::Scheduler | Kind::Parameter | Kind::SecretProvider | Kind::Reporter | Kind::Generator => Some(Reload::AtOnce),
         }
     }
 }
@@ -183,6 +191,7 @@ impl ClassDecl {
             Kind::Scheduler => &["schedulers"],
             Kind::Parameter => &["util", "schedulers"],
             Kind::SecretProvider => &["secrets"],
+            Kind::Reporter | Kind::Generator => &["reporters"],
         };
         let mut args = A::declared();
         for arg in &mut args {
@@ -248,6 +257,8 @@ pub fn classes() -> &'static [ClassDecl] {
         super::parameters::declare(&mut list);
         super::renderables::declare(&mut list);
         super::secrets::declare(&mut list);
+        super::reporters::declare(&mut list);
+        super::generators::declare(&mut list);
         list
     });
     &CLASSES

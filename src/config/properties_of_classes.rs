@@ -24,6 +24,8 @@ fn required(class: &ClassDecl) -> Table {
             "command" if class.name == "SecretInCommand" => table!["prog", "%(name)s"].into(),
             "commands" | "fields" | "choices" | "builderNames" => Table::default().into(),
             "properties" => table![; a = 1].into(),
+            "fromaddr" => "buildbot@example.org".into(),
+            "serverUrl" => "https://example.org/".into(),
             _ => Value::from("x"),
         };
         args.named.insert(arg.name.into(), value);
@@ -32,6 +34,7 @@ fn required(class: &ClassDecl) -> Table {
         "BuilderConfig" => args.named.insert("workername".into(), "bot".into()),
         "EC2LatentWorker" | "EC2LatentBuildSlave" => args.named.insert("ami".into(), "ami-1".into()),
         "SetPropertyFromCommand" => args.named.insert("property".into(), "p".into()),
+        "ReporterBase" => args.named.insert("sendMessage".into(), super::testing::function()),
         _ => None,
     };
     args

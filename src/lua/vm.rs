@@ -336,6 +336,9 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
     // Class attributes are defaults of arguments.
     decl.raw_set("attributes", class.extensible)?;
     decl.raw_set("is_parameter", class.kind == Kind::Parameter)?;
+    // Methods of classes of the file that are arguments as well.
+    let bound = class.kind.overridable().iter().copied().filter(|m| class.kind.binds_methods() && class.args.iter().any(|a| a.name == *m));
+    decl.raw_set("bound", bound.collect::<Vec<_>>())?;
     // What declares something is for the file; plain values (`Interpolate`, `ShellArg`) may be made by callbacks, too.
     decl.raw_set("closed", class.extensible)?;
     // Factories carry whatever fields their users give them.

@@ -4,6 +4,10 @@
 
 pub mod facts;
 pub mod mail;
+pub mod mailer;
 pub mod mime;
+pub mod missing;
+pub mod notice;
 pub mod outbox;
+pub mod push;
 pub mod smtp;

@@ -6,10 +6,10 @@
 use super::sql::{Result, RowRef, Sql, first, params, rows};
 use super::{Store, StoreError, occurrences};
 use crate::base::Timestamp;
-use crate::model::{NewOutboxItem, OutboxCount, OutboxItem, OutboxState};
+use crate::model::{NewOutboxItem, OutboxCount, OutboxDelay, OutboxItem, OutboxState};
 
-const COLUMNS: &str =
-    "o.id, o.reporter, o.item_key, o.lane, o.state, o.attempts, o.next_try, o.failing_since, o.created_at, o.settled_at, o.last_error";
+const COLUMNS: &str = "o.id, o.reporter, o.item_key, o.lane, o.state, o.attempts, o.next_try, o.failing_since, o.created_at, o.settled_at, o.last_error, \
+     o.yields";
 
 /// What is written at a time when old rows are forgotten: others want to write too.
 const FORGET_AT_A_TIME: i64 = 1000;
@@ -38,13 +38,17 @@ impl Store {
         self.engine.write("queueing messages", work).await
     }
 
-    /// What may be sent now: of the lanes whose oldest waiting message is due, the oldest ones, in the order of putting.
+    /// What may be sent now: of the lanes whose oldest waiting message is due, the oldest ones in the order of putting; and what
+    /// yields and is due. Who has failed more often comes later, so that one that always fails is in nobody's way.
     pub async fn due_outbox(&self, reporter: &str, now: Timestamp, limit: usize) -> Result<Vec<OutboxItem>> {
         let text = format!(
-            "WITH heads AS (SELECT lane, MIN(id) AS id FROM outbox WHERE reporter = $1 AND state = 0 GROUP BY lane)
-                SELECT {COLUMNS} FROM heads h JOIN outbox f ON f.id = h.id
-                    JOIN outbox o ON o.reporter = $1 AND o.lane = h.lane AND o.state = 0
-                WHERE f.next_try <= $2 ORDER BY o.id LIMIT $3"
+            "WITH heads AS (SELECT lane, MIN(id) AS id FROM outbox WHERE reporter = $1 AND state = 0 AND yields = 0 GROUP BY lane),
+                due AS (SELECT o.id, f.attempts AS failures FROM heads h JOIN outbox f ON f.id = h.id
+                        JOIN outbox o ON o.reporter = $1 AND o.lane = h.lane AND o.state = 0 AND o.yields = 0
+                    WHERE f.next_try <= $2
+                    UNION ALL SELECT y.id, y.attempts AS failures FROM outbox y
+                    WHERE y.reporter = $1 AND y.state = 0 AND y.yields = 1 AND y.next_try <= $2)
+                SELECT {COLUMNS} FROM due d JOIN outbox o ON o.id = d.id ORDER BY d.failures, o.id LIMIT $3"
         );
         let (reporter, limit) = (reporter.to_owned(), i64::try_from(limit).unwrap_or(i64::MAX));
         self.engine.read("reading the outbox", move |sql| rows(sql, &text, params![&reporter, now, limit], item)).await
@@ -52,8 +56,9 @@ impl Store {
 
     /// When the next message of that reporter is due; none: nothing waits.
     pub async fn next_outbox_try(&self, reporter: &str) -> Result<Option<Timestamp>> {
-        let text = "SELECT MIN(o.next_try) FROM outbox o
-            JOIN (SELECT MIN(id) AS id FROM outbox WHERE reporter = $1 AND state = 0 GROUP BY lane) h ON o.id = h.id";
+        let text = "SELECT MIN(o.next_try) FROM outbox o JOIN (
+                SELECT MIN(id) AS id FROM outbox WHERE reporter = $1 AND state = 0 AND yields = 0 GROUP BY lane
+                UNION ALL SELECT id FROM outbox WHERE reporter = $1 AND state = 0 AND yields = 1) h ON o.id = h.id";
         let reporter = reporter.to_owned();
         let work = move |sql: &mut dyn Sql| Ok(first(sql, text, params![&reporter], |row| row.time(0))?.flatten());
         self.engine.read("reading the outbox", work).await
@@ -83,14 +88,13 @@ impl Store {
         self.engine.write(format!("settling message {id} of the outbox"), work).await
     }
 
-    /// It did not arrive and is tried again at `next_try`; `progress` replaces what the sender has noted, if it is given.
-    pub async fn postpone_outbox(&self, id: i64, next_try: Timestamp, progress: Option<&str>, error: &str, now: Timestamp) -> Result<()> {
-        let (progress, error) = (progress.map(str::to_owned), error.to_owned());
+    /// It did not arrive and is tried again later.
+    pub async fn postpone_outbox(&self, id: i64, later: OutboxDelay, now: Timestamp) -> Result<()> {
         let work = move |sql: &mut dyn Sql| {
             sql.execute(
                 "UPDATE outbox SET next_try = $1, progress = COALESCE($2, progress), last_error = $3, attempts = attempts + 1,
-                    failing_since = COALESCE(failing_since, $4) WHERE id = $5 AND state = 0",
-                params![next_try, progress.as_deref(), &error, now, id],
+                    failing_since = COALESCE(failing_since, $4), yields = $5 WHERE id = $6 AND state = 0",
+                params![later.next_try, later.progress.as_deref(), &later.error, now, later.yields, id],
             )
             .map(drop)
         };
@@ -203,6 +207,7 @@ fn item(row: &dyn RowRef) -> Result<OutboxItem> {
         created_at: Timestamp(row.int(8)?),
         settled_at: row.time(9)?,
         last_error: row.opt_text(10)?.map(str::to_owned),
+        yields: row.int(11)? != 0,
     })
 }
 
@@ -246,7 +251,8 @@ mod tests {
         store.put_outbox(all, vec![], Timestamp(10)).await.unwrap();
         let due = store.due_outbox("mail", Timestamp(10), 10).await.unwrap();
         assert_eq!(keys(&due), ["x1", "y1", "x2", "y2"]);
-        store.postpone_outbox(due[0].id, Timestamp(500), Some("rest"), "450 later", Timestamp(20)).await.unwrap();
+        let later = |yields| OutboxDelay { next_try: Timestamp(500), progress: Some("rest".into()), error: "450 later".into(), yields };
+        store.postpone_outbox(due[0].id, later(false), Timestamp(20)).await.unwrap();
         assert_eq!(keys(&store.due_outbox("mail", Timestamp(20), 10).await.unwrap()), ["y1", "y2"]);
         assert_eq!(store.next_outbox_try("mail").await.unwrap(), Some(Timestamp(10)));
         for item in [&due[1], &due[3]] {
@@ -258,6 +264,10 @@ mod tests {
         let due = store.due_outbox("mail", Timestamp(40), 10).await.unwrap();
         assert_eq!(keys(&due), ["x1", "x2"]);
         assert_eq!((due[0].attempts, due[0].failing_since, due[0].last_error.as_deref()), (1, Some(Timestamp(20)), Some("450 later")));
+        // What yields is in nobody's way, and is tried when it is due.
+        store.postpone_outbox(due[0].id, later(true), Timestamp(50)).await.unwrap();
+        assert_eq!(keys(&store.due_outbox("mail", Timestamp(60), 10).await.unwrap()), ["x2"]);
+        assert_eq!(keys(&store.due_outbox("mail", Timestamp(500), 10).await.unwrap()), ["x2", "x1"], "the one that failed comes later");
         assert_eq!(store.outbox_payload(due[0].id).await.unwrap(), ("payload of x1".into(), Some("rest".into())));
         store.close().await;
     }

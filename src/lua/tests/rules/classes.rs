@@ -177,6 +177,8 @@ async fn rule_05_every_class_of_the_host_that_can_be_extended_is() {
             let value = match arg.name {
                 "command" if class.kind == Kind::SecretProvider => "{ 'x', '%(name)s' }",
                 "factory" => "util.BuildFactory()",
+                "fromaddr" => "'a@b.example'",
+                "serverUrl" => "'http://localhost/'",
                 "commands" | "fields" | "choices" | "builderNames" | "properties" => "{ }",
                 _ => "'x'",
             };
@@ -195,12 +197,17 @@ async fn rule_05_every_class_of_the_host_that_can_be_extended_is() {
             Kind::Builder => ("tags", "{ 't' }"),
             Kind::Factory => ("workdir", "'w'"),
             Kind::Scheduler => ("buttonName", "'b'"),
+            Kind::Reporter => ("name", "'r'"),
+            Kind::Generator if class.name == "WorkerMissingGenerator" => ("workers", "{ 'w' }"),
+            Kind::Generator if class.name == "BuildSetCombinedStatusGenerator" => ("tooltip", "'t'"),
+            Kind::Generator => ("tags", "{ 't' }"),
             _ => ("tooltip", "'t'"),
         };
         // What a class that does nothing itself demands.
         let method = match class.name {
             "BuildStep" => "function One:run() return util.SUCCESS end",
             "SecretProviderBase" => "function One:get(name) end",
+            "ReporterBase" => "function One:sendMessage(reports) end",
             _ => "",
         };
         for space in class.namespaces {
