@@ -4,6 +4,7 @@ pub mod address;
 pub mod clock;
 pub mod duration;
 pub mod ids;
+pub mod jinja;
 pub mod secret;
 pub mod suggest;
 

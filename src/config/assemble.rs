@@ -9,6 +9,7 @@ use regex::Regex;
 use super::arguments::Reader;
 use super::class::{Kind, class_named};
 use super::diff::Said;
+use super::formatters::FormatterSpec;
 use super::latent;
 use super::reporters;
 use super::reports::{GeneratorSpec, ReporterSpec};
@@ -31,6 +32,7 @@ pub enum Parsed {
     SecretProvider(Arc<SecretProviderSpec>),
     Reporter(Arc<ReporterSpec>),
     Generator(Arc<GeneratorSpec>),
+    Formatter(Arc<FormatterSpec>),
 }
 
 /// What was understood so far, and every mistake so far.
@@ -203,6 +205,7 @@ impl Assembly {
                     custom_class: None,
                     args: (*table).clone(),
                     methods: None,
+                    own: None,
                     place: root_place.clone(),
                 }),
             })

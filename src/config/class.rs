@@ -28,10 +28,12 @@ pub enum Kind {
     Reporter,
     /// Makes a reporter's messages of events.
     Generator,
+    /// Makes what a message says.
+    Formatter,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Worker,
         Kind::Builder,
         Kind::Factory,
@@ -43,6 +45,7 @@ impl Kind {
         Kind::SecretProvider,
         Kind::Reporter,
         Kind::Generator,
+        Kind::Formatter,
     ];
 
     /// What editors call any instance of the kind; the only class of a kind has that name itself.
@@ -59,6 +62,7 @@ impl Kind {
             Kind::SecretProvider => "SecretProvider",
             Kind::Reporter => "Reporter",
             Kind::Generator => "Generator",
+            Kind::Formatter => "Formatter",
         }
     }
 }
@@ -146,7 +150,9 @@ impl Reload {
         match kind {
             Kind::Worker => None,
             Kind::Builder | Kind::Factory | Kind::Step | Kind::ShellArg | Kind::Renderable => Some(Reload::NextBuild),
-            Kind::Scheduler | Kind::Parameter | Kind::SecretProvider | Kind::Reporter | Kind::Generator => Some(Reload::AtOnce),
+            Kind::Scheduler | Kind::Parameter | Kind::SecretProvider | Kind::Reporter | Kind::Generator | Kind::Formatter => {
+                Some(Reload::AtOnce)
+            }
         }
     }
 }
@@ -191,7 +197,7 @@ impl ClassDecl {
             Kind::Scheduler => &["schedulers"],
             Kind::Parameter => &["util", "schedulers"],
             Kind::SecretProvider => &["secrets"],
-            Kind::Reporter | Kind::Generator => &["reporters"],
+            Kind::Reporter | Kind::Generator | Kind::Formatter => &["reporters"],
         };
         let mut args = A::declared();
         for arg in &mut args {
@@ -250,6 +256,7 @@ pub fn classes() -> &'static [ClassDecl] {
     static CLASSES: LazyLock<Vec<ClassDecl>> = LazyLock::new(|| {
         let mut list = Vec::new();
         super::workers::declare(&mut list);
+        super::backends::declare(&mut list);
         super::ec2::declare(&mut list);
         super::builders::declare(&mut list);
         super::steps::declare(&mut list);
@@ -259,6 +266,7 @@ pub fn classes() -> &'static [ClassDecl] {
         super::secrets::declare(&mut list);
         super::reporters::declare(&mut list);
         super::generators::declare(&mut list);
+        super::formatters::declare(&mut list);
         list
     });
     &CLASSES

@@ -20,6 +20,20 @@ const fn other(class: &'static str, buildbot: &'static str, example: &'static st
 pub const NOTES: &[Note] = &[
     note("Worker", r#"c.workers = { Worker{ "bot", "pass", max_builds = 2, properties = { os = "linux" } } }"#),
     note("LocalWorker", r#"c.workers = { LocalWorker{ "here", max_builds = 1 } }"#),
+    other(
+        "LatentWorker",
+        "buildbot.worker.AbstractLatentWorker",
+        r#"local Rack = LatentWorker:extend("RackWorker", { args = { rack_url = "string" } })
+function Rack:start_instance(build)
+  local unit = http.post(self.rack_url .. "/boot", { json = { name = self.name, password = self.password, launch_id = self.launch_id } })
+  if unit.status == 503 then latent.capacity("the rack is full") end
+  if unit.status ~= 201 then error("the rack answered " .. unit.status) end
+  return { handle = unit.json.id, status = { "rack unit", unit.json.id } }
+end
+function Rack:stop_instance(handle, fast) http.delete(self.rack_url .. "/units/" .. handle) end
+function Rack:list_instances() return http.get(self.rack_url .. "/units?owner=" .. self.master_id).json end
+c.workers = { Rack{ "bot", rack_url = "http://rack.example.org", build_wait_timeout = 600 } }"#,
+    ),
     note("EC2LatentWorker", r#"c.workers = { EC2LatentWorker{ "bot", None, "m5.large", ami = "ami-1234", build_wait_timeout = 600 } }"#),
     other(
         "EC2LatentBuildSlave",
@@ -161,6 +175,35 @@ c.services = { Chat{ room = "builds", generators = { reporters.BuildStatusGenera
     note("BuildStartEndStatusGenerator", r#"local g = reporters.BuildStartEndStatusGenerator{ builders = { "release" } }"#),
     note("BuildRequestGenerator", r#"local g = reporters.BuildRequestGenerator{}"#),
     note("WorkerMissingGenerator", r#"local g = reporters.WorkerMissingGenerator{ workers = { "bot-solaris" } }"#),
+    note(
+        "MessageFormatter",
+        r#"local f = reporters.MessageFormatter{
+  subject = "{{ buildername }}: {{ result_names[results] }}",
+  template = "{{ summary }}\n\n{{ build_url }}\n{% for name in blamelist %}{{ called(name) }}\n{% endfor %}",
+  ctx = { called = function(name) return name:gsub("@.*", "") end },
+}"#,
+    ),
+    note(
+        "MessageFormatterRenderable",
+        r#"local f = reporters.MessageFormatterRenderable{ Interpolate("%(prop:buildername)s on %(prop:workername)s") }"#,
+    ),
+    note(
+        "MessageFormatterFunction",
+        r#"local f = reporters.MessageFormatterFunction{ function(ctx) return ctx.build.state_string end, "plain" }"#,
+    ),
+    note(
+        "MessageFormatterFunctionRaw",
+        r#"local f = reporters.MessageFormatterFunctionRaw{ function(master, ctx)
+  return { subject = master.config.title, body = ctx.summary, type = "plain" }
+end }"#,
+    ),
+    note("MessageFormatterEmpty", r#"local f = reporters.MessageFormatterEmpty{}"#),
+    note(
+        "MessageFormatterMissingWorker",
+        r#"local f = reporters.MessageFormatterMissingWorker{
+  subject = "{{ worker.name }} is {{ state }}", template = "Last seen: {{ worker.last_connection }}",
+}"#,
+    ),
 ];
 
 pub fn note_of(class: &str) -> Option<&'static Note> {

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use super::arguments::{Arguments, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
-use super::convert::{FromValue, OneOrMany, Wrong};
+use super::convert::{FromValue, Wrong};
+use super::formatters::{FormatterSpec, WantedLogs};
+use super::instance::FormatterRef;
 use super::lua_type::LuaType;
-use super::reports::{FilterSpec, GeneratorKind, GeneratorSpec, Logs, Modes};
+use super::reports::{FilterSpec, GeneratorKind, GeneratorSpec, Modes};
 use super::value::{FnRef, Object, Value};
 
 arguments! {
@@ -16,7 +18,7 @@ arguments! {
         "builders" builders: Option<Vec<String>> = None => "None", "Only these builders; `{}`: none.";
         "schedulers" schedulers: Option<Vec<String>> = None => "None", "Only builds that these schedulers asked for.";
         "branches" branches: Option<Vec<Option<String>>> = None => "None", "Only builds of these branches; None in the list: builds without one.";
-        "add_logs" add_logs: Option<Logs> = None => "None", "Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says.";
+        "add_logs" add_logs: Option<WantedLogs> = None => "None", "Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says.";
         "add_patch" add_patch: bool = false => "false", "Patches hang on the message.";
         "is_message_needed_by_props" needed_by_props: Option<FnRef> = None => "None", "A method of a class of one's own, or a function of the build: it decides instead of the arguments above.";
     }
@@ -111,7 +113,7 @@ fn generator(
     object: &Object,
     args: FilterArgs,
     kind: GeneratorKind,
-    formatter: Option<FormatterRef>,
+    formatter: Option<Arc<FormatterSpec>>,
 ) -> GeneratorSpec {
     let filter = FilterSpec { builders: args.builders, tags: args.tags, schedulers: args.schedulers, branches: args.branches };
     check_filter(reader, &filter);
@@ -120,7 +122,7 @@ fn generator(
         add_patch: args.add_patch,
         add_logs: args.add_logs,
         needed_by_props: args.needed_by_props,
-        formatter: formatter.map(|f| f.0),
+        formatter,
         ..plain(object, kind)
     }
 }
@@ -146,43 +148,52 @@ pub(super) fn check_filter(reader: &mut Reader, filter: &FilterSpec) {
     }
 }
 
+/// The formatter that was given; none if it has mistakes.
+pub(super) fn formatter(assembly: &mut Assembly, given: Option<FormatterRef>) -> Option<Option<Arc<FormatterSpec>>> {
+    match given.map(|object| assembly.parsed(&object.0)) {
+        None => Some(None),
+        Some(Some(Parsed::Formatter(formatter))) => Some(Some(formatter)),
+        Some(_) => None,
+    }
+}
+
 fn parsed(spec: GeneratorSpec) -> Option<Parsed> {
     Some(Parsed::Generator(Arc::new(spec)))
 }
 
-fn build(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
+fn build(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = BuildArgs::read(reader)?;
     let kind = GeneratorKind::Build { mode: args.mode, report_new: args.report_new };
-    let spec = generator(reader, object, args.filter, kind, args.formatter);
+    let spec = generator(reader, object, args.filter, kind, formatter(assembly, args.formatter)?);
     parsed(GeneratorSpec { subject: args.subject, needed_by_results: args.needed_by_results, ..spec })
 }
 
-fn set(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
+fn set(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = SetArgs::read(reader)?;
-    let spec = generator(reader, object, args.filter, GeneratorKind::Set { mode: args.mode }, args.formatter);
+    let spec = generator(reader, object, args.filter, GeneratorKind::Set { mode: args.mode }, formatter(assembly, args.formatter)?);
     parsed(GeneratorSpec { subject: args.subject, needed_by_results: args.needed_by_results, ..spec })
 }
 
-fn combined(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
+fn combined(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = CombinedArgs::read(reader)?;
-    parsed(GeneratorSpec { formatter: args.formatter.map(|f| f.0), ..plain(object, GeneratorKind::SetCombined) })
+    parsed(GeneratorSpec { formatter: formatter(assembly, args.formatter)?, ..plain(object, GeneratorKind::SetCombined) })
 }
 
-fn start_end(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
+fn start_end(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = StartEndArgs::read(reader)?;
-    let kind = GeneratorKind::StartEnd { start_formatter: args.start_formatter.map(|f| f.0) };
-    parsed(generator(reader, object, args.filter, kind, args.end_formatter))
+    let kind = GeneratorKind::StartEnd { start_formatter: formatter(assembly, args.start_formatter)? };
+    parsed(generator(reader, object, args.filter, kind, formatter(assembly, args.end_formatter)?))
 }
 
-fn request(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
+fn request(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = RequestArgs::read(reader)?;
-    parsed(generator(reader, object, args.filter, GeneratorKind::Request, args.formatter))
+    parsed(generator(reader, object, args.filter, GeneratorKind::Request, formatter(assembly, args.formatter)?))
 }
 
-fn missing(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
+fn missing(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = MissingArgs::read(reader)?;
     let kind = GeneratorKind::WorkerMissing { workers: args.workers.0 };
-    parsed(GeneratorSpec { formatter: args.formatter.map(|f| f.0), ..plain(object, kind) })
+    parsed(GeneratorSpec { formatter: formatter(assembly, args.formatter)?, ..plain(object, kind) })
 }
 
 /// `"all"` or names.
@@ -202,44 +213,6 @@ impl FromValue for MissingWorkers {
         match value {
             Value::Text(text) if text == "all" => Ok(MissingWorkers(None)),
             Value::Table(_) => Vec::from_value(value).map(|names| MissingWorkers(Some(names))),
-            other => Err(Wrong::must(Self::expected(), other)),
-        }
-    }
-}
-
-impl FromValue for Logs {
-    fn expected() -> String {
-        "true, false or a list of names of logs".into()
-    }
-
-    fn lua_type() -> LuaType {
-        LuaType::Name("boolean").or(LuaType::Name("string")).or(LuaType::list(LuaType::Name("string")))
-    }
-
-    fn from_value(value: &Value) -> Result<Logs, Wrong> {
-        match value {
-            Value::Bool(all) => Ok(Logs::All(*all)),
-            other => OneOrMany::from_value(other).map(|names| Logs::Named(names.0)).map_err(|_| Wrong::must(Self::expected(), value)),
-        }
-    }
-}
-
-/// A message formatter.
-#[derive(Clone, Debug)]
-pub(super) struct FormatterRef(pub Arc<Object>);
-
-impl FromValue for FormatterRef {
-    fn expected() -> String {
-        "a formatter such as reporters.MessageFormatter".into()
-    }
-
-    fn lua_type() -> LuaType {
-        LuaType::Name("Formatter")
-    }
-
-    fn from_value(value: &Value) -> Result<FormatterRef, Wrong> {
-        match value {
-            Value::Object(o) if o.class.starts_with("MessageFormatter") => Ok(FormatterRef(o.clone())),
             other => Err(Wrong::must(Self::expected(), other)),
         }
     }

@@ -46,5 +46,6 @@ instances! {
     ReporterRef: Kind::Reporter, "a reporter such as MailNotifier", "reporters";
     GeneratorRef: Kind::Generator, "a generator such as reporters.BuildStatusGenerator", "generators";
     SecretProviderRef: Kind::SecretProvider, "a provider of secrets such as secrets.SecretInAFile", "providers of secrets";
+    FormatterRef: Kind::Formatter, "a formatter such as reporters.MessageFormatter", "formatters";
     ParameterRef: Kind::Parameter, "a parameter such as util.StringParameter", "parameters";
 }

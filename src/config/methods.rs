@@ -16,6 +16,7 @@ impl Kind {
                 "start_instance",
                 "stop_instance",
                 "check_instance",
+                "list_instances",
                 "canStartBuild",
                 "isCompatibleWithBuild",
                 "container_spec",
@@ -26,6 +27,9 @@ impl Kind {
             Kind::Scheduler => &["init", "startBuild", "gotChange", "addBuildsetForSourceStamps", "getNextBuildTime"],
             Kind::Reporter => &["init", "sendMessage", "lookup"],
             Kind::Generator => &["init", "is_message_needed_by_props", "is_message_needed_by_results"],
+            Kind::Formatter => {
+                &["init", "format", "buildAdditionalContext", "render_message_body", "render_message_subject", "render_message_extra_info"]
+            }
             _ => &["init"],
         }
     }

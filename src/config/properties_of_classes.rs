@@ -20,6 +20,8 @@ fn required(class: &ClassDecl) -> Table {
     let mut args = Table::default();
     for arg in class.args.iter().filter(|a| a.required) {
         let value = match arg.name {
+            "function" => super::testing::function(),
+            "template_type" => "plain".into(),
             "factory" => (&object("BuildFactory", 1, Table::default())).into(),
             "command" if class.name == "SecretInCommand" => table!["prog", "%(name)s"].into(),
             "commands" | "fields" | "choices" | "builderNames" => Table::default().into(),

@@ -9,8 +9,9 @@ use super::arguments::{Arguments, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
 use super::convert::{FromValue, Whole, Wrong};
-use super::generators::{self, FormatterRef, MissingWorkers};
-use super::instance::GeneratorRef;
+use super::formatters::WantedLogs;
+use super::generators::{self, MissingWorkers};
+use super::instance::{FormatterRef, GeneratorRef};
 use super::lua_type::LuaType;
 use super::reports::*;
 use super::spec::Password;
@@ -58,7 +59,7 @@ arguments! {
         "schedulers" schedulers: Option<Vec<String>> = None => "None", "Of old files: of a BuildStatusGenerator.";
         "branches" branches: Option<Vec<Option<String>>> = None => "None", "Of old files: of a BuildStatusGenerator.";
         "subject" subject: Option<String> = None => "None", "Of old files: the subject, with `%(result)s`, `%(title)s`, `%(builder)s`, `%(projectName)s`.";
-        "addLogs" add_logs: Option<Logs> = None => "None", "Of old files: `add_logs` of a BuildStatusGenerator.";
+        "addLogs" add_logs: Option<WantedLogs> = None => "None", "Of old files: `add_logs` of a BuildStatusGenerator.";
         "addPatch" add_patch: Option<bool> = None => "None", "Of old files: `add_patch` of a BuildStatusGenerator; there it is true.";
         "buildSetSummary" set_summary: Option<bool> = None => "None", "Of old files: a BuildSetStatusGenerator.";
         "messageFormatter" formatter: Option<FormatterRef> = None => "None", "Of old files: `message_formatter` of a BuildStatusGenerator.";
@@ -145,7 +146,7 @@ fn mail_notifier(reader: &mut Reader, object: &Object, assembly: &mut Assembly) 
                 reader,
                 &FilterSpec { builders: args.old.builders.clone(), tags: args.old.tags.clone(), ..Default::default() },
             );
-            old_generators(object, args.old)
+            old_generators(object, assembly, args.old)?
         }
     };
     let mail = MailSpec {
@@ -246,12 +247,12 @@ fn given(reader: &mut Reader, assembly: &mut Assembly, list: Option<Vec<Generato
 }
 
 /// What the arguments of an old file say; without any the usual ones.
-fn old_generators(object: &Object, old: OldArgs) -> Vec<Arc<GeneratorSpec>> {
+fn old_generators(object: &Object, assembly: &mut Assembly, old: OldArgs) -> Option<Vec<Arc<GeneratorSpec>>> {
     let mode = old.mode.unwrap_or_default();
     let kind = if old.set_summary == Some(true) { GeneratorKind::Set { mode } } else { GeneratorKind::Build { mode, report_new: false } };
     let builds = GeneratorSpec {
         filter: FilterSpec { builders: old.builders, tags: old.tags, schedulers: old.schedulers, branches: old.branches },
-        formatter: old.formatter.map(|f| f.0),
+        formatter: generators::formatter(assembly, old.formatter)?,
         subject: old.subject,
         add_patch: old.add_patch.unwrap_or(true),
         add_logs: old.add_logs,
@@ -259,10 +260,10 @@ fn old_generators(object: &Object, old: OldArgs) -> Vec<Arc<GeneratorSpec>> {
     };
     let workers = old.watched.and_then(|watched| watched.0);
     let missing = GeneratorSpec {
-        formatter: old.missing_formatter.map(|f| f.0),
+        formatter: generators::formatter(assembly, old.missing_formatter)?,
         ..generators::plain(object, GeneratorKind::WorkerMissing { workers })
     };
-    vec![Arc::new(builds), Arc::new(missing)]
+    Some(vec![Arc::new(builds), Arc::new(missing)])
 }
 
 /// The names of the secrets that it uses.

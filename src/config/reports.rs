@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::template::Template;
-use super::value::{FnRef, Object, Place};
-use super::{Password, convert};
+use super::value::{FnRef, Place};
+use super::{FormatterSpec, Password, WantedLogs, convert};
 use crate::base::MailAddress;
 use crate::model::Results;
 
@@ -163,12 +163,12 @@ pub struct GeneratorSpec {
     pub needed_by_props: Option<FnRef>,
     pub needed_by_results: Option<FnRef>,
     /// None: the standard one of its kind.
-    pub formatter: Option<Arc<Object>>,
+    pub formatter: Option<Arc<FormatterSpec>>,
     /// The old template of a subject: `%(result)s`, `%(title)s`, `%(builder)s`, `%(projectName)s`.
     pub subject: Option<String>,
     pub add_patch: bool,
     /// None: as the formatter says.
-    pub add_logs: Option<Logs>,
+    pub add_logs: Option<WantedLogs>,
     pub place: Place,
 }
 
@@ -185,7 +185,7 @@ pub enum GeneratorKind {
     /// `BuildSetCombinedStatusGenerator`: one message for the set as it is.
     SetCombined,
     /// `BuildStartEndStatusGenerator`; `formatter` is that of the end.
-    StartEnd { start_formatter: Option<Arc<Object>> },
+    StartEnd { start_formatter: Option<Arc<FormatterSpec>> },
     /// `BuildRequestGenerator`
     Request,
     /// `WorkerMissingGenerator`; none: every worker.
@@ -200,14 +200,6 @@ pub struct FilterSpec {
     pub schedulers: Option<Vec<String>>,
     /// None among them is a build without a branch.
     pub branches: Option<Vec<Option<String>>>,
-}
-
-/// Which logs hang on a message.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Logs {
-    All(bool),
-    /// `stdio`, `compile.stdio`
-    Named(Vec<String>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -26,7 +26,7 @@ pub struct CallbackDecl {
     pub when: &'static str,
     pub budget: Duration,
     /// The function of `lua/callbacks.lua` that calls it and checks its answer.
-    entry: &'static str,
+    pub(super) entry: &'static str,
 }
 
 macro_rules! callbacks {
@@ -84,6 +84,22 @@ callbacks! {
         "when a build starts or ends, in place of the generator's filters", 5 s;
     NEEDED_BY_RESULTS: "is_message_needed_by_results", "message_needed" ("self: BuildStatusGenerator, build: table<string, any>"): "boolean" -> "true or false by Python's rule; nil is false",
         "when a build ends, in place of the generator's `mode`", 5 s;
+    FORMAT: "format", "format_message" ("self: Formatter, ctx: MessageContext"): "string|table" -> "the body as text, or a table of `body`, `type`, `subject`, `extra_info`, and `html` beside a plain body; a message is made without it when it fails",
+        "when a message is made; also a method, as are `render_message_body`, `render_message_subject`, `render_message_extra_info` (self, ctx) and `buildAdditionalContext` (self, master, ctx)", 30 s;
+    MESSAGE_FUNCTION: "MessageFormatterFunction", "format_message" ("ctx: MessageContext"): "any" -> "the body: text, or data where `template_type` is \"json\"",
+        "when a message is made", 30 s;
+    MESSAGE_FUNCTION_RAW: "MessageFormatterFunctionRaw", "format_message" ("master: Master, ctx: MessageContext"): "table" -> "as of `format`",
+        "when a message is made", 30 s;
+    EXTRA_INFO_CB: "extra_info_cb", "format_message" ("ctx: MessageContext"): "table?" -> "a table of tables; nil: nothing",
+        "when a message is made", 30 s;
+    START_INSTANCE: "start_instance", "start_instance" ("self: LatentWorker, build: Build"): "any" -> "`{ handle = …, status = { … } }`, each of which may be left out; a list of short texts; nothing; or false: not now",
+        "when a build wants the worker, or its machine is kept warm (then `build` has no properties); again with the same `self.launch_id` if it is not known whether the first call started anything. `latent.capacity`, `latent.retry`, `latent.config_error` end it where nothing was started. Its budget is `missing_timeout`", 1200 s;
+    STOP_INSTANCE: "stop_instance", "stop_instance" ("self: LatentWorker, handle: any, fast: boolean"): "any" -> "nothing, when the machine is known to be gone, also if there was none; false or an error: it is called again",
+        "when the machine is to end; `fast`: the master stops", 600 s;
+    CHECK_INSTANCE: "check_instance", "check_instance" ("self: LatentWorker, handle: any"): "boolean, string?" -> "true, or false and why the machine is not well",
+        "every `check_instance_interval` until the worker has attached", 30 s;
+    LIST_INSTANCES: "list_instances", "list_instances" ("self: LatentWorker"): "{ handle: any, launch_id: string }[]" -> "all instances that carry this master's mark (`self.master_id`), whoever started them",
+        "when the master starts, every `c.reap_interval`, and when it is not known whether a machine was started", 60 s;
 }
 
 /// The whole reference: classes, keys, callbacks, library.

@@ -5,6 +5,7 @@
 
 pub mod annotations;
 mod api;
+mod backend;
 pub mod callbacks;
 mod convert;
 mod data;
@@ -15,6 +16,7 @@ mod hints;
 mod host;
 mod load;
 mod members;
+mod messages;
 mod modules;
 mod scan;
 mod script;
@@ -24,6 +26,8 @@ mod tasks;
 mod vm;
 mod watch;
 
+pub use api::full_host_name;
+pub use backend::{BackendSelf, Method, StartAnswer};
 pub use callbacks::{
     BuildInput, BuilderInput, BuildingInput, CanStart, Decided, Quarantine, QuarantineOrder, RenderInput, RequestInput, StepInput,
     WarningFound, WarningTold, WorkerInput,
@@ -33,6 +37,7 @@ pub use failure::LuaFailure;
 pub use generation::Generation;
 pub use host::ReadFile;
 pub use load::{Checked, LoadOptions, Loaded, check, load};
+pub use messages::{Body, Formatted, SaidWithout};
 pub use script::{Script, Source as ScriptSource, run_script};
 pub use steps::{Kept, Piece, Running, StepAnswer, StepHost, StepInstance, StepsPlace, Waiting, Work, WorkEnd, WorkEvent};
 pub use surroundings::{Call, Surroundings};

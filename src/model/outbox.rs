@@ -67,7 +67,7 @@ impl OutboxState {
 }
 
 /// What is in the outbox of one reporter.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct OutboxCount {
     pub reporter: String,
     pub waiting: u64,
@@ -76,4 +76,6 @@ pub struct OutboxCount {
     pub given_up: u64,
     /// Of the oldest one that waits.
     pub oldest: Option<Timestamp>,
+    /// Why the oldest failing one waits.
+    pub last_error: Option<String>,
 }

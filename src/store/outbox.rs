@@ -146,7 +146,8 @@ impl Store {
     /// What waits and what was given up, by reporter.
     pub async fn outbox_counts(&self) -> Result<Vec<OutboxCount>> {
         let text = "SELECT reporter, SUM(CASE WHEN state = 0 THEN 1 ELSE 0 END), SUM(CASE WHEN state = 0 AND failing_since IS NOT NULL THEN 1 ELSE 0 END),
-            SUM(CASE WHEN state = 2 THEN 1 ELSE 0 END), MIN(CASE WHEN state = 0 THEN created_at END)
+            SUM(CASE WHEN state = 2 THEN 1 ELSE 0 END), MIN(CASE WHEN state = 0 THEN created_at END),
+            (SELECT e.last_error FROM outbox e WHERE e.reporter = outbox.reporter AND e.state = 0 AND e.last_error IS NOT NULL ORDER BY e.id LIMIT 1)
             FROM outbox WHERE state <> 1 GROUP BY reporter ORDER BY reporter";
         let count = |row: &dyn RowRef, column| Ok::<u64, StoreError>(u64::try_from(row.int(column)?).unwrap_or(0));
         let read = move |row: &dyn RowRef| {
@@ -156,6 +157,7 @@ impl Store {
                 failing: count(row, 2)?,
                 given_up: count(row, 3)?,
                 oldest: row.time(4)?,
+                last_error: row.opt_text(5)?.map(str::to_owned),
             })
         };
         self.engine.read("counting the outbox", move |sql| rows(sql, text, &[], read)).await
@@ -281,7 +283,8 @@ mod tests {
         store.put_outbox(vec![new("c", "x")], vec![], Timestamp(150)).await.unwrap();
         let lost = store.outbox_target_down("mail", "refused", Some(Timestamp(100)), 10, Timestamp(200)).await.unwrap();
         assert_eq!(keys(&lost), ["a", "b"]);
-        let count = OutboxCount { reporter: "mail".into(), waiting: 1, failing: 1, given_up: 2, oldest: Some(Timestamp(150)) };
+        let count =
+            OutboxCount { reporter: "mail".into(), waiting: 1, failing: 1, given_up: 2, oldest: Some(Timestamp(150)), last_error: None };
         assert_eq!(store.outbox_counts().await.unwrap(), [count]);
         let given_up = store.outbox(Some(OutboxState::GivenUp), 10).await.unwrap();
         assert_eq!(keys(&given_up), ["b", "a"]);

@@ -23,6 +23,8 @@ mod time;
 mod url;
 mod wait;
 
+pub use os::full_host_name;
+
 use std::rc::Rc;
 use std::time::Duration;
 
