@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lettre::Address;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Ehlo, Mail as MailFrom, Quit, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::transport::smtp::response::{Response, Severity};
@@ -31,7 +31,7 @@ pub struct SmtpSettings {
     pub relayhost: String,
     pub port: u16,
     pub security: Security,
-    /// Certificates that are trusted besides those of the system.
+    /// Certificates that are trusted in place of those of the system.
     pub ca_file: Option<PathBuf>,
     pub login: Option<Login>,
     pub limits: Limits,
@@ -257,7 +257,9 @@ impl Smtp {
             if !memchr::memmem::find(&pem, b"-----BEGIN CERTIFICATE-----").is_some() {
                 return Err(bad());
             }
-            builder = builder.add_root_certificate(Certificate::from_pem(&pem).map_err(|e| format!("{}: {e}", bad()))?);
+            builder = builder
+                .certificate_store(CertificateStore::None)
+                .add_root_certificate(Certificate::from_pem(&pem).map_err(|e| format!("{}: {e}", bad()))?);
         }
         builder.build().map_err(|e| format!("TLS can't be used: {}", explain(e)))
     }

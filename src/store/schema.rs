@@ -19,7 +19,7 @@ const OCCURRENCES: &[&str] = &["CREATE TABLE occurrences (seq {id}, kind TEXT NO
 const OUTBOX: &[&str] = &[
     "CREATE TABLE outbox (id {id}, reporter TEXT NOT NULL, item_key TEXT NOT NULL, lane TEXT NOT NULL, payload TEXT NOT NULL,
         progress TEXT, state {int} NOT NULL, attempts {int} NOT NULL, next_try {int} NOT NULL, failing_since {int},
-        created_at {int} NOT NULL, settled_at {int}, last_error TEXT)",
+        yields {int} NOT NULL DEFAULT 0, created_at {int} NOT NULL, settled_at {int}, last_error TEXT)",
     "CREATE UNIQUE INDEX outbox_keys ON outbox (reporter, item_key)",
     "CREATE INDEX outbox_waiting ON outbox (reporter, lane, id) WHERE state = 0",
     "CREATE INDEX outbox_settled ON outbox (settled_at) WHERE state <> 0",
