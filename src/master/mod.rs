@@ -29,6 +29,7 @@ use crate::config::{MasterConfig, Mistake, WorkerSpec};
 use crate::latent::Shutdown;
 use crate::lua::{self, Loaded, Surroundings};
 use crate::model::query::Row;
+use crate::report::driver::Reports;
 use crate::report::outbox::{Outbox, Policy};
 use crate::secrets::{self, SecretSource};
 use crate::store::{BuilderRow, Store, StoreOptions};
@@ -81,6 +82,8 @@ pub struct Master {
     machines: Machines,
     /// Messages until they have arrived.
     pub outbox: Arc<Outbox>,
+    /// What makes messages of what happens.
+    pub reports: Arc<Reports>,
     master_id: Arc<str>,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
     config_timeout: Duration,
@@ -160,6 +163,7 @@ impl Master {
         let master_id: Arc<str> = machines.master_id().into();
         let outbox = Outbox::new(store.clone(), clock.clone(), Policy::default());
         outbox::configure(&outbox, &at_work, &master_id);
+        let reports = Reports::new(store.clone(), clock.clone(), engine.clone(), registry.clone(), outbox.clone());
         engine.adopt(recovery.waiting, &recovery.last_numbers);
         engine.remember_completions(&recovery.last_completions);
 
@@ -177,6 +181,7 @@ impl Master {
             locals: Locals::new(folder.path().to_owned()),
             machines,
             outbox,
+            reports: reports.clone(),
             master_id,
             tasks: tokio::sync::Mutex::new(JoinSet::new()),
             config_timeout: options.config_timeout,
@@ -193,6 +198,7 @@ impl Master {
         tasks.spawn(engine.clone().distribute(worker_events));
         tasks.spawn(master.clone().serve_reloads());
         tasks.spawn(reap(Arc::downgrade(&master)));
+        tasks.spawn(reports.run());
         drop(tasks);
         let servers = master.servers();
         listeners.commit(ports, &config, &servers);

@@ -25,6 +25,7 @@ use crate::model::report::{Occurrence, What};
 use crate::model::{Event, NewOutboxItem};
 use crate::secrets::{BuildSecrets, SecretSource};
 use crate::store::{Store, StoreError};
+use crate::workers::BoxFuture;
 use crate::workers::registry::Registry;
 
 /// Occurrences of one question.
@@ -178,7 +179,8 @@ impl Reports {
                 }
             }
         }
-        let work = lanes.into_iter().map(|lane| self.lane(lane, &active));
+        let active = &active;
+        let work = lanes.into_iter().map(|lane| Box::pin(self.lane(lane, active)) as BoxFuture<'_, _>).collect::<Vec<_>>();
         let outcomes: Vec<Result<(), StoreError>> = stream::iter(work).buffer_unordered(LANES).collect().await;
         outcomes.into_iter().collect::<Result<(), StoreError>>().map(|()| count)
     }

@@ -26,6 +26,7 @@ use crate::model::report::What;
 use crate::model::{NewOutboxItem, Properties, Results, WorkerInfo};
 use crate::secrets::BuildSecrets;
 use crate::store::Store;
+use crate::workers::BoxFuture;
 
 /// Names that are looked up at the same time.
 const LOOKUPS: usize = 16;
@@ -275,7 +276,8 @@ impl Teller<'_> {
         if !mail.send_to_interested_users {
             return Vec::new();
         }
-        let found = stream::iter(users).map(|name| self.look_up(reporter, mail, name)).buffered(LOOKUPS).collect::<Vec<_>>().await;
+        let asked = users.iter().map(|name| Box::pin(self.look_up(reporter, mail, name)) as BoxFuture<'_, _>).collect::<Vec<_>>();
+        let found = stream::iter(asked).buffered(LOOKUPS).collect::<Vec<_>>().await;
         found.into_iter().flatten().collect()
     }
 
