@@ -233,7 +233,7 @@ fn fake_machines_do_as_the_build_wishes() {
         ("fake_start", "nonsense", "fake_start must be one of capacity, config_error, error, false, hang, lost, ok, retry"),
         ("fake_start_time", "long", "fake_start_time must be a number of seconds"),
         ("fake_check", "the disk is full", "the disk is full (as the build wishes)"),
-        ("fake_attach", "false", "has not attached"),
+        ("fake_attach", "false", "was not attached within 10.0 s"),
     ];
     let lua = format!(
         r#"

@@ -39,7 +39,7 @@ arguments! {
         [3] "hd_image" hd_image: Arg<Option<String>> = Arg::default() => "None", "The disk that its domain starts from; made from `base_image` for each start where that is given. A folder: a disk of its own for each start is made there.", NextLaunch;
         [4] "base_image" base_image: Arg<Option<String>> = Arg::default() => "None", "The image that disks are made from; it is never written to.", NextLaunch;
         [5] "uri" uri: String = "qemu:///system".into() => "\"qemu:///system\"", "The hypervisor, as libvirt names it.", NextLaunch;
-        [6] "xml" xml: Arg<Option<String>> = Arg::default() => "None", "The domain as libvirt describes it, started for each launch under a name of its own. None: the domain that libvirt knows by the worker's name, or if there is none, a plain one made of the arguments below.", NextLaunch;
+        [6] "xml" xml: Arg<Option<String>> = Arg::default() => "None", "The domain as libvirt describes it, started for each launch under a name and a UUID of its own; `{name}`, `{password}`, `{master}` and `{hd_image}` in it are filled in. None: the domain that libvirt knows by the worker's name, or if there is none, a plain one made of the arguments below.", NextLaunch;
         [7] "masterFQDN" master_fqdn: Arg<Option<String>> = Arg::default() => "None", "The name of this machine as guests know it, for the domain's metadata.", NextLaunch;
         "cheap_copy" cheap_copy: bool = true => "true", "The disk refers to `base_image` and holds only what differs; false: it is a whole copy.", NextLaunch;
         "graceful_shutdown" graceful_shutdown: bool = false => "false", "The guest is asked to shut down, and switched off when it has not done so within a minute.", NextLaunch;
@@ -51,12 +51,17 @@ arguments! {
 }
 
 pub(super) fn declare(list: &mut Vec<ClassDecl>) {
-    let docker =
-        ClassDecl::new::<DockerArgs>("DockerLatentWorker", Kind::Worker, docker, "A worker in a container that a Docker engine runs.");
+    let doc = "A worker in a container that a Docker engine runs. It finds `BUILDMASTER`, `BUILDMASTER_PORT`, `WORKERNAME`, `WORKERPASS` and \
+        `BUILDMASTER_PROTOCOL` in its environment. A class of your own may write `container_spec(self, build)`: it changes and returns what \
+        `Class.super.container_spec(self, build)` made, the body of the engine's `POST /containers/create`.";
+    let docker = ClassDecl::new::<DockerArgs>("DockerLatentWorker", Kind::Worker, docker, doc);
     // A container costs little, and a fresh one is what people want of it.
     let presets = &[("missing_timeout", Preset::Int(1200)), ("build_wait_timeout", Preset::Int(0))];
     list.push(docker.old(&["DockerLatentBuildSlave"]).presets(presets));
-    let libvirt = ClassDecl::new::<LibVirtArgs>("LibVirtWorker", Kind::Worker, libvirt, "A worker in a virtual machine that libvirt runs.");
+    let doc = "A worker in a virtual machine that libvirt runs, by the programs `virsh` and `qemu-img` of the master's machine. The domain's metadata \
+        has its login: `<auth username= password= master=/>` of the namespace `http://buildbot.net/`. Disks that were made for a launch are \
+        removed with it.";
+    let libvirt = ClassDecl::new::<LibVirtArgs>("LibVirtWorker", Kind::Worker, libvirt, doc);
     list.push(libvirt.old(&["LibVirtSlave"]).presets(&[("missing_timeout", Preset::Int(1200))]));
 }
 
