@@ -124,6 +124,23 @@ fn an_orderly_end_of_the_master_ends_its_workers() {
     wait_ended(&mark);
 }
 
+/// What a configuration has started for itself.
+#[test]
+fn programs_end_with_the_master_in_order() {
+    let mark = format!("BUILDMOON_TEST_PROGRAM={}", std::process::id());
+    let (name, value) = mark.split_once('=').expect("a mark");
+    let own = format!("process.start({{ 'sleep', '1008' }}, {{ env = {{ {name} = '{value}' }} }})\n");
+    let mut master = Master::start(&(own.clone() + &here("")));
+    assert_eq!(marked(&mark).len(), 1);
+    // The next configuration has one of its own.
+    master.configure(&(own + &here("build_wait_timeout = 5")));
+    let ran = master.command("reconfig", &[], &[]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    wait_for("the program of the old configuration ends", || (marked(&mark).len() == 1).then_some(()));
+    assert!(master.stop().success());
+    wait_ended(&mark);
+}
+
 #[test]
 fn killed_while_it_builds_the_master_adopts_the_worker() {
     let mut master = Master::start(&here("build_wait_timeout = 1"));

@@ -12,7 +12,7 @@ use super::value::Object;
 arguments! {
     ProcessArgs {
         include worker: LatentWorkerArgs;
-        "host" host: Arg<Option<String>> = Arg::default() => "None", "The machine that runs it, as ssh knows it (`NAME` or `USER@NAME`), with a key that needs no password; None: this one.", NextLaunch;
+        "host" host: Option<String> = None => "None", "The machine that runs it, as ssh knows it (`NAME` or `USER@NAME`), with a key that needs no password; None: this one.", NextLaunch;
         "ssh_options" ssh_options: OneOrMany<String> = OneOrMany(Vec::new()) => "{}", "Words for ssh, such as `{ \"-p\", \"2222\", \"-i\", \"KEY\" }`.", NextLaunch;
         "program" program: Arg<Option<String>> = Arg::default() => "\"buildbot-worker\"", "The stock worker's program.", NextLaunch;
         "command" command: Arg<OneOrMany<String>> = Arg::Const(OneOrMany(Vec::new())) => "{}", "A worker of one's own: what runs in its folder, in place of the stock worker. It finds `BUILDMASTER`, `BUILDMASTER_PORT`, `WORKERNAME` and `WORKERPASS` in its environment, and stays.", NextLaunch;

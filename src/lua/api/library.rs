@@ -72,7 +72,7 @@ pub(in super::super) const LIBRARY: &[(&str, &str)] = &[
     ),
     (
         "process.start(command: string|(string|integer)[], options?: { cwd?: string, env?: table<string, any>, clear_env?: boolean, stdin?: string, stdout?: string, stderr?: string, detached?: boolean }): Process",
-        "Starts a program that goes on beside what follows, and ends with the configuration that started it; a `detached` one outlives the master (only in callbacks). `stdout` and `stderr` are `\"null\"`, `\"pipe\"` or a file that is added to, `stderr` may be `\"stdout\"`; `stdin` is `\"null\"` or `\"pipe\"`.",
+        "Starts a program that goes on beside what follows, and ends with the configuration that started it (if the master is killed it goes on); a `detached` one outlives the master (only in callbacks). `stdout` and `stderr` are `\"null\"`, `\"pipe\"` or a file that is added to, `stderr` may be `\"stdout\"`; `stdin` is `\"null\"` or `\"pipe\"`.",
     ),
     (
         "process.find(env: table<string, string|integer|boolean>): { pid: integer, started: string, parent: integer, env: table<string, string> }[]",
