@@ -14,13 +14,12 @@ use super::latent::{self, BackendSpec, LatentCommon};
 use super::lua_type::LuaType;
 use super::spec::{Password, WorkerKind};
 use super::template::Arg;
+use super::user_data::LONGEST as LONGEST_USER_DATA;
 use super::value::{Object, Value};
 use super::workers::{self, WorkerName};
 
 const KEY_PAIR: &str = "latent_buildbot_worker";
 const OLD_KEY_PAIR: &str = "latent_buildbot_slave";
-/// AWS takes no longer user data.
-const LONGEST_USER_DATA: usize = 16 << 10;
 
 arguments! {
     Ec2Args {
