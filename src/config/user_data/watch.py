@@ -10,7 +10,10 @@ import urllib.request
 
 with open(sys.argv[1], encoding="utf-8") as file:
     told = json.load(file)
-LIMIT, EVERY = told["power_off_after"], max(1.0, min(30.0, told["power_off_after"] / 10))
+LIMIT = told["power_off_after"]
+EVERY = max(1.0, min(30.0, LIMIT / 10))
+# A worker that is refused keeps its connection until it tries again, ten seconds or so.
+SETTLED = min(60.0, LIMIT / 3)
 
 
 def answers():
@@ -67,17 +70,16 @@ class Market:
         os.close(stamp)
 
 
-market, before, good = Market(), set(), time.monotonic()
+market, since, good = Market(), {}, time.monotonic()
 next_look = good
 while time.monotonic() - good < LIMIT:
     time.sleep(min(5.0, EVERY))
     market.look()
-    if time.monotonic() < next_look:
+    now = time.monotonic()
+    if now < next_look:
         continue
-    next_look = time.monotonic() + EVERY
-    now = connections()
-    # One that is seen twice is a worker's; that of a login that was refused is short.
-    if before & now and answers():
-        good = time.monotonic()
-    before = now
+    next_look = now + EVERY
+    since = {end: since.get(end, now) for end in connections()}
+    if any(now - first >= SETTLED for first in since.values()) and answers():
+        good = now
 print("the worker had no connection to a master that answers for %d seconds" % LIMIT)

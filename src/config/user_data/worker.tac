@@ -15,5 +15,5 @@ log = LogFile.fromFullPath(os.path.join(basedir, "twistd.log"), rotateLength=100
 application.setComponent(ILogObserver, FileLogObserver(log).emit)
 Worker(
     told["host"], told["port"], told["name"], told["password"], basedir, 60,
-    umask=0o022, maxdelay=30, allow_shutdown="file",
+    umask=0o022, maxdelay=10, allow_shutdown="file",
 ).setServiceParent(application)
