@@ -5,6 +5,7 @@
 
 pub mod annotations;
 mod api;
+mod backend;
 pub mod callbacks;
 mod convert;
 mod data;
@@ -24,11 +25,13 @@ mod tasks;
 mod vm;
 mod watch;
 
+pub use api::full_host_name;
+pub use backend::{BackendSelf, Method, StartAnswer};
 pub use callbacks::{
     BuildInput, BuilderInput, BuildingInput, CanStart, Decided, Quarantine, QuarantineOrder, RenderInput, RequestInput, StepInput,
     WarningFound, WarningTold, WorkerInput,
 };
-pub use data::{Answer, DataSource};
+pub use data::{Answer, DataSource, Keeping, KeptValues};
 pub use failure::LuaFailure;
 pub use generation::Generation;
 pub use host::ReadFile;

@@ -11,6 +11,7 @@ mod locals;
 mod machines;
 pub mod oneshot;
 mod reload;
+mod scripted;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -170,6 +171,7 @@ impl Master {
         });
         let backend: Arc<dyn web::Backend> = master.clone();
         master.at_work().loaded.generation.set_data(web::Data::new(Arc::downgrade(&backend)));
+        master.at_work().loaded.generation.set_kept(Arc::new(master.store.clone()));
         master.locals.hide(secrets::private_variables(&config));
         // Before anybody can ask: a master that answers has its own workers.
         for spec in &config.workers {

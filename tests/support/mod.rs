@@ -12,6 +12,7 @@ pub mod machine;
 pub mod master;
 pub mod pb;
 pub mod peers;
+pub mod rack;
 pub mod worker;
 
 use std::net::TcpListener;

@@ -18,10 +18,13 @@ mod process;
 mod random;
 pub(super) mod regex;
 mod settings;
+mod store;
 mod template;
 mod time;
 mod url;
 mod wait;
+
+pub use os::full_host_name;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -43,6 +46,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result
     formats::register(lua, host, into)?;
     process::register(lua, host, into)?;
     settings::register(lua, host, into)?;
+    store::register(lua, host, into)?;
     time::register(lua, host, into)?;
     codec::register(lua, into)?;
     random::register(lua, into)?;
