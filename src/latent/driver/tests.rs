@@ -90,7 +90,7 @@ impl Surroundings for Around {
         Ok(Secret::new("x"))
     }
     fn build(&self, _: &str, _: RequestId) -> (Map<String, Json>, WantedBuild) {
-        Map::new()
+        Default::default()
     }
 }
 

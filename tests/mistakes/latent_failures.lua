@@ -1,0 +1,3 @@
+local c = BuildmasterConfig
+latent.capacty("no room")
+store.put("a", 1)
