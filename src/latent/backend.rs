@@ -111,6 +111,12 @@ pub trait Backend: Send + Sync + 'static {
         true
     }
 
+    /// Is a handle of an instance that was started with these settings one of its own, whatever its own settings are?
+    fn serves(&self, settings: &str) -> bool {
+        let _ = settings;
+        true
+    }
+
     fn can_check(&self) -> bool;
 
     fn can_list(&self) -> bool;
