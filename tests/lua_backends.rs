@@ -225,10 +225,12 @@ fn whatever_start_instance_does_wrong_is_told_and_hurts_nobody_else() {
     }
 }
 
-fn reconfig(master: &Master, lua: &str) {
+/// What is different, as people are told.
+fn reconfig(master: &Master, lua: &str) -> String {
     master.configure(lua);
     let ran = master.command("reconfig", &[], &["--json"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
+    ran.out
 }
 
 /// A rack whose door is shut for the first tries, each in its way.
@@ -389,7 +391,11 @@ fn a_reload_in_the_middle_of_a_start_stops_nothing() {
     master.launch();
     let request = master.force("quick", json!({}));
     rack.wait_live(1);
-    reconfig(&master, &config(&rack, &of(2), "build_wait_timeout = 2", ""));
+    let told = reconfig(&master, &config(&rack, &of(2), "build_wait_timeout = 2", ""));
+    for change in ["build_wait_timeout 1 → 2 (at once)", "start_instance a function (master.lua:", "→ another function (master.lua:"] {
+        assert!(told.contains(change), "{told}");
+    }
+    assert!(!told.contains("rack_url") && !told.contains("list_instances"), "{told}");
     assert_eq!(rack.live().len(), 1);
     std::fs::remove_file(master.dir().join("hold")).expect("the file");
     assert_eq!(master.wait_request(request), SUCCESS);
