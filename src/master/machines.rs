@@ -17,7 +17,8 @@ use super::{AtWork, Master};
 use crate::base::{Clock, RequestId, Secret, Timestamp};
 use crate::builds::Engine;
 use crate::config::{BackendSpec, LatentSpec, WorkerKind, WorkerSpec};
-use crate::latent::backend::{Backend, Unusable};
+use crate::latent::among::Among;
+use crate::latent::backend::{Backend, Unusable, WantedBuild};
 use crate::latent::driver::{Configured, Latent, Leak, Surroundings, View};
 use crate::latent::{Policy, Timing};
 use crate::model::query::Row;
@@ -141,7 +142,10 @@ impl Machines {
         tracing::warn!(worker = record.worker, launch = %record.id, handle = record.handle.as_ref().map(Json::to_string),
             "a machine is left of a worker that is not configured any more: it is stopped");
         let same = |b: &&Arc<dyn Backend>| b.class() == record.backend && record.handle.as_ref().is_none_or(|handle| b.knows(handle));
-        let backend = backends.iter().find(same).cloned().unwrap_or_else(|| {
+        let alike: Vec<Arc<dyn Backend>> = backends.iter().filter(same).cloned().collect();
+        let one = alike.iter().find(|b| b.serves(&record.settings)).cloned();
+        let any = || (!alike.is_empty()).then(|| Arc::new(Among::new(alike.iter().cloned())) as Arc<dyn Backend>);
+        let backend = one.or_else(any).unwrap_or_else(|| {
             let why = format!(
                 "no configured worker of class {} can end it: configure one of its kind and region, or end it by hand and restart",
                 record.backend
@@ -236,8 +240,8 @@ impl Surroundings for Around {
         Box::pin(async move { master.ok_or_else(|| "the master starts or ends".to_owned())?.tell_leak(leak).await })
     }
 
-    fn properties(&self, request: RequestId) -> Map<String, Json> {
-        self.engine.upgrade().map(|engine| engine.properties_of(request)).unwrap_or_default()
+    fn build(&self, worker: &str, request: RequestId) -> (Map<String, Json>, WantedBuild) {
+        self.engine.upgrade().and_then(|engine| engine.wanted_build(worker, request)).unwrap_or_default()
     }
 }
 
