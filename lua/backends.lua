@@ -15,7 +15,10 @@ local failure_mt = {
 local function fail(kind, message, seconds, place)
   if type(message) ~= "string" or message == "" then error(("latent.%s needs a text that says why, got %s"):format(kind, describe(message)), 0) end
   local failure = setmetatable({ message = message }, failure_mt)
-  failures[failure] = { failure = kind, message = message, seconds = seconds, place = host.place_text(place or host.place()) }
+  -- Backends that ship have no place in the configuration.
+  local at = host.place_text(place or host.place())
+  if at:sub(1, 1) == ":" then at = nil end
+  failures[failure] = { failure = kind, message = message, seconds = seconds, place = at }
   error(failure, 0)
 end
 
@@ -83,6 +86,18 @@ local function view(self, facts)
   return seen, wrong
 end
 
+-- An instance without what differs from build to build.
+local function constant(self, info)
+  return setmetatable({}, {
+    __index = function(_, key)
+      local value = self[key]
+      if value == NULL or (info.decl.by_name[key] and P.to_render(value)) then return nil end
+      return value
+    end,
+    __name = info.name, __metatable = "object",
+  })
+end
+
 local methods = { "start_instance", "stop_instance", "check_instance", "list_instances" }
 
 function P.bind_backend(self, record)
@@ -116,6 +131,11 @@ function P.bind_backend(self, record)
   end
   sort(rendered)
   record.own = { methods = bound, args = args, rendered = rendered }
+  local check = P.lookup(info, "check_config")
+  if type(check) == "function" then
+    local ok, why = lib.xpcall(check, function(e) return host.error_text(e) or tostring(e) end, constant(self, info))
+    if not ok then host.mistake(why, P.subject_of(record), record.place) end
+  end
 end
 
 local function known_failure(e)

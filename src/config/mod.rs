@@ -27,6 +27,7 @@ mod methods;
 pub mod named;
 mod names;
 mod parameters;
+mod processes;
 #[cfg(test)]
 mod properties_of_classes;
 pub mod reference;
@@ -38,6 +39,7 @@ mod schedulers;
 mod scripts;
 mod secrets;
 mod sequences;
+mod shipped;
 pub mod spec;
 mod steps;
 pub mod template;

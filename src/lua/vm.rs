@@ -103,6 +103,16 @@ impl Vm {
         }
         prelude.raw_get::<Function>("seal")?.call::<()>(())?;
 
+        for (class, files) in modules::BACKENDS {
+            let mut value = Value::Nil;
+            for (name, source) in files {
+                let file = lua.load(*source).set_name(format!("=[builtin {name}]")).set_mode(ChunkMode::Text).into_function()?;
+                value = file.call(value)?;
+            }
+            let class: Value = lua.globals().raw_get(class)?;
+            prelude.raw_get::<Function>("add_members")?.call::<()>((class, value))?;
+        }
+
         let catcher = host.clone();
         let handler = lua.create_function(move |lua, error: Value| lua.create_userdata(Caught::new(lua, &catcher, &error)))?;
         let protect: Function = lua

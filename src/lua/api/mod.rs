@@ -19,6 +19,7 @@ mod random;
 pub(super) mod regex;
 mod settings;
 mod store;
+pub(super) mod stream;
 mod template;
 mod time;
 mod url;
