@@ -192,8 +192,9 @@ fn a_container_that_ends_at_once_is_told_with_its_last_lines() {
     if Docker::shared().is_none() {
         return;
     }
-    let (docker, lua) =
-        plain(&format!("image = '{IMAGE}', command = \"/bin/sh -c 'echo the disk is full, password $WORKERPASS; exit 7'\", followStartupLogs = true"));
+    let (docker, lua) = plain(&format!(
+        "image = '{IMAGE}', command = \"/bin/sh -c 'echo the disk is full, password $WORKERPASS; exit 7'\", followStartupLogs = true"
+    ));
     let master = Master::start(&lua);
     master.force("quick", json!({}));
     wait_for("it is told", || {
@@ -212,6 +213,14 @@ fn what_differs_from_build_to_build_is_rendered() {
     let master = Master::start(&lua);
     let build = master.build("quick", json!({ "version": "4.3.0" }));
     assert_eq!(build["results"], SUCCESS);
+    wait_none(docker, &master);
+
+    // What is wrong for one build is not for the next: the worker rests a while, not until the file is changed.
+    let wrong = master.force("quick", json!({ "version": "nonesuch" }));
+    wait_state(&master, "quarantined");
+    assert!(machine(&master).to_string().contains("has no image worker:nonesuch"), "{}", machine(&master));
+    master.http.control(&format!("buildrequests/{wrong}"), "cancel", json!({})).expect("cancelled");
+    assert_eq!(master.build("quick", json!({ "version": "4.3.0" }))["results"], SUCCESS);
     wait_none(docker, &master);
 }
 
@@ -336,7 +345,10 @@ fn an_engine_is_asked_over_tls_with_certificates() {
     let Some(_) = Docker::shared() else { return };
     let (docker, tls) = Docker::with_tls().expect("a second engine");
     docker.import().expect("the image");
-    let worker = format!("image = '{IMAGE}', tls = {{ client_cert = {{ '{0}/client.pem', '{0}/client.key' }}, ca_cert = '{0}/ca.pem' }}", tls.folder.display());
+    let worker = format!(
+        "image = '{IMAGE}', tls = {{ client_cert = {{ '{0}/client.pem', '{0}/client.key' }}, ca_cert = '{0}/ca.pem' }}",
+        tls.folder.display()
+    );
     let master = Master::start(&config(&tls.host, "DockerLatentWorker", &worker, ""));
     assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
     wait_none(&docker, &master);

@@ -11,6 +11,7 @@ pub mod ec2;
 pub mod emmylua;
 pub mod http;
 pub mod libvirt;
+pub mod machine;
 pub mod master;
 pub mod pb;
 pub mod peers;
