@@ -16,6 +16,7 @@ mod run;
 mod start;
 mod status;
 mod stop;
+mod test;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -58,6 +59,8 @@ enum Command {
     Force(force::Args),
     /// Run a Lua file with the library of master.lua
     Lua(lua::Args),
+    /// Run the tests that people write in Lua for their configuration and backends
+    Test(test::Args),
     /// Write what lets an editor complete and check master.lua
     LuaTypes(lua_types::Args),
     /// Print shell completions
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Force(args) => force::run(args),
         Command::Lua(args) => lua::run(args),
+        Command::Test(args) => test::run(args),
         Command::LuaTypes(args) => lua_types::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Manual(args) => completions::manual(args),

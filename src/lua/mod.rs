@@ -6,6 +6,7 @@
 pub mod annotations;
 mod api;
 pub mod callbacks;
+mod clock;
 mod convert;
 mod data;
 mod exposed;
@@ -21,6 +22,7 @@ mod script;
 mod steps;
 mod surroundings;
 mod tasks;
+pub mod testing;
 mod vm;
 mod watch;
 

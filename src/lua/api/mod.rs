@@ -2,6 +2,7 @@
 
 mod args;
 mod codec;
+pub(super) mod fake;
 mod formats;
 mod fs;
 mod glob;

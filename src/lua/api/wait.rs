@@ -22,6 +22,7 @@ pub(super) async fn on_main<T: Send + 'static>(
         mlua::Error::RuntimeError(text) => fail(text),
         other => other,
     })?;
+    let _outside = host.clock.outside();
     let work = AbortOnDropHandle::new(host.main.spawn(work));
     // Work that is done at once must not make a call possible where Lua can't wait: it would fail on another day.
     tokio::task::yield_now().await;

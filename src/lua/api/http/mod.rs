@@ -1,6 +1,7 @@
 //! `http`: one request, one answer, waiting without holding the Lua thread. What may be asked is in `options`, how it is sent and
 //! which limits hold in `send`; this file is what Lua sees of both. It never retries.
 
+mod fake;
 mod options;
 mod send;
 
@@ -30,7 +31,11 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result
                 let fail = |text: String| mlua::Error::runtime(format!("{what}: {text}"));
                 let request = options::read(&h.folder, name, &args).map_err(fail)?;
                 let (shown, check) = (request.shown(), request.check);
-                let answer = on_main(lua.clone(), h, &what, send::send(clients, request)).await?;
+                let scripted = super::fake::ask(&lua, &h, "http", |lua| fake::asked(lua, &request)).await?;
+                let answer = match scripted {
+                    Some(answer) => fake::answered(&request, &answer)?,
+                    None => on_main(lua.clone(), h, &what, send::send(clients, request)).await?,
+                };
                 if check && !(200..300).contains(&answer.status) {
                     return Err(fail(refusal(&shown, answer.status, &answer.reason, &answer.text)));
                 }
