@@ -102,6 +102,8 @@ local function properties(table_of_values)
   return self
 end
 
+P.properties_of = properties
+
 -- What the host reads of an object that is no more than a table of values.
 P.plain = values
 
@@ -129,6 +131,9 @@ local function build(data, props)
   builds[props] = setmetatable(data, build_mt)
   return data
 end
+
+function P.build_of(data, props) return build(data, props) end
+P.clean, P.nothing = clean, nothing
 
 local worker_methods = with_properties{}
 local rests = setmetatable({}, { __mode = "k" })  -- worker -> how long it would rest, as it was told

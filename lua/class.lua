@@ -201,6 +201,19 @@ local function gathered(info, key)
   return all
 end
 
+-- Of a machine that is started for a build anything but a function may differ from build to build.
+local function is_rendered(info, arg)
+  return info.decl ~= nil and info.decl.is_latent and arg.kind ~= "function" and arg.kind ~= "function?"
+end
+
+local function declared_arg(info, name)
+  while info and info.custom do
+    if info.declared[name] then return info.declared[name] end
+    info = info.parent
+  end
+end
+P.is_rendered, P.declared_arg, P.fits = is_rendered, declared_arg, fits
+
 local function take_declared(info, self, record, named)
   local at = info
   local seen = {}
@@ -220,7 +233,7 @@ local function take_declared(info, self, record, named)
         end
         if value == nil and arg.kind:sub(-1) ~= "?" then
           mistake(("missing argument '%s'"):format(name), subject(info), record.place)
-        elseif value ~= nil and not fits(value, arg.kind) and not (rendered[name] and to_render(value)) then
+        elseif value ~= nil and not fits(value, arg.kind) and not ((rendered[name] or is_rendered(info, arg)) and to_render(value)) then
           mistake(("'%s' must be %s, got %s"):format(name, (arg.kind:gsub("%?$", "")), P.describe(value)), subject(info), record.place)
         end
         if record.fields then record.fields[name] = value else rawset(self, name, value) end
@@ -651,6 +664,7 @@ function P.finish()
       if record.named[name] == nil and changed(shown, arg.default) then record.named[name] = shown end
     end
     if record.ready and record.info.decl and record.info.decl.is_parameter then P.bind(self, record) end
+    if record.ready and record.info.custom and record.info.decl and record.info.decl.is_latent then P.bind_backend(self, record) end
     if record.ready and record.added then
       local where, key = record.items, 1
       if record.named.steps ~= nil then where, key = record.named, "steps" end

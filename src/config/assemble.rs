@@ -199,6 +199,7 @@ impl Assembly {
                     custom_class: None,
                     args: (*table).clone(),
                     methods: None,
+                    own: None,
                     place: root_place.clone(),
                 }),
             })

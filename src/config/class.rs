@@ -241,6 +241,7 @@ pub fn classes() -> &'static [ClassDecl] {
     static CLASSES: LazyLock<Vec<ClassDecl>> = LazyLock::new(|| {
         let mut list = Vec::new();
         super::workers::declare(&mut list);
+        super::backends::declare(&mut list);
         super::ec2::declare(&mut list);
         super::builders::declare(&mut list);
         super::steps::declare(&mut list);

@@ -20,6 +20,20 @@ const fn other(class: &'static str, buildbot: &'static str, example: &'static st
 pub const NOTES: &[Note] = &[
     note("Worker", r#"c.workers = { Worker{ "bot", "pass", max_builds = 2, properties = { os = "linux" } } }"#),
     note("LocalWorker", r#"c.workers = { LocalWorker{ "here", max_builds = 1 } }"#),
+    other(
+        "LatentWorker",
+        "buildbot.worker.AbstractLatentWorker",
+        r#"local Rack = LatentWorker:extend("RackWorker", { args = { rack_url = "string" } })
+function Rack:start_instance(build)
+  local unit = http.post(self.rack_url .. "/boot", { json = { name = self.name, password = self.password, launch_id = self.launch_id } })
+  if unit.status == 503 then latent.capacity("the rack is full") end
+  if unit.status ~= 201 then error("the rack answered " .. unit.status) end
+  return { handle = unit.json.id, status = { "rack unit", unit.json.id } }
+end
+function Rack:stop_instance(handle, fast) http.delete(self.rack_url .. "/units/" .. handle) end
+function Rack:list_instances() return http.get(self.rack_url .. "/units?owner=" .. self.master_id).json end
+c.workers = { Rack{ "bot", rack_url = "http://rack.example.org", build_wait_timeout = 600 } }"#,
+    ),
     note("EC2LatentWorker", r#"c.workers = { EC2LatentWorker{ "bot", None, "m5.large", ami = "ami-1234", build_wait_timeout = 600 } }"#),
     other(
         "EC2LatentBuildSlave",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arguments::{Arguments, Reader, arguments};
+use super::backends::LuaBackendSpec;
 use super::convert::{FromValue, Settings, Whole, Wrong};
 use super::ec2::Ec2Spec;
 use super::lua_type::LuaType;
@@ -56,6 +57,8 @@ pub struct Pool {
 #[derive(Clone, PartialEq, Debug)]
 pub enum BackendSpec {
     Ec2(Arc<Ec2Spec>),
+    /// Methods of a class of the file.
+    Lua(Arc<LuaBackendSpec>),
 }
 
 /// The options of a latent worker, and those of a worker.

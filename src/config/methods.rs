@@ -11,6 +11,7 @@ impl Kind {
                 "start_instance",
                 "stop_instance",
                 "check_instance",
+                "list_instances",
                 "canStartBuild",
                 "isCompatibleWithBuild",
                 "container_spec",

@@ -7,6 +7,7 @@
 pub mod annotations;
 mod arguments;
 pub mod assemble;
+mod backends;
 mod builders;
 pub mod class;
 mod commands;
@@ -44,6 +45,7 @@ pub mod warnings;
 mod workers;
 
 pub use assemble::{SaidAt, assemble, step as understood_step};
+pub use backends::LuaBackendSpec;
 pub use convert::{FromValue, Wrong};
 pub use ec2::{BlockDevice, Ec2Credentials, Ec2Spec, Ec2Spot};
 pub use latent::{BackendSpec, LatentSpec, Pool};
@@ -52,5 +54,5 @@ pub use secrets::check_secret_name;
 pub use sequences::{MaybeCommand, sequence_commands};
 pub use spec::*;
 pub use template::{Arg, Template};
-pub use value::{FnRef, Mistake, Object, Place, Table, Value};
+pub use value::{FnRef, Mistake, Object, OwnClass, Place, Table, Value};
 pub use warnings::{Suppression, WarningSpec};

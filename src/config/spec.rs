@@ -149,12 +149,13 @@ pub enum WorkerKind {
 
 impl WorkerKind {
     /// The class that makes such workers.
-    pub fn class(&self) -> &'static str {
+    pub fn class(&self) -> &str {
         match self {
             WorkerKind::Remote => "Worker",
             WorkerKind::Local { .. } => "LocalWorker",
-            WorkerKind::Latent(latent) => match latent.backend {
+            WorkerKind::Latent(latent) => match &latent.backend {
                 BackendSpec::Ec2(_) => "EC2LatentWorker",
+                BackendSpec::Lua(spec) => &spec.class,
             },
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::value::{FnRef, Object, Place, Table, Value};
+use super::value::{FnRef, Object, OwnClass, Place, Table, Value};
 
 impl From<&str> for Value {
     fn from(text: &str) -> Value {
@@ -67,7 +67,12 @@ pub(super) fn object(class: &str, line: u32, args: Table) -> Arc<Object> {
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     // One without `run` is a mistake of its own.
     let methods = (class == "BuildStep").then(|| ["run".to_owned()].into());
-    Arc::new(Object { id, class: class.into(), custom_class: None, args, methods, place: place(line) })
+    // A class of the host that only its descendants can be used of.
+    let custom_class = (class == "LatentWorker").then(|| class.to_owned());
+    let call = |name: &str| (name.to_owned(), FnRef { id: 1, place: place(99) });
+    let methods_of_own = ["start_instance", "stop_instance", "list_instances"].map(call).into();
+    let own = custom_class.is_some().then(|| Arc::new(OwnClass { methods: methods_of_own, ..OwnClass::default() }));
+    Arc::new(Object { id, class: class.into(), custom_class, args, methods, own, place: place(line) })
 }
 
 /// The mistakes of one object, as they are shown.

@@ -1,6 +1,6 @@
 //! What a configuration file said, before it is understood: values of Lua as plain data, each with its place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::named::Named;
@@ -93,7 +93,20 @@ pub struct Object {
     pub args: Table,
     /// Names of the methods that its classes define, if the file made them by `extend` and an instance may need them later.
     pub methods: Option<BTreeSet<String>>,
+    /// Of a class of the file's own whose instances the host calls by themselves.
+    pub own: Option<Arc<OwnClass>>,
     pub place: Place,
+}
+
+/// What a class of the file adds to an instance.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct OwnClass {
+    /// The methods that the host calls, each bound to the instance.
+    pub methods: BTreeMap<String, FnRef>,
+    /// What the arguments that it declares were given.
+    pub args: Arc<Table>,
+    /// The names of those that are something to render.
+    pub rendered: Vec<String>,
 }
 
 impl Value {

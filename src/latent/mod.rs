@@ -8,6 +8,7 @@ pub mod driver;
 pub mod ec2;
 pub mod lifecycle;
 mod rules;
+pub mod scripted;
 #[cfg(test)]
 mod simulation;
 

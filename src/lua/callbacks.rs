@@ -26,7 +26,7 @@ pub struct CallbackDecl {
     pub when: &'static str,
     pub budget: Duration,
     /// The function of `lua/callbacks.lua` that calls it and checks its answer.
-    entry: &'static str,
+    pub(super) entry: &'static str,
 }
 
 macro_rules! callbacks {
@@ -76,6 +76,14 @@ callbacks! {
         "the same, with all that was entered for the parameter", 2 s;
     SECRET: "SecretProvider.get", "secret" ("self: SecretProvider, name: string"): "string?" -> "the secret as text; nil: it has none of that name",
         "when a build or a worker needs the secret", 30 s;
+    START_INSTANCE: "start_instance", "start_instance" ("self: LatentWorker, build: Build"): "any" -> "`{ handle = …, status = { … } }`, each of which may be left out; a list of short texts; nothing; or false: not now",
+        "when a build wants the worker, or its machine is kept warm (then `build` has no properties); again with the same `self.launch_id` if it is not known whether the first call started anything. `latent.capacity`, `latent.retry`, `latent.config_error` end it where nothing was started. Its budget is `missing_timeout`", 1200 s;
+    STOP_INSTANCE: "stop_instance", "stop_instance" ("self: LatentWorker, handle: any, fast: boolean"): "any" -> "nothing, when the machine is known to be gone, also if there was none; false or an error: it is called again",
+        "when the machine is to end; `fast`: the master stops", 600 s;
+    CHECK_INSTANCE: "check_instance", "check_instance" ("self: LatentWorker, handle: any"): "boolean, string?" -> "true, or false and why the machine is not well",
+        "every `check_instance_interval` until the worker has attached", 30 s;
+    LIST_INSTANCES: "list_instances", "list_instances" ("self: LatentWorker"): "{ handle: any, launch_id: string }[]" -> "all instances that carry this master's mark (`self.master_id`), whoever started them",
+        "when the master starts, every `c.reap_interval`, and when it is not known whether a machine was started", 60 s;
 }
 
 /// The whole reference: classes, keys, callbacks, library.

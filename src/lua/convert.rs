@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::api;
 use super::vm::Vm;
-use crate::config::{FnRef, Object, Place, Table, Value};
+use crate::config::{FnRef, Object, OwnClass, Place, Table, Value};
 
 const DEEPEST: usize = 100;
 /// Values in one table with all that is below it, shared parts counted each time.
@@ -178,9 +178,20 @@ impl<'a> Reader<'a> {
         }
         args.strange_key = args.strange_key.or(named.strange_key);
         let methods = record.raw_get::<Option<Vec<String>>>("methods")?.map(|list| list.into_iter().collect());
-        let object = Arc::new(Object { id, class, custom_class: record.raw_get("custom")?, args, methods, place });
+        let own = record.raw_get::<Option<LuaTable>>("own")?.map(|own| self.own_class(&own)).transpose()?;
+        let object = Arc::new(Object { id, class, custom_class: record.raw_get("custom")?, args, methods, own, place });
         self.objects.insert(id, object.clone());
         Ok(Some(object))
+    }
+
+    fn own_class(&mut self, own: &LuaTable) -> mlua::Result<Arc<OwnClass>> {
+        let bound = self.table(&own.raw_get("methods")?)?;
+        let functions = bound.named.iter().filter_map(|(name, value)| match value {
+            Value::Function(f) => Some((name.clone(), f.clone())),
+            _ => None,
+        });
+        let methods = functions.collect();
+        Ok(Arc::new(OwnClass { methods, args: self.table(&own.raw_get("args")?)?, rendered: own.raw_get("rendered")? }))
     }
 
     pub fn table(&mut self, table: &LuaTable) -> mlua::Result<Arc<Table>> {

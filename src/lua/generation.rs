@@ -32,6 +32,8 @@ pub(super) struct Job {
     pub function: FnRef,
     pub args: Vec<Json>,
     pub budget: Duration,
+    /// The longest that it may compute without waiting.
+    pub stretch: Duration,
     pub reply: oneshot::Sender<Result<Value, LuaFailure>>,
 }
 
@@ -114,6 +116,27 @@ impl Generation {
         function: &FnRef,
         args: Vec<Json>,
     ) -> Result<Value, LuaFailure> {
+        self.submit((entry, callback), (self.budget(budget), Duration::MAX), function, args).await
+    }
+
+    /// The same for one that waits most of its time: `c.lua` says only how long it may compute at a stretch.
+    pub(super) async fn call_for(
+        &self,
+        what: (&'static str, &'static str),
+        limit: Duration,
+        function: &FnRef,
+        args: Vec<Json>,
+    ) -> Result<Value, LuaFailure> {
+        self.submit(what, (limit, self.step_stretch()), function, args).await
+    }
+
+    async fn submit(
+        &self,
+        (entry, callback): (&'static str, &'static str),
+        (budget, stretch): (Duration, Duration),
+        function: &FnRef,
+        args: Vec<Json>,
+    ) -> Result<Value, LuaFailure> {
         let failure = |message: String| LuaFailure {
             message,
             at: Some(function.place.clone()),
@@ -121,8 +144,7 @@ impl Generation {
             traceback: Vec::new(),
         };
         let (reply, answer) = oneshot::channel();
-        let budget = self.budget(budget);
-        let job = Job { entry, callback, function: function.clone(), args, budget, reply };
+        let job = Job { entry, callback, function: function.clone(), args, budget, stretch, reply };
         let answered = async {
             self.jobs.send(job).await.map_err(|_| failure("the Lua thread of this configuration has ended".into()))?;
             answer.await.map_err(|_| failure("the Lua thread of this configuration has ended".into()))?
@@ -140,12 +162,12 @@ pub(super) async fn serve(vm: Rc<Vm>, mut jobs: mpsc::Receiver<Job>) {
     while let Some(job) = jobs.recv().await {
         let vm = vm.clone();
         tokio::task::spawn_local(async move {
-            let Job { entry, callback, function, args, budget, mut reply } = job;
+            let Job { entry, callback, function, args, budget, stretch, mut reply } = job;
             let answer = tokio::select! {
                 biased;
                 // Whoever asked has gone: dropping the call ends it.
                 () = reply.closed() => return,
-                answer = tokio::time::timeout(budget, run(&vm, entry, &function, &args)) => answer,
+                answer = tokio::time::timeout(budget, run(&vm, entry, &function, &args, stretch)) => answer,
             };
             let answer = match answer {
                 Ok(Ok(value)) => Ok(value),
@@ -167,7 +189,7 @@ fn into_failure(caught: Caught, callback: &str, function: &FnRef) -> LuaFailure 
     LuaFailure { message: caught.message, at: Some(at), callback: callback.to_owned(), traceback: caught.traceback }
 }
 
-async fn run(vm: &Vm, entry: &str, function: &FnRef, args: &[Json]) -> Result<Value, Caught> {
+async fn run(vm: &Vm, entry: &str, function: &FnRef, args: &[Json], stretch: Duration) -> Result<Value, Caught> {
     let fail = |e: mlua::Error| Caught::outside(&vm.host, &e);
     let Some(f) = vm.functions.get(function.id) else {
         return Err(fail(mlua::Error::runtime("this function is not kept any more: too many were made since")));
@@ -178,6 +200,6 @@ async fn run(vm: &Vm, entry: &str, function: &FnRef, args: &[Json]) -> Result<Va
     for arg in args {
         all.push_back(to_lua(&vm.lua, arg, &LuaValue::NULL).map_err(fail)?);
     }
-    let answer = vm.call(&entry, all).await?;
+    let answer = vm.call_within(&entry, all, stretch).await?;
     Reader::new(vm).and_then(|mut reader| reader.value(&answer)).map_err(fail)
 }

@@ -5,6 +5,7 @@
 
 pub mod annotations;
 mod api;
+mod backend;
 pub mod callbacks;
 mod clock;
 mod convert;
@@ -26,6 +27,8 @@ pub mod testing;
 mod vm;
 mod watch;
 
+pub use api::full_host_name;
+pub use backend::{BackendSelf, Method, StartAnswer};
 pub use callbacks::{
     BuildInput, BuilderInput, BuildingInput, CanStart, Decided, Quarantine, QuarantineOrder, RenderInput, RequestInput, StepInput,
     WarningFound, WarningTold, WorkerInput,

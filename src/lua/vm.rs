@@ -34,7 +34,7 @@ pub(super) const LOADING_MEMORY: usize = 256 << 20;
 const HOOK_EVERY: u32 = 100_000;
 
 /// In this order: each part finds what the ones before it left in the table they share.
-const PRELUDE: [(&str, &str); 10] = [
+const PRELUDE: [(&str, &str); 11] = [
     ("sandbox", include_str!("../../lua/sandbox.lua")),
     ("class", include_str!("../../lua/class.lua")),
     ("methods", include_str!("../../lua/methods.lua")),
@@ -44,6 +44,7 @@ const PRELUDE: [(&str, &str); 10] = [
     ("require", include_str!("../../lua/require.lua")),
     ("tasks", include_str!("../../lua/tasks.lua")),
     ("callbacks", include_str!("../../lua/callbacks.lua")),
+    ("backends", include_str!("../../lua/backends.lua")),
     ("steps", include_str!("../../lua/steps.lua")),
 ];
 
@@ -333,6 +334,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
     decl.raw_set("is_step", lives_in("steps"))?;
     decl.raw_set("renderable", class.kind == Kind::Renderable)?;
     decl.raw_set("is_worker", lives_in("worker"))?;
+    decl.raw_set("is_latent", class.args.iter().any(|arg| arg.name == "build_wait_timeout"))?;
     // Class attributes are defaults of arguments.
     decl.raw_set("attributes", class.extensible)?;
     decl.raw_set("is_parameter", class.kind == Kind::Parameter)?;

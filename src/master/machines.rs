@@ -38,6 +38,7 @@ pub struct Machines {
     pub latent: Arc<Latent>,
     registry: Arc<Registry>,
     engine: Arc<Engine>,
+    scripted: super::scripted::Scripted,
     #[cfg(feature = "ec2")]
     ec2: super::ec2::Ec2,
 }
@@ -45,6 +46,7 @@ pub struct Machines {
 impl Machines {
     pub fn new(folder: &Path, store: Store, clock: &dyn Clock, engine: &Arc<Engine>, registry: &Arc<Registry>) -> Result<Machines> {
         let key = Key::of(folder)?;
+        let scripted = super::scripted::Scripted::new(key.master_id(), registry);
         #[cfg(feature = "ec2")]
         let ec2 = super::ec2::Ec2::new(key.master_id(), folder.to_owned(), registry);
         let around = Arc::new(Around { engine: Arc::downgrade(engine), registry: Arc::downgrade(registry), latent: OnceLock::new(), key });
@@ -59,6 +61,7 @@ impl Machines {
             latent,
             registry,
             engine,
+            scripted,
             #[cfg(feature = "ec2")]
             ec2,
         })
@@ -93,14 +96,19 @@ impl Machines {
     }
 
     async fn backend(&self, worker: &WorkerSpec, latent: &LatentSpec, at_work: &AtWork, source: &SecretSource) -> Arc<dyn Backend> {
-        let BackendSpec::Ec2(spec) = &latent.backend;
+        let spec = match &latent.backend {
+            BackendSpec::Ec2(spec) => spec,
+            BackendSpec::Lua(spec) => {
+                return self.scripted.backend(worker, spec, worker.missing_timeout.unwrap_or(MISSING), at_work, source);
+            }
+        };
         #[cfg(feature = "ec2")]
         return self.ec2.backend(worker, spec, &at_work.loaded.generation, source).await;
         #[cfg(not(feature = "ec2"))]
         {
             // The configuration is refused before that.
-            let _ = (worker, spec, at_work, source);
-            Arc::new(Unusable { class: worker.kind.class(), why: "this buildmoon was built without Amazon EC2".into() })
+            let _ = spec;
+            Arc::new(Unusable { class: "EC2LatentWorker", why: "this buildmoon was built without Amazon EC2".into() })
         }
     }
 
@@ -264,7 +272,6 @@ impl Key {
     }
 
     /// The mark of this master on its machines.
-    #[cfg(any(feature = "ec2", test))]
     fn master_id(&self) -> String {
         self.derive("master", "", 12)
     }

@@ -11,6 +11,7 @@ mod locals;
 mod machines;
 pub mod oneshot;
 mod reload;
+mod scripted;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

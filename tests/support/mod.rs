@@ -11,6 +11,7 @@ pub mod http;
 pub mod master;
 pub mod pb;
 pub mod peers;
+pub mod rack;
 pub mod worker;
 
 use std::net::TcpListener;

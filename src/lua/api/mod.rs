@@ -24,6 +24,8 @@ mod time;
 mod url;
 mod wait;
 
+pub use os::full_host_name;
+
 use std::rc::Rc;
 use std::time::Duration;
 

@@ -13,11 +13,16 @@ pub(super) fn util(lua: &Lua) -> mlua::Result<Table> {
         "fqdn",
         lua.create_function(|_, ()| {
             let name = hostname()?;
-            let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
-            Ok(full_name(&name, &hosts))
+            Ok(full_name(&name, &std::fs::read_to_string("/etc/hosts").unwrap_or_default()))
         })?,
     )?;
     Ok(util)
+}
+
+/// What `util.fqdn` says.
+pub fn full_host_name() -> Option<String> {
+    let name = hostname().ok()?;
+    Some(full_name(&name, &std::fs::read_to_string("/etc/hosts").unwrap_or_default()))
 }
 
 fn hostname() -> mlua::Result<String> {

@@ -1,0 +1,92 @@
+//! `LatentWorker`: a worker whose machine a class of the file starts and stops. Calls none of its methods.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::arguments::{Arguments, Preset, Reader, arguments};
+use super::assemble::{Assembly, Parsed};
+use super::class::{ClassDecl, Kind};
+use super::convert::FromValue;
+use super::latent::{self, BackendSpec, LatentCommon};
+use super::spec::{Password, WorkerKind};
+use super::template::Template;
+use super::value::{FnRef, Object, Value};
+use super::workers::{self, WorkerName};
+
+arguments! {
+    LatentWorkerArgs {
+        include latent: LatentCommon;
+        [1] "name" | "slavename" name: WorkerName, "The name it logs in with.", Identity;
+        [2] "password" password: Option<Password> = None => "None", "The password it logs in with; None: a fresh one for each machine.", Drain;
+    }
+}
+
+pub(super) fn declare(list: &mut Vec<ClassDecl>) {
+    let doc = "A worker on a machine that methods of a class of your own start and stop: `LatentWorker:extend(\"Name\")`.";
+    let class = ClassDecl::new::<LatentWorkerArgs>("LatentWorker", Kind::Worker, build, doc);
+    let class = class.old(&["AbstractLatentWorker", "AbstractLatentBuildSlave"]);
+    // The time until its worker must have attached.
+    list.push(class.presets(&[("missing_timeout", Preset::Int(1200))]));
+}
+
+/// What starts and stops machines in the words of a file: its methods, and what they are told.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LuaBackendSpec {
+    /// The class of the file.
+    pub class: String,
+    pub start: FnRef,
+    pub stop: FnRef,
+    pub check: Option<FnRef>,
+    pub list: Option<FnRef>,
+    /// What the arguments that the class declares were given.
+    pub args: BTreeMap<String, Value>,
+    /// Those of them that differ from build to build.
+    pub rendered: BTreeMap<String, Template>,
+}
+
+fn build(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
+    let args = LatentWorkerArgs::read(reader)?;
+    let backend = backend(reader, object)?;
+    let (latent, common) = latent::read(reader, args.latent, BackendSpec::Lua(Arc::new(backend)))?;
+    Some(workers::spec(reader, object, common, args.name, args.password, WorkerKind::Latent(Arc::new(latent))))
+}
+
+fn backend(reader: &mut Reader, object: &Object) -> Option<LuaBackendSpec> {
+    let Some((class, own)) = object.custom_class.as_ref().zip(object.own.as_ref()) else {
+        reader.wrong(
+            "starts nothing by itself: write LatentWorker:extend(\"Name\") with start_instance and stop_instance, and use that class",
+        );
+        return None;
+    };
+    let method = |name: &str| own.methods.get(name).cloned();
+    let (start, stop, list) = (method("start_instance"), method("stop_instance"), method("list_instances"));
+    if start.is_none() {
+        reader.wrong(format!("has no start_instance: write function {class}:start_instance(build) … return {{ handle = … }} end"));
+    }
+    if stop.is_none() {
+        reader.wrong(format!("has no stop_instance: write function {class}:stop_instance(handle, fast) … end"));
+    }
+    if list.is_none() && start.is_some() && stop.is_some() {
+        reader.warn_once(format!(
+            "{class} has no list_instances: a machine whose start was interrupted (the master died, the call failed half way) can't be \
+             found again, so start_instance is called a second time with the same self.launch_id, and what is left over is never stopped"
+        ));
+    }
+    let mut rendered = BTreeMap::new();
+    for name in &own.rendered {
+        let Some(value) = own.args.named.get(name) else { continue };
+        match Template::from_value(value) {
+            Ok(template) => rendered.insert(name.clone(), template).map_or((), drop),
+            Err(wrong) => reader.wrong(format!("'{name}' {wrong}")),
+        }
+    }
+    Some(LuaBackendSpec {
+        class: class.clone(),
+        start: start?,
+        stop: stop?,
+        check: method("check_instance"),
+        list,
+        args: own.args.named.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        rendered,
+    })
+}
