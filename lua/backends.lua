@@ -77,6 +77,8 @@ local function view(self, facts)
   return seen, wrong
 end
 
+P.backend_view = view
+
 local methods = { "start_instance", "stop_instance", "check_instance", "list_instances" }
 
 function P.bind_backend(self, record)

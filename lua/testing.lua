@@ -242,8 +242,8 @@ local function bound(actual, negated)
         error(("expect(…) has no '%s'%s"):format(tostring(key), hint(key, known)), 0)
       end
       return function(this, ...)
-        if getmetatable(this) ~= "expect" then error(("write expect(…):%s(…), with a colon"):format(key), 0) end
         open = nil
+        if getmetatable(this) ~= "expect" then error(("write expect(…):%s(…), with a colon"):format(key), 0) end
         local holds, wanted, came = matcher(actual, ...)
         if (holds and true or false) == not negated then return end
         if negated then error(("expected anything but %s, got %s"):format(wanted, came or shown(actual)), 0) end
@@ -297,6 +297,37 @@ function T.done()
   running = nil
   world.reset()
   return why
+end
+
+function T.callable(made)
+  return function(...) return world.call(made, ...) end
+end
+
+-- The configuration of a file, checked as the master would.
+function offered.load_master(name)
+  if name == nil then name = "master.lua" end
+  if type(name) ~= "string" then error("load_master needs the name of a file, got " .. P.describe(name), 0) end
+  return world.load(name)
+end
+
+-- What the methods of a latent worker are called with: `self` as the host makes it for one launch, and the build that waits.
+local facts_known = { launch_id = true, master_id = true, master_host = true, master_port = true, password = true, properties = true, builder = true }
+function offered.launching(worker, facts)
+  local record = P.records[worker]
+  local decl = record and record.info.decl
+  if not (decl and decl.is_latent) then error("launching needs a latent worker, got " .. P.describe(worker), 0) end
+  facts = facts or {}
+  for name in pairs(facts) do
+    if not facts_known[name] then error(("launching: there is no '%s'%s"):format(tostring(name), hint(name, facts_known)), 0) end
+  end
+  local seen = P.backend_view(worker, {
+    name = worker.name, password = facts.password or "a password", launch_id = facts.launch_id or "launch-1",
+    master_id = facts.master_id or "master-1", master_host = facts.master_host or "master.example", master_port = facts.master_port or 9989,
+  })
+  local builder = facts.builder or "builder"
+  local properties = { buildername = builder }
+  for name, value in pairs(facts.properties or {}) do properties[name] = value end
+  return seen, P.build_of({ builder = builder, workername = worker.name, reason = "", sources = {} }, P.properties_of(properties))
 end
 
 -- What stands in for the world.

@@ -44,11 +44,13 @@ pub mod value;
 pub mod warnings;
 mod workers;
 
+pub use arguments::given_arguments;
 pub use assemble::{SaidAt, assemble, step as understood_step};
 pub use backends::LuaBackendSpec;
 pub use convert::{FromValue, Wrong};
 pub use ec2::{BlockDevice, Ec2Credentials, Ec2Spec, Ec2Spot};
 pub use latent::{BackendSpec, LatentSpec, Pool};
+pub use root::root_keys;
 pub use scripts::{RemoteCommand, RemoteShell};
 pub use secrets::check_secret_name;
 pub use sequences::{MaybeCommand, sequence_commands};

@@ -374,7 +374,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
 }
 
 /// A default as the declaration shows it; what is no plain value or list (a table of names, a sentence) is nil.
-fn default_value(lua: &Lua, shown: &str) -> mlua::Result<Value> {
+pub(super) fn default_value(lua: &Lua, shown: &str) -> mlua::Result<Value> {
     Ok(match shown {
         "None" => Value::NULL,
         "true" => Value::Boolean(true),

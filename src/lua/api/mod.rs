@@ -8,7 +8,7 @@ mod fs;
 mod glob;
 mod http;
 mod ini;
-mod json;
+pub(super) mod json;
 pub(super) mod library;
 pub mod log;
 pub(super) mod objects;
@@ -22,7 +22,7 @@ mod settings;
 mod template;
 mod time;
 mod url;
-mod wait;
+pub(super) mod wait;
 
 pub use os::full_host_name;
 

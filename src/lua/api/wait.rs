@@ -11,7 +11,7 @@ use super::super::host::Host;
 use super::may_wait;
 
 /// Do the work and wait for it. `what` is the call as messages name it; the place is added where the error is caught.
-pub(super) async fn on_main<T: Send + 'static>(
+pub(in super::super) async fn on_main<T: Send + 'static>(
     lua: Lua,
     host: Rc<Host>,
     what: &str,

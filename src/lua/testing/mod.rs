@@ -1,6 +1,7 @@
 //! Tests that people write in Lua: one file in a state of its own, its tests one after the other, each with a deadline. What they
 //! may say stands in `lua/testing.lua`. It prints nothing and picks no files.
 
+mod model;
 mod world;
 
 use std::path::PathBuf;

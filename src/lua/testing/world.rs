@@ -3,11 +3,12 @@
 use std::rc::Rc;
 
 use mlua::chunk::ChunkMode;
-use mlua::{Function, Lua, Table};
+use mlua::{Function, Lua, MultiValue, StdLib, Table, Value};
 
 use super::super::api;
 use super::super::clock::Clock;
 use super::super::vm::Vm;
+use super::model;
 
 const FAKED: [&str; 2] = ["http", "process"];
 
@@ -35,11 +36,34 @@ pub(super) fn offer(vm: &Vm) -> mlua::Result<Table> {
     world.raw_set("slept", vm.lua.create_function(move |_, ()| Ok(clock.slept()))?)?;
     let clock = vm.host.clock.clone();
     world.raw_set("reset", vm.lua.create_function(move |lua, ()| reset(lua, &clock))?)?;
+    waiting(vm, &world)?;
     vm.prelude.raw_set("world", world)?;
     let source = include_str!("../../../lua/testing.lua");
     let part = vm.lua.load(source).set_name("=[builtin testing]").set_mode(ChunkMode::Text).into_function()?;
     part.call::<()>(&vm.prelude)?;
     vm.prelude.raw_get("testing")
+}
+
+/// The functions that wait. mlua makes such with the help of a library that the sandbox has taken away.
+fn waiting(vm: &Vm, world: &Table) -> mlua::Result<()> {
+    let globals = vm.lua.globals();
+    let seal = globals.metatable();
+    globals.set_metatable(None)?;
+    vm.lua.load_std_libs(StdLib::COROUTINE)?;
+    let host = vm.host.clone();
+    let load = vm.lua.create_async_function(move |lua, name: String| {
+        let host = host.clone();
+        async move { model::load(&lua, &host, &name).await }
+    })?;
+    world.raw_set("load", load)?;
+    let host = vm.host.clone();
+    let call = vm.lua.create_async_function(move |lua, args: MultiValue| {
+        let host = host.clone();
+        async move { model::call(&lua, &host, args).await }
+    })?;
+    world.raw_set("call", call)?;
+    globals.raw_set("coroutine", Value::Nil)?;
+    globals.set_metatable(seal)
 }
 
 fn reset(lua: &Lua, clock: &Rc<Clock>) -> mlua::Result<()> {
