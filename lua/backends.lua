@@ -64,7 +64,11 @@ local function view(self, facts)
       if fields[key] ~= nil then return fields[key] end
       if wrong[key] then error(wrong[key], 0) end
       if is_rendered[key] then return values[key] end
-      return self[key]
+      local arg = info.decl.by_name[key]
+      local value
+      if arg and arg.secret and arg.of_backend then value = P.given(record, arg) else value = self[key] end
+      if value == NULL then return nil end
+      return value
     end,
     __newindex = function(_, key, value)
       if is_given[key] then error(("self.%s is what the host says and can't be set"):format(key), 0) end
@@ -79,12 +83,25 @@ end
 
 P.backend_view = view
 
+-- An instance without what differs from build to build.
+local function constant(self, info)
+  return setmetatable({}, {
+    __index = function(_, key)
+      local value = self[key]
+      if value == NULL or (info.decl.by_name[key] and P.to_render(value)) then return nil end
+      return value
+    end,
+    __name = info.name, __metatable = "object",
+  })
+end
+
 local methods = { "start_instance", "stop_instance", "check_instance", "list_instances" }
 
 function P.bind_backend(self, record)
   local info, bound, rendered, args = record.info, {}, {}, {}
+  if not info.custom and P.lookup(info, "start_instance") == nil then return end
   for _, name in ipairs(methods) do
-    local method = P.own_member(info, name)
+    local method = P.lookup(info, name)
     if type(method) == "function" then
       bound[name] = function(facts, ...)
         local seen, wrong = view(self, facts)
@@ -104,8 +121,18 @@ function P.bind_backend(self, record)
     args[name] = value
     if value ~= nil and P.is_rendered(info, arg) and P.to_render(value) then rendered[#rendered + 1] = name end
   end
+  for _, arg in ipairs(info.decl.arguments) do
+    local value = arg.of_backend and P.given(record, arg) or nil
+    args[arg.name] = value
+    if value ~= nil and (arg.renderable or arg.secret) and P.to_render(value) then rendered[#rendered + 1] = arg.name end
+  end
   sort(rendered)
   record.own = { methods = bound, args = args, rendered = rendered }
+  local check = P.lookup(info, "check_config")
+  if type(check) == "function" then
+    local ok, why = lib.xpcall(check, function(e) return host.error_text(e) or tostring(e) end, constant(self, info))
+    if not ok then host.mistake(why, P.subject_of(record), record.place) end
+  end
 end
 
 local function known_failure(e)

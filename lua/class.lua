@@ -525,6 +525,8 @@ local function extend(class, name, body)
   return made
 end
 
+P.subject_of = subject_of
+
 -- What the host's own classes have is no reason to leave a method out: a mixin is there to override it.
 local function own_member(info, key)
   while info and info.custom do
@@ -533,7 +535,7 @@ local function own_member(info, key)
   end
 end
 
-P.own_member, P.gathered, P.given = own_member, gathered, given
+P.own_member, P.gathered, P.given, P.lookup = own_member, gathered, given, lookup
 
 function mixin(class, from)
   local info = infos[class]
@@ -664,7 +666,7 @@ function P.finish()
       if record.named[name] == nil and changed(shown, arg.default) then record.named[name] = shown end
     end
     if record.ready and record.info.decl and record.info.decl.is_parameter then P.bind(self, record) end
-    if record.ready and record.info.custom and record.info.decl and record.info.decl.is_latent then P.bind_backend(self, record) end
+    if record.ready and record.info.decl and record.info.decl.is_latent then P.bind_backend(self, record) end
     if record.ready and record.added then
       local where, key = record.items, 1
       if record.named.steps ~= nil then where, key = record.named, "steps" end

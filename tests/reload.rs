@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -386,6 +388,54 @@ fn a_port_that_is_taken_refuses_the_reload() {
     assert_eq!(reconfig(&master, &local(&more))["ok"], false);
     wait_for("the old port is open", || std::net::TcpStream::connect(("127.0.0.1", master.pb)).ok());
     drop(holder);
+}
+
+#[test]
+fn unix_sockets_come_and_go() {
+    let master = Master::start(&local(""));
+    let folder = tempfile::tempdir().expect("a folder");
+    let (one, two) = (folder.path().join("one.sock"), folder.path().join("two.sock"));
+    let at = |path: &std::path::Path| local(&format!("c.www.port = 'unix:{}'", path.display()));
+    change(&master, &at(&one));
+    wait_for("the port is closed", || std::net::TcpStream::connect(("127.0.0.1", master.http.port)).is_err().then_some(()));
+    let mut kept = UnixStream::connect(&one).expect("the socket");
+    assert!(asked(&mut kept).starts_with("HTTP/1.1 200"));
+
+    // Another change leaves the socket alone, and who is connected to it.
+    change(&master, &(at(&one) + "c.title = 'x'"));
+    assert!(asked(&mut kept).contains("\"title\":\"x\""));
+
+    // A path that can't be had: nothing changes.
+    let nowhere = folder.path().join("no/such/folder.sock");
+    let answer = reconfig(&master, &(at(&nowhere) + "c.title = 'y'"));
+    assert!(answer["ok"] == false && answer["mistakes"].to_string().contains("folder.sock"), "{answer}");
+    assert!(asked(&mut kept).contains("\"title\":\"x\""));
+
+    change(&master, &at(&two));
+    assert!(asked(&mut UnixStream::connect(&two).expect("the new socket")).starts_with("HTTP/1.1 200"));
+    wait_for("the old socket is gone", || UnixStream::connect(&one).is_err().then_some(()));
+    change(&master, &local(""));
+    wait_for("the new socket is gone too", || UnixStream::connect(&two).is_err().then_some(()));
+    assert_eq!(served(&master)["title"], "Buildbot");
+}
+
+/// Asks for the configuration over a connection that stays open.
+fn asked(stream: &mut UnixStream) -> String {
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time limit");
+    stream.write_all(b"GET /api/v2/config HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("a question");
+    let mut answer = Vec::new();
+    loop {
+        let mut part = [0; 65536];
+        let n = stream.read(&mut part).expect("an answer");
+        assert!(n > 0, "closed after {:?}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&part[..n]);
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|l| l.to_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+        if length.and_then(|l| l.parse().ok()).is_some_and(|length: usize| body.len() >= length) {
+            return text;
+        }
+    }
 }
 
 #[test]

@@ -46,13 +46,25 @@ pub struct LuaBackendSpec {
 
 fn build(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
     let args = LatentWorkerArgs::read(reader)?;
+    worker(reader, object, args.latent, args.name, args.password)
+}
+
+/// A latent worker whose methods are written in Lua, in a class of the file or of the host.
+pub(super) fn worker(
+    reader: &mut Reader,
+    object: &Object,
+    latent: LatentCommon,
+    name: WorkerName,
+    password: Option<Password>,
+) -> Option<Parsed> {
     let backend = backend(reader, object)?;
-    let (latent, common) = latent::read(reader, args.latent, BackendSpec::Lua(Arc::new(backend)))?;
-    Some(workers::spec(reader, object, common, args.name, args.password, WorkerKind::Latent(Arc::new(latent))))
+    let (latent, common) = latent::read(reader, latent, BackendSpec::Lua(Arc::new(backend)))?;
+    Some(workers::spec(reader, object, common, name, password, WorkerKind::Latent(Arc::new(latent))))
 }
 
 fn backend(reader: &mut Reader, object: &Object) -> Option<LuaBackendSpec> {
-    let Some((class, own)) = object.custom_class.as_ref().zip(object.own.as_ref()) else {
+    let class = object.custom_class.as_ref().unwrap_or(&object.class);
+    let Some(own) = &object.own else {
         reader.wrong(
             "starts nothing by itself: write LatentWorker:extend(\"Name\") with start_instance and stop_instance, and use that class",
         );

@@ -15,6 +15,7 @@ impl Kind {
                 "canStartBuild",
                 "isCompatibleWithBuild",
                 "container_spec",
+                "check_config",
                 "launch_choices",
             ],
             Kind::Factory => &["init", "addStep", "addSteps"],

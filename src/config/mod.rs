@@ -33,6 +33,7 @@ mod schedulers;
 mod scripts;
 mod secrets;
 mod sequences;
+mod shipped;
 pub mod spec;
 mod steps;
 pub mod template;

@@ -130,6 +130,9 @@ pub struct WorkerSpec {
     /// How often an idle connection is asked for a sign of life; none: never.
     pub keepalive_interval: Option<Duration>,
     pub notify_on_missing: Vec<String>,
+    pub notify_on_return: bool,
+    /// Addresses of those whose machine it is.
+    pub owners: Vec<String>,
     pub missing_timeout: Option<Duration>,
     pub machine_name: Option<String>,
     pub quarantine_initial_timeout: Duration,

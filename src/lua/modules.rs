@@ -19,6 +19,19 @@ pub(super) const BUNDLED: [(&str, &str); 4] = [
     ("buildmoon.path", include_str!("../../lua/path.lua")),
 ];
 
+/// Backends that ship, by the class whose methods they are. Each file is called with what the one before it returned; the last returns the
+/// methods.
+pub(super) const BACKENDS: [(&str, &[(&str, &str)]); 2] = [
+    (
+        "DockerLatentWorker",
+        &[
+            ("backends.docker_spec", include_str!("../../lua/backends/docker_spec.lua")),
+            ("backends.docker", include_str!("../../lua/backends/docker.lua")),
+        ],
+    ),
+    ("LibVirtWorker", &[("backends.libvirt", include_str!("../../lua/backends/libvirt.lua"))]),
+];
+
 /// The chunk of a module.
 pub(super) fn find(lua: &Lua, host: &Host, name: &str) -> mlua::Result<Function> {
     let mut parts = name.split('.');

@@ -23,7 +23,7 @@ use super::tasks::Scope;
 use super::{api, data, modules, tasks};
 use crate::base::duration::human;
 use crate::base::suggest;
-use crate::config::class::{ClassDecl, Holds, Kind, classes, known_names_hint};
+use crate::config::class::{ClassDecl, Holds, Kind, class_named, classes, known_names_hint};
 
 /// The collector begins anew when memory has grown to so much of what was left the last time: a large configuration leaves nearly
 /// all that it makes, and twice as much would be wasted on waiting.
@@ -101,6 +101,16 @@ impl Vm {
             part.call::<()>(&prelude)?;
         }
         prelude.raw_get::<Function>("seal")?.call::<()>(())?;
+
+        for (class, files) in modules::BACKENDS {
+            let mut value = Value::Nil;
+            for (name, source) in files {
+                let file = lua.load(*source).set_name(format!("=[builtin {name}]")).set_mode(ChunkMode::Text).into_function()?;
+                value = file.call(value)?;
+            }
+            let class: Value = lua.globals().raw_get(class)?;
+            prelude.raw_get::<Function>("add_members")?.call::<()>((class, value))?;
+        }
 
         let catcher = host.clone();
         let handler = lua.create_function(move |lua, error: Value| lua.create_userdata(Caught::new(lua, &catcher, &error)))?;
@@ -334,7 +344,10 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
     decl.raw_set("is_step", lives_in("steps"))?;
     decl.raw_set("renderable", class.kind == Kind::Renderable)?;
     decl.raw_set("is_worker", lives_in("worker"))?;
-    decl.raw_set("is_latent", class.args.iter().any(|arg| arg.name == "build_wait_timeout"))?;
+    // Every latent worker takes what this class takes; what else there is belongs to its backend.
+    let latent = class_named("LatentWorker").map_or(&[][..], |c| &c.args);
+    let is_latent = class.args.iter().any(|arg| arg.name == "build_wait_timeout");
+    decl.raw_set("is_latent", is_latent)?;
     // Class attributes are defaults of arguments.
     decl.raw_set("attributes", class.extensible)?;
     decl.raw_set("is_parameter", class.kind == Kind::Parameter)?;
@@ -351,6 +364,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
         entry.raw_set("position", arg.position)?;
         entry.raw_set("renderable", arg.kind.ends_with(", or something to render"))?;
         entry.raw_set("secret", arg.is_secret())?;
+        entry.raw_set("of_backend", is_latent && !latent.iter().any(|common| common.name == arg.name))?;
         entry.raw_set("default", default_value(lua, arg.default.as_ref())?)?;
         // A function in a class's body is a method, unless the argument of its name takes functions.
         entry.raw_set("callable", arg.kind.contains("function") || arg.kind.contains("render"))?;

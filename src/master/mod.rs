@@ -26,7 +26,7 @@ use crate::builds::engine::MAX_ATTEMPTS;
 use crate::builds::{Active, Engine};
 use crate::config::{MasterConfig, Mistake, WorkerSpec};
 use crate::latent::Shutdown;
-use crate::lua::{self, Loaded};
+use crate::lua::{self, Loaded, Surroundings};
 use crate::model::query::Row;
 use crate::secrets::{self, SecretSource};
 use crate::store::{BuilderRow, Store, StoreOptions};
@@ -57,7 +57,7 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("{}", .0.iter().map(Mistake::to_string).collect::<Vec<_>>().join("\n"))]
-    Configuration(Vec<Mistake>),
+    Configuration(Vec<Mistake>, Surroundings),
     #[error(transparent)]
     Other(#[from] anyhow::Error),
 }
@@ -113,7 +113,7 @@ impl Master {
         let folder = Folder::lock(&options.folder)?;
         raise_file_limit();
         let load = lua::LoadOptions { path: options.folder.clone(), timeout: options.config_timeout, checking: false };
-        let loaded = lua::load(load).await.map_err(StartError::Configuration)?;
+        let (loaded, surroundings) = load_to_start(load).await?;
         for warning in &loaded.config.warnings {
             tracing::warn!("{warning}");
         }
@@ -121,7 +121,7 @@ impl Master {
         let config = loaded.config.clone();
         let open = secrets::check(&config, loaded.generation.folder());
         if !open.is_empty() {
-            return Err(StartError::Configuration(open));
+            return Err(StartError::Configuration(open, surroundings));
         }
         let store = open_store(&folder, &config).await?;
         let (registry, worker_events) = Registry::new(store.clone(), clock.clone());
@@ -273,6 +273,15 @@ impl Ids {
             workers: store.sync_workers(&workers).await?,
             schedulers: store.sync_schedulers(&schedulers).await?,
         })
+    }
+}
+
+/// With what is shown beside the mistakes that are found later.
+async fn load_to_start(options: lua::LoadOptions) -> Result<(Loaded, Surroundings), StartError> {
+    let checked = lua::check(options).await;
+    match checked.outcome {
+        Ok(loaded) => Ok((loaded, checked.surroundings)),
+        Err(mistakes) => Err(StartError::Configuration(mistakes, checked.surroundings)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The things themselves, as plain data: no room above knows them, every room below speaks of them.
 
+pub mod absence;
 pub mod build;
 pub mod event;
 pub mod launch;
@@ -9,6 +10,7 @@ pub mod request;
 pub mod results;
 pub mod worker;
 
+pub use absence::Absence;
 pub use build::{Build, Log, LogKind, Step};
 pub use event::Event;
 pub use launch::{LaunchId, LaunchRecord, Quarantine};

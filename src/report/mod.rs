@@ -4,3 +4,5 @@
 
 pub mod facts;
 pub mod mail;
+pub mod missing;
+pub mod notice;

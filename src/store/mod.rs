@@ -4,6 +4,7 @@
 //! the order in which they were asked for. Ids are counted in memory, so a thing has its id before it is written.
 //! Never decides what a build or a request should do next.
 
+mod absences;
 mod builds;
 mod engine;
 mod error;

@@ -4,9 +4,13 @@ use super::StoreError;
 use super::sql::{Result, Sql, first, params};
 
 /// Step `i` makes version `i + 1`. A step that was released is never changed; a new one is added.
-pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, STEP_LINKS, LAUNCHES];
+pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, STEP_LINKS, LAUNCHES, ABSENCES];
 
 const STEP_LINKS: &[&str] = &["ALTER TABLE steps ADD COLUMN urls TEXT NOT NULL DEFAULT '[]'"];
+
+/// Workers that are away.
+const ABSENCES: &[&str] = &["CREATE TABLE absences (worker TEXT NOT NULL PRIMARY KEY, since_at {int} NOT NULL, last_seen {int}, peer TEXT,
+    told_at {int})"];
 
 /// The ledger of latent workers' machines.
 const LAUNCHES: &[&str] = &[

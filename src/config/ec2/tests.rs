@@ -34,7 +34,7 @@ fn config(workers: Vec<Arc<Object>>, named: &str) -> Result<MasterConfig, Vec<St
 fn spec(args: Table) -> (Arc<super::super::LatentSpec>, Arc<Ec2Spec>) {
     let config = config(vec![worker(args)], "bot").expect("right");
     let WorkerKind::Latent(latent) = &config.workers[0].kind else { panic!("no latent worker") };
-    let BackendSpec::Ec2(ec2) = &latent.backend;
+    let BackendSpec::Ec2(ec2) = &latent.backend else { panic!("{:?}", latent.backend) };
     (latent.clone(), ec2.clone())
 }
 
@@ -128,7 +128,7 @@ fn the_old_class_has_its_own_defaults() {
     let old = object("EC2LatentBuildSlave", 3, plain());
     let config = config(vec![old], "bot").unwrap();
     let WorkerKind::Latent(latent) = &config.workers[0].kind else { panic!("no latent worker") };
-    let BackendSpec::Ec2(ec2) = &latent.backend;
+    let BackendSpec::Ec2(ec2) = &latent.backend else { panic!("{:?}", latent.backend) };
     assert_eq!((ec2.keypair_name.as_deref(), ec2.security_name.as_deref()), (Some(OLD_KEY_PAIR), Some(OLD_KEY_PAIR)));
     assert!(config.warnings.iter().any(|w| w.text.contains("old spelling of 'EC2LatentWorker'")));
 }

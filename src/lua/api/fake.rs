@@ -16,6 +16,11 @@ pub(in super::super) fn set(lua: &Lua, what: &str, answers: Option<Function>) ->
     lua.set_named_registry_value(&key(what), answers)
 }
 
+/// Does a test answer for it?
+pub(super) fn stands_in(lua: &Lua, what: &str) -> bool {
+    lua.named_registry_value::<Function>(&key(what)).is_ok()
+}
+
 /// The answer that a test gives; none: the real thing is to be asked.
 pub(super) async fn ask(
     lua: &Lua,

@@ -19,6 +19,7 @@ mod process;
 mod random;
 pub(super) mod regex;
 mod settings;
+pub(super) mod stream;
 mod template;
 mod time;
 mod url;

@@ -4,6 +4,7 @@ use mlua::{Lua, Table, Value};
 
 use super::super::fake::check_keys;
 use super::super::json::encode;
+use super::super::stream::{NextPiece, Source};
 use super::options::{Body, Content, Request};
 use super::send::Answer;
 use crate::lua::convert::to_lua;
@@ -65,6 +66,16 @@ pub(super) fn asked(lua: &Lua, request: &Request) -> mlua::Result<Table> {
     Ok(table)
 }
 
+/// Content that comes in one piece.
+struct Whole(Vec<u8>);
+
+impl Source for Whole {
+    fn next(&mut self) -> NextPiece<'_> {
+        let piece = std::mem::take(&mut self.0);
+        Box::pin(async move { Ok(Some(piece).filter(|piece| !piece.is_empty())) })
+    }
+}
+
 /// An answer as a test gives it.
 pub(super) fn answered(request: &Request, answer: &Table) -> mlua::Result<Answer> {
     check_keys("fake.http", answer, &KNOWN)?;
@@ -92,5 +103,9 @@ pub(super) fn answered(request: &Request, answer: &Table) -> mlua::Result<Answer
         _ => return fail("an answer has 'text' or 'json', not both"),
     };
     let reason = reqwest::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or_default().to_owned();
-    Ok(Answer { status, reason, url: super::options::shown_url(&request.url), headers, text })
+    let mut answer = Answer { status, reason, url: super::options::shown_url(&request.url), headers, text, rest: None };
+    if request.stream && !(request.check && !(200..300).contains(&status)) {
+        answer.rest = Some(Box::new(Whole(std::mem::take(&mut answer.text))));
+    }
+    Ok(answer)
 }
