@@ -220,6 +220,20 @@ function matchers.to_fail(actual, with)
   return fits, "an error with " .. shown(with), "the error " .. shown(message)
 end
 matchers.to_raise = matchers.to_fail
+-- A failure of a backend of that kind: capacity, retry, config_error.
+function matchers.to_fail_as(actual, kind, with)
+  if type(actual) ~= "function" then error("to_fail_as needs a function: expect(function() … end):to_fail_as(\"capacity\")", 0) end
+  if kind ~= "capacity" and kind ~= "retry" and kind ~= "config_error" then
+    error("to_fail_as: the kind is \"capacity\", \"retry\" or \"config_error\", got " .. P.describe(kind), 0)
+  end
+  local ended, raised = pcall(actual)
+  local wanted = ("latent.%s%s"):format(kind, with and " with " .. shown(with) or "")
+  if ended then return false, wanted, "no error" end
+  local failure = P.failure_of(raised)
+  if not failure then return false, wanted, "the plain error " .. shown(message_of(raised)) end
+  local fits = failure.failure == kind and (with == nil or failure.message:find(with, 1, true) ~= nil)
+  return fits, wanted, ("latent.%s with %s"):format(failure.failure, shown(failure.message))
+end
 
 local open -- the expectation that no matcher was called on yet
 local function closed()

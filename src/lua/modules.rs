@@ -21,7 +21,7 @@ pub(super) const BUNDLED: [(&str, &str); 4] = [
 
 /// Backends that ship, by the class whose methods they are. Each file is called with what the one before it returned; the last returns the
 /// methods.
-pub(super) const BACKENDS: [(&str, &[(&str, &str)]); 2] = [
+pub(super) const BACKENDS: [(&str, &[(&str, &str)]); 3] = [
     (
         "DockerLatentWorker",
         &[
@@ -30,6 +30,13 @@ pub(super) const BACKENDS: [(&str, &[(&str, &str)]); 2] = [
         ],
     ),
     ("LibVirtWorker", &[("backends.libvirt", include_str!("../../lua/backends/libvirt.lua"))]),
+    (
+        "OpenStackLatentWorker",
+        &[
+            ("backends.openstack_api", include_str!("../../lua/backends/openstack_api.lua")),
+            ("backends.openstack", include_str!("../../lua/backends/openstack.lua")),
+        ],
+    ),
 ];
 
 /// The chunk of a module.
