@@ -122,7 +122,8 @@ end
 local function request_of(self)
   local flavor, image = flavor_of(self), image_of(self)
   local more = dict.copy(self.nova_args or {})
-  local networks = networks_of(self, self.networks or more.networks or more.nics)
+  local networks = truthy(self.networks) and self.networks or nil
+  networks = networks_of(self, networks or more.networks or more.nics)
   local user_data = self.user_data or more.user_data or more.userdata
   local metadata = dict.merge(texts("nova_args.meta", more.meta or more.metadata), texts("meta", self.meta), {
     [MASTER] = self.master_id, [LAUNCH] = self.launch_id, [WORKER] = self.name,
