@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 use super::diff::Said;
+use super::reports::ReporterSpec;
 use super::{Arg, BackendSpec, FnRef, LatentSpec, MaybeCommand, Mistake, Place, Template, WarningSpec};
 use crate::base::Secret;
 use crate::model::Results;
@@ -43,6 +44,8 @@ pub struct MasterConfig {
     pub said: Said,
     /// Asked in this order.
     pub secrets_providers: Vec<Arc<SecretProviderSpec>>,
+    /// Who tells others of builds and workers.
+    pub reporters: Vec<Arc<ReporterSpec>>,
     pub warnings: Vec<Mistake>,
 }
 

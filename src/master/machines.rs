@@ -38,6 +38,7 @@ pub struct Machines {
     pub latent: Arc<Latent>,
     registry: Arc<Registry>,
     engine: Arc<Engine>,
+    master_id: String,
     scripted: super::scripted::Scripted,
     #[cfg(feature = "ec2")]
     ec2: super::ec2::Ec2,
@@ -46,7 +47,8 @@ pub struct Machines {
 impl Machines {
     pub fn new(folder: &Path, store: Store, clock: &dyn Clock, engine: &Arc<Engine>, registry: &Arc<Registry>) -> Result<Machines> {
         let key = Key::of(folder)?;
-        let scripted = super::scripted::Scripted::new(key.master_id(), registry);
+        let master_id = key.master_id();
+        let scripted = super::scripted::Scripted::new(master_id.clone(), registry);
         #[cfg(feature = "ec2")]
         let ec2 = super::ec2::Ec2::new(key.master_id(), folder.to_owned(), registry);
         let around = Arc::new(Around { engine: Arc::downgrade(engine), registry: Arc::downgrade(registry), latent: OnceLock::new(), key });
@@ -61,10 +63,16 @@ impl Machines {
             latent,
             registry,
             engine,
+            master_id,
             scripted,
             #[cfg(feature = "ec2")]
             ec2,
         })
+    }
+
+    /// Of this master, among all.
+    pub fn master_id(&self) -> &str {
+        &self.master_id
     }
 
     /// Takes over a configuration; the first time, what an earlier master left behind is settled.

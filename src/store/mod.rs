@@ -13,6 +13,9 @@ mod launches;
 mod list;
 mod logs;
 mod names;
+mod occurrences;
+mod outbox;
+mod record;
 mod recover;
 mod requests;
 mod schema;
@@ -30,6 +33,7 @@ pub use error::StoreError;
 pub use fields::Resource;
 pub use logs::{LogLimits, LogLines, LogRaw, LogWriter};
 pub use names::{BuilderRow, StoredWorker};
+pub use record::{BuildRecord, BuildsetRecord, RequestRecord, StepRecord};
 pub use recover::Recovery;
 
 use crate::base::{BuildId, LogId, StepId};
