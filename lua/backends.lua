@@ -15,7 +15,10 @@ local failure_mt = {
 local function fail(kind, message, seconds)
   if type(message) ~= "string" or message == "" then error(("latent.%s needs a text that says why, got %s"):format(kind, describe(message)), 0) end
   local failure = setmetatable({ message = message }, failure_mt)
-  failures[failure] = { failure = kind, message = message, seconds = seconds, place = host.place_text(host.place()) }
+  -- Backends that ship have no place in the configuration.
+  local place = host.place_text(host.place())
+  if place:sub(1, 1) == ":" then place = nil end
+  failures[failure] = { failure = kind, message = message, seconds = seconds, place = place }
   error(failure, 0)
 end
 

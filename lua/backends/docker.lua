@@ -6,6 +6,8 @@ local Docker = {}
 local MASTER, LAUNCH, WORKER = "buildmoon.master", "buildmoon.launch", "buildmoon.worker"
 -- A pull or a build may take as long as the start may.
 local LONG = 86400
+-- Until an engine that does not answer is asked again.
+local AWAY = 15
 -- What a container has to end by itself before it is killed.
 local GRACE = 10
 local SHOWN_LINES = 20
@@ -43,8 +45,8 @@ end
 -- The same before anything was started: an engine that is away is asked again later.
 local function ask_first(self, method, path, options)
   local ok, answer = pcall(ask, self, self.docker_host, method, path, options)
-  if not ok then retry(("the engine %s does not answer: %s"):format(self.docker_host, answer)) end
-  if answer.status >= 500 then retry(("the engine %s: %s"):format(self.docker_host, spec.message(answer))) end
+  if not ok then retry(("the engine %s does not answer: %s"):format(self.docker_host, answer), AWAY) end
+  if answer.status >= 500 then retry(("the engine %s: %s"):format(self.docker_host, spec.message(answer)), AWAY) end
   return answer
 end
 

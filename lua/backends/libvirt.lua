@@ -7,6 +7,8 @@ local SPACE = "urn:buildmoon:instance"
 -- Where Buildbot puts a worker's login, for whatever hands it to guests.
 local LOGIN = "http://buildbot.net/"
 local SHUTDOWN = 60
+-- Until a hypervisor that does not answer is asked again.
+local AWAY = 15
 local AT_ONCE = 50
 
 local function config_error(...) error(latent.config_error(...), 0) end
@@ -47,9 +49,9 @@ local function virsh_first(self, command, options)
   local ok, ran = pcall(virsh, self, nil, command, options)
   if not ok then
     if ran:find("there is no program", 1, true) then config_error("the program 'virsh' is needed on the master's machine (Debian: libvirt-clients)") end
-    retry(ran)
+    retry(ran, AWAY)
   end
-  if is_away(ran) then retry("the hypervisor " .. hypervisor(self) .. " does not answer: " .. complaint(ran)) end
+  if is_away(ran) then retry("the hypervisor " .. hypervisor(self) .. " does not answer: " .. complaint(ran), AWAY) end
   return ran
 end
 

@@ -5,9 +5,12 @@
 
 #![allow(dead_code, unused_imports)] // each test file is a program of its own and uses a part
 
+pub mod debian;
+pub mod docker;
 pub mod ec2;
 pub mod emmylua;
 pub mod http;
+pub mod libvirt;
 pub mod master;
 pub mod pb;
 pub mod peers;
