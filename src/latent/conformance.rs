@@ -134,7 +134,6 @@ pub struct Kit<'a> {
     open: &'a Open,
     /// As a master has it that was not restarted since.
     backend: Arc<dyn Backend>,
-    launches: u32,
     /// What the first instance is called, and what was given for it.
     first: Option<(LaunchId, Json)>,
     /// How long a start takes.
@@ -145,7 +144,7 @@ pub struct Kit<'a> {
 pub async fn run(bench: &dyn Bench, settings: Settings, open: &Open, mut told: impl FnMut(&Finding)) -> Result<Vec<Finding>, String> {
     bench.set_world(World::Real);
     let backend = bench.fresh().await?;
-    let mut kit = Kit { bench, settings, open, backend, launches: 0, first: None, start_took: Duration::ZERO };
+    let mut kit = Kit { bench, settings, open, backend, first: None, start_took: Duration::ZERO };
     let mut findings = Vec::new();
     for (number, (name, promise)) in PROMISES.into_iter().enumerate() {
         let began = Instant::now();
@@ -176,6 +175,8 @@ pub async fn clean(bench: &dyn Bench, open: &Open, limit: Duration) -> Vec<Strin
     if backend.can_list() {
         match within(limit, "list_instances", backend.list()).await {
             Ok(Ok(list)) => {
+                // Nothing came of a start without an answer if it is not listed.
+                found.retain(|(_, handle)| !handle.is_null());
                 for Instance { launch, handle } in list {
                     found.retain(|(known, _)| *known != launch);
                     told.push(format!("launch {launch} was still listed (handle {handle})"));
@@ -219,15 +220,8 @@ impl Kit<'_> {
         }
     }
 
-    fn new_launch(&mut self) -> LaunchId {
-        self.launches += 1;
-        let mut bytes = [0u8; 14];
-        // Without random numbers the time tells runs apart.
-        if getrandom::fill(&mut bytes).is_err() {
-            bytes[..8].copy_from_slice(&Instant::now().elapsed().as_nanos().to_le_bytes()[..8]);
-        }
-        let random: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-        LaunchId(format!("{random}{:04x}", self.launches).into())
+    fn new_launch(&self) -> LaunchId {
+        LaunchId(format!("{:032x}", fastrand::u128(..)).into())
     }
 
     async fn begin(&self, launch: &LaunchId) -> Result<Result<Started, Failure>, Verdict> {

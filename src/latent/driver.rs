@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use super::backend::{Backend, Instance, Start};
+use super::backend::{Backend, Instance, Start, WantedBuild};
 use super::lifecycle::{Action, Event, Failure, Lifecycle, Policy, Row, Shutdown, State};
 use crate::base::duration::human;
 use crate::base::{Clock, RequestId, Secret, Timestamp};
@@ -36,8 +36,8 @@ pub trait Surroundings: Send + Sync + 'static {
     fn changed(&self, worker: &str);
     /// What an instance of this launch logs in with; the error is why that is not known now.
     fn password(&self, worker: &str, launch: &LaunchId) -> Result<Secret, String>;
-    /// Of the build that the request is about.
-    fn properties(&self, request: RequestId) -> Map<String, Json>;
+    /// The build that the request is about, with the properties that it will have there as far as they are known.
+    fn build(&self, worker: &str, request: RequestId) -> (Map<String, Json>, WantedBuild);
 }
 
 /// A configured latent worker.
@@ -537,12 +537,8 @@ impl Worker {
                 return;
             }
         };
-        let start = Start {
-            launch: id.clone(),
-            worker: self.configured.name.clone(),
-            password,
-            properties: wanted_by.map(|r| around.properties(*r)).unwrap_or_default(),
-        };
+        let (properties, build) = wanted_by.map(|r| around.build(&self.configured.name, *r)).unwrap_or_default();
+        let start = Start { launch: id.clone(), worker: self.configured.name.clone(), password, properties, build };
         tracing::info!(worker = %self.configured.name, launch = %id, request = wanted_by.map(|r| r.0), "its machine is started");
         let worker = self.configured.name.clone();
         let call = backend.start(start);

@@ -14,7 +14,7 @@ use mlua::Lua;
 use tokio::runtime::Handle;
 
 use super::clock::Clock;
-use super::data::DataPort;
+use super::data::{DataPort, KeptPort};
 use super::hints::Lines;
 use super::surroundings::{Call, Surroundings};
 use super::tasks::Scope;
@@ -56,6 +56,7 @@ pub(super) struct Host {
     pub checking: bool,
     pub watch: Arc<Watch>,
     pub data: DataPort,
+    pub kept: KeptPort,
     /// Where host functions do what they wait for.
     pub main: Handle,
     loading: Cell<bool>,
@@ -99,6 +100,7 @@ impl Host {
             checking,
             watch,
             data: DataPort::default(),
+            kept: KeptPort::default(),
             main,
             loading: Cell::new(true),
             places: RefCell::default(),

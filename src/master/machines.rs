@@ -17,7 +17,7 @@ use super::AtWork;
 use crate::base::{Clock, RequestId, Secret, Timestamp};
 use crate::builds::Engine;
 use crate::config::{BackendSpec, LatentSpec, WorkerKind, WorkerSpec};
-use crate::latent::backend::{Backend, Unusable};
+use crate::latent::backend::{Backend, Unusable, WantedBuild};
 use crate::latent::driver::{Configured, Latent, Surroundings, View};
 use crate::latent::{Policy, Timing};
 use crate::model::query::Row;
@@ -210,8 +210,8 @@ impl Surroundings for Around {
         Ok(registry.configured_password(worker)?.unwrap_or_else(|| self.key.password(launch)))
     }
 
-    fn properties(&self, request: RequestId) -> Map<String, Json> {
-        self.engine.upgrade().map(|engine| engine.properties_of(request)).unwrap_or_default()
+    fn build(&self, worker: &str, request: RequestId) -> (Map<String, Json>, WantedBuild) {
+        self.engine.upgrade().and_then(|engine| engine.wanted_build(worker, request)).unwrap_or_default()
     }
 }
 

@@ -89,7 +89,7 @@ impl Surroundings for Around {
     fn password(&self, _: &str, _: &LaunchId) -> Result<Secret, String> {
         Ok(Secret::new("x"))
     }
-    fn properties(&self, _: RequestId) -> Map<String, Json> {
+    fn build(&self, _: &str, _: RequestId) -> (Map<String, Json>, WantedBuild) {
         Map::new()
     }
 }
