@@ -1,5 +1,6 @@
 //! The command line: one file per command. Errors go to stderr in one line that says what to do next.
 
+mod backend_test;
 mod checkconfig;
 mod client;
 mod completions;
@@ -65,6 +66,8 @@ enum Command {
     Lua(lua::Args),
     /// Run the tests that people write in Lua for their configuration and backends
     Test(test::Args),
+    /// Try a latent worker's backend: does it keep what the master relies on?
+    BackendTest(backend_test::Args),
     /// Write what lets an editor complete and check master.lua
     LuaTypes(lua_types::Args),
     /// Print shell completions
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Force(args) => force::run(args),
         Command::Lua(args) => lua::run(args),
         Command::Test(args) => test::run(args),
+        Command::BackendTest(args) => backend_test::run(args),
         Command::LuaTypes(args) => lua_types::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Manual(args) => completions::manual(args),

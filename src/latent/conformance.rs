@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value as Json};
 
-use super::backend::{Backend, Instance, Start, Started};
+use super::backend::{Backend, Instance, Start, Started, WantedBuild};
 use super::lifecycle::Failure;
 use crate::base::Secret;
 use crate::model::LaunchId;
@@ -231,6 +231,7 @@ impl Kit<'_> {
             worker: self.settings.worker.clone(),
             password: Secret::new(format!("password-{launch}")),
             properties: self.settings.properties.clone(),
+            build: WantedBuild::default(),
         };
         within(self.settings.limit, "start_instance", self.backend.start(start)).await.map_err(Verdict::Broken)
     }
@@ -442,6 +443,7 @@ impl Kit<'_> {
             worker: self.settings.worker.clone(),
             password: Secret::new("unused"),
             properties: self.settings.properties.clone(),
+            build: WantedBuild::default(),
         };
         match self.away("start_instance", self.backend.start(start)).await? {
             Ok(Ok(started)) => {

@@ -4,6 +4,7 @@
 //! recorded first and done afterwards.
 
 pub mod backend;
+pub mod conformance;
 pub mod driver;
 pub mod ec2;
 pub mod lifecycle;

@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use super::clock::Clock;
 use super::data::{DataPort, KeptPort};
 use super::hints::Lines;
+use super::outside::OutsideWorld;
 use super::surroundings::{Call, Surroundings};
 use super::tasks::Scope;
 use super::watch::Watch;
@@ -76,6 +77,8 @@ pub(super) struct Host {
     /// What `print` said, where it is kept for whoever runs the file.
     pub printed: RefCell<Option<Vec<u8>>>,
     pub clock: Rc<Clock>,
+    /// None: it answers as it does.
+    pub outside: RefCell<Option<Arc<OutsideWorld>>>,
     /// How many tasks run.
     pub tasks: Cell<usize>,
     /// Of the call that has the thread.
@@ -116,6 +119,7 @@ impl Host {
             script: Cell::new(false),
             printed: RefCell::default(),
             clock: Rc::default(),
+            outside: RefCell::default(),
             tasks: Cell::new(0),
             scope: RefCell::default(),
         })

@@ -3,6 +3,7 @@
 //! Nothing is decided here. Two masters can live in one process: everything hangs on [`Master`].
 
 mod backend;
+pub mod bench;
 #[cfg(feature = "ec2")]
 mod ec2;
 pub mod folder;

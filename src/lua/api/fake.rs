@@ -1,9 +1,10 @@
-//! What answers in place of the network and of programs in a test: a function of Lua, which is given what was asked for as a table.
-//! Without one nothing here does anything.
+//! What answers in place of the network and of programs in a test: a function of Lua, which is given what was asked for as a table; or a
+//! world that refuses or hangs. Without either nothing here does anything.
 
 use mlua::{Function, Lua, Table, Value};
 
 use super::super::host::Host;
+use super::super::outside::Answers;
 use super::may_wait;
 use crate::base::suggest;
 
@@ -14,6 +15,16 @@ fn key(what: &str) -> String {
 /// From now on this answers for `what`, or nobody.
 pub(in super::super) fn set(lua: &Lua, what: &str, answers: Option<Function>) -> mlua::Result<()> {
     lua.set_named_registry_value(&key(what), answers)
+}
+
+/// A call goes out, if the world lets it.
+pub(super) async fn gate(host: &Host) -> mlua::Result<()> {
+    let answers = host.outside.borrow().as_ref().map_or(Answers::Real, |world| world.ask());
+    match answers {
+        Answers::Real => Ok(()),
+        Answers::Refused => Err(mlua::Error::runtime("connection refused: nobody answers while this is tested")),
+        Answers::Never => std::future::pending().await,
+    }
 }
 
 /// Does a test answer for it?
@@ -28,6 +39,7 @@ pub(super) async fn ask(
     what: &str,
     asked: impl FnOnce(&Lua) -> mlua::Result<Table>,
 ) -> mlua::Result<Option<Table>> {
+    gate(host).await?;
     let Ok(answers) = lua.named_registry_value::<Function>(&key(what)) else { return Ok(None) };
     may_wait(lua, host)?;
     // As the real thing: never where Lua can't wait.

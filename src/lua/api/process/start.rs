@@ -70,6 +70,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, process: &Table) -> mlua::Res
         async move {
             let request = request(&h, &command, given.as_ref()).map_err(|e| mlua::Error::runtime(format!("process.start: {e}")))?;
             let shown = request.program.shown();
+            fake::gate(&h).await?;
             if fake::stands_in(&lua, "process") {
                 return Err(mlua::Error::runtime(format!("process.start: fake.process answers process.run only, not '{shown}'")));
             }
