@@ -7,11 +7,13 @@
 
 pub mod debian;
 pub mod docker;
+pub mod conformance;
 pub mod ec2;
 pub mod emmylua;
 pub mod http;
 pub mod libvirt;
 pub mod master;
+pub mod openstack;
 pub mod pb;
 pub mod peers;
 pub mod rack;
