@@ -192,7 +192,8 @@ fn a_container_that_ends_at_once_is_told_with_its_last_lines() {
     if Docker::shared().is_none() {
         return;
     }
-    let (docker, lua) = plain(&format!("image = '{IMAGE}', command = \"/bin/sh -c 'echo the disk is full; exit 7'\", followStartupLogs = true"));
+    let (docker, lua) =
+        plain(&format!("image = '{IMAGE}', command = \"/bin/sh -c 'echo the disk is full; exit 7'\", followStartupLogs = true"));
     let master = Master::start(&lua);
     master.force("quick", json!({}));
     wait_for("it is told", || {

@@ -132,7 +132,9 @@ fn what_a_launch_left_is_reaped_domains_and_disks() {
     };
     let renamed = |id: &str, name: &str| {
         let uuid = format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]);
-        xml.replace(&own[0], &uuid).replace(&launch, id).replace(&format!("<name>bot-{}</name>", &launch[..12]), &format!("<name>{name}</name>"))
+        xml.replace(&own[0], &uuid)
+            .replace(&launch, id)
+            .replace(&format!("<name>bot-{}</name>", &launch[..12]), &format!("<name>{name}</name>"))
     };
     create(renamed(stray, "stray"));
     let mark = libvirt.virsh(&["metadata", &own[0], "--uri", "urn:buildmoon:instance"]).expect("a mark");
@@ -165,7 +167,8 @@ fn a_domain_that_libvirt_knows_is_started_and_given_back_as_it_was() {
     );
     std::fs::write(&file, xml).expect("a file");
     libvirt.virsh(&["define", &file.display().to_string()]).expect("defined");
-    let options = format!("hd_image = '{}', base_image = '{}', cheap_copy = false, build_wait_timeout = 1", disk.display(), image.display());
+    let options =
+        format!("hd_image = '{}', base_image = '{}', cheap_copy = false, build_wait_timeout = 1", disk.display(), image.display());
     let master = start(&mut libvirt, &options);
     for _ in 0..2 {
         assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);

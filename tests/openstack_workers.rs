@@ -114,7 +114,7 @@ fn a_master_that_was_killed_stops_what_it_does_not_want_and_adopts_the_rest() {
     let cloud = Cloud::start();
     let mut master = master(&cloud, "build_wait_timeout = 600,");
     let request = master.force("wait", json!({}));
-    let build = master.wait_build(request, 0);
+    let build = master.wait_build(request, 1);
     master.wait_log_of(&build, "wait", "begun");
     let mark = cloud.requests()[0]["metadata"]["buildmoon-master"].clone();
     assert_eq!(cloud.live(), 1);

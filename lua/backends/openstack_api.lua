@@ -7,7 +7,7 @@ local SPARE = 60
 local TIMEOUT = 30
 local PAGE, MOST_PAGES = 200, 200
 -- Where the API does not say when to come again.
-local REST = 30
+local REST = 10
 
 local sessions, busy = {}, {}
 
@@ -35,7 +35,7 @@ api.no_room = no_room
 function api.refused(what, answer)
   local message = what .. ": " .. api.message(answer)
   if answer.status == 413 or answer.status == 429 then latent.retry(message, math.min(after(answer) or REST, 3600)) end
-  if answer.status >= 500 or answer.status == 409 or answer.status == 408 then latent.retry(message, REST) end
+  if answer.status >= 500 or answer.status == 409 or answer.status == 408 then latent.retry(message, math.min(after(answer) or REST, 3600)) end
   if answer.status == 403 and no_room(message) then latent.capacity(message) end
   latent.config_error(message)
 end

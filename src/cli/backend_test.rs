@@ -76,7 +76,8 @@ async fn test(args: Args) -> Result<ExitCode> {
     let settings = Settings { worker: chosen.worker.as_str().into(), properties, limit, hang: HANG.min(limit) };
     let open = Open::default();
     let told = |finding: &Finding| {
-        if !args.json {
+        // Without an instance nothing else can be tried: that is said once.
+        if !args.json && finding.verdict != Verdict::Untried(conformance::NOTHING_STARTED.into()) {
             println!("{}", line(finding));
         }
     };

@@ -34,6 +34,12 @@ function Rack:stop_instance(handle, fast) http.delete(self.rack_url .. "/units/"
 function Rack:list_instances() return http.get(self.rack_url .. "/units?owner=" .. self.master_id).json end
 c.workers = { Rack{ "bot", rack_url = "http://rack.example.org", build_wait_timeout = 600 } }"#,
     ),
+    note(
+        "OpenStackLatentWorker",
+        r##"c.workers = { OpenStackLatentWorker{ "bot", flavor = "m1.small", image = "debian-13", networks = { "builds" },
+  os_auth_url = "https://cloud.example:5000/v3", os_username = "ci", os_password = "pass", os_tenant_name = "builds",
+  user_data = util.Interpolate("#!/bin/sh\nbuildbot-worker create-worker /w %(prop:master_host)s %(prop:workername)s %(prop:workerpassword)s\nbuildbot-worker start /w\n") } }"##,
+    ),
     note("EC2LatentWorker", r#"c.workers = { EC2LatentWorker{ "bot", None, "m5.large", ami = "ami-1234", build_wait_timeout = 600 } }"#),
     other(
         "EC2LatentBuildSlave",

@@ -117,9 +117,9 @@ impl FromValue for ImageChoice {
         match value {
             Value::None => Ok(ImageChoice::None),
             Value::Function(_) => Ok(ImageChoice::Given),
-            other => Arg::<String>::from_value(other).map(|_| ImageChoice::Given).map_err(|wrong| {
-                if matches!(other, Value::Object(_)) { wrong } else { Wrong::must(ImageChoice::expected(), other) }
-            }),
+            other => Arg::<String>::from_value(other)
+                .map(|_| ImageChoice::Given)
+                .map_err(|wrong| if matches!(other, Value::Object(_)) { wrong } else { Wrong::must(ImageChoice::expected(), other) }),
         }
     }
 }
@@ -151,7 +151,8 @@ impl FromValue for Network {
 }
 
 pub(super) fn declare(list: &mut Vec<ClassDecl>) {
-    let docker = ClassDecl::new::<DockerArgs>("DockerLatentWorker", Kind::Worker, docker, "A worker in a container that a Docker engine runs.");
+    let docker =
+        ClassDecl::new::<DockerArgs>("DockerLatentWorker", Kind::Worker, docker, "A worker in a container that a Docker engine runs.");
     // A container costs little, and a fresh one is what people want of it.
     let presets = &[("missing_timeout", Preset::Int(1200)), ("build_wait_timeout", Preset::Int(0))];
     list.push(docker.old(&["DockerLatentBuildSlave"]).presets(presets));
@@ -190,7 +191,11 @@ fn openstack(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<P
         reader.wrong("needs an 'image' or 'block_devices'");
     }
     if args.auth_args == LoginArgs::default() {
-        let missing = [(args.auth_url.is_none(), "os_auth_url"), (args.username.is_none(), "os_username"), (args.os_password.is_none(), "os_password")];
+        let missing = [
+            (args.auth_url.is_none(), "os_auth_url"),
+            (args.username.is_none(), "os_username"),
+            (args.os_password.is_none(), "os_password"),
+        ];
         for (_, name) in missing.iter().filter(|(missing, _)| *missing) {
             reader.wrong(format!("needs '{name}', or all that Keystone is told in 'os_auth_args'"));
         }

@@ -85,6 +85,8 @@ const PROMISES: [(&str, &str); 15] = [
 ];
 const LEFTOVERS: (&str, &str) = ("leftovers", "nothing is left running");
 
+/// Why nothing but the start was tried.
+pub const NOTHING_STARTED: &str = "no instance could be started";
 /// Between looks at a list that is to become empty.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -148,7 +150,7 @@ pub async fn run(bench: &dyn Bench, settings: Settings, open: &Open, mut told: i
     let mut findings = Vec::new();
     for (number, (name, promise)) in PROMISES.into_iter().enumerate() {
         let began = Instant::now();
-        let tried = if number > 0 && kit.first.is_none() { untried("no instance could be started") } else { kit.try_one(name).await };
+        let tried = if number > 0 && kit.first.is_none() { untried(NOTHING_STARTED) } else { kit.try_one(name).await };
         bench.set_world(World::Real);
         let finding = Finding { name, promise, verdict: tried.err().unwrap_or(Verdict::Holds), took: began.elapsed() };
         told(&finding);
@@ -285,7 +287,7 @@ impl Kit<'_> {
     }
 
     fn first(&self) -> Result<(LaunchId, Json), Verdict> {
-        self.first.clone().map_or_else(|| untried("no instance could be started"), Ok)
+        self.first.clone().map_or_else(|| untried(NOTHING_STARTED), Ok)
     }
 
     async fn start(&mut self) -> Tried {
@@ -317,7 +319,9 @@ impl Kit<'_> {
 
     async fn check(&mut self) -> Tried {
         if !self.backend.can_check() {
-            return untried("it has no check_instance: an instance that dies before its worker attaches is waited for until missing_timeout");
+            return untried(
+                "it has no check_instance: an instance that dies before its worker attaches is waited for until missing_timeout",
+            );
         }
         let (_, handle) = self.first()?;
         match self.judged(&handle).await? {
@@ -458,9 +462,7 @@ impl Kit<'_> {
     async fn list_fails(&mut self) -> Tried {
         self.can_list()?;
         match self.away("list_instances", self.backend.list()).await? {
-            Ok(Ok(list)) => {
-                broken(format!("it returned a list of {}: what it does not list counts as gone, so it must raise", list.len()))
-            }
+            Ok(Ok(list)) => broken(format!("it returned a list of {}: what it does not list counts as gone, so it must raise", list.len())),
             Ok(Err(_)) => Ok(()),
             Err(why) => broken(why),
         }

@@ -122,6 +122,8 @@ fn markdown() -> String {
     page.push_str(&super::members::markdown());
     page.push('\n');
     page.push_str(&super::api::library::markdown());
+    page.push('\n');
+    page.push_str(&super::testing::words::markdown());
     page
 }
 

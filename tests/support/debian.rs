@@ -56,8 +56,11 @@ pub fn tell(what: &str, why: &str) {
 
 /// A process that ends with the test program, and its folder with it, however that ends: its keeper waits for the end of a pipe.
 pub fn kept(command: &str, home: &Path, log: &File) -> Result<std::process::Child, String> {
-    let script = format!("exec 3</dev/null; ({command}) <&3 & pid=$!; read line; kill $pid; wait $pid; \
-         umount -l {0}/exec/netns/* 2>/dev/null; rm -rf {0}", home.display());
+    let script = format!(
+        "exec 3</dev/null; ({command}) <&3 & pid=$!; read line; kill $pid; wait $pid; \
+         umount -l {0}/exec/netns/* 2>/dev/null; rm -rf {0}",
+        home.display()
+    );
     let mut shell = Command::new("sh");
     shell.args(["-c", &script]).stdin(std::process::Stdio::piped());
     shell.stdout(log.try_clone().map_err(|e| e.to_string())?).stderr(log.try_clone().map_err(|e| e.to_string())?);

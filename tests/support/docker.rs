@@ -12,7 +12,8 @@ use tempfile::TempDir;
 use super::{debian, peers};
 
 const PACKAGES: [&str; 5] = ["docker.io", "containerd", "runc", "tini", "iptables"];
-const LIBRARIES: [&str; 7] = ["libip4tc2", "libip6tc2", "libnfnetlink0", "libnetfilter-conntrack3", "libnftnl11", "libxtables12", "libmnl0"];
+const LIBRARIES: [&str; 7] =
+    ["libip4tc2", "libip6tc2", "libnfnetlink0", "libnetfilter-conntrack3", "libnftnl11", "libxtables12", "libmnl0"];
 const VERSION: &str = "4.3.0";
 /// Its command is `/start-worker`.
 pub const IMAGE: &str = "worker:4.3.0";

@@ -70,7 +70,8 @@ impl Libvirt {
         let programs = debian::unpacked("libvirt", &[PACKAGES.as_slice(), LIBRARIES.as_slice()].concat())?;
         let home = tempfile::Builder::new().prefix("libvirt-").tempdir().map_err(|e| e.to_string())?;
         let folder = home.path().display().to_string();
-        let settings = format!("unix_sock_dir = \"{folder}\"\nauth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nlog_outputs = \"2:stderr\"\n");
+        let settings =
+            format!("unix_sock_dir = \"{folder}\"\nauth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nlog_outputs = \"2:stderr\"\n");
         fs::write(home.path().join("libvirtd.conf"), settings).map_err(|e| e.to_string())?;
         let bin = home.path().join("bin");
         fs::create_dir(&bin).map_err(|e| e.to_string())?;
@@ -80,9 +81,8 @@ impl Libvirt {
         }
         for (name, path, top) in wrapped {
             let top = top.display();
-            let script = format!(
-                "#!/bin/sh\nLD_LIBRARY_PATH={top}/usr/lib/x86_64-linux-gnu:{top}/lib/x86_64-linux-gnu exec {top}/{path} \"$@\"\n"
-            );
+            let script =
+                format!("#!/bin/sh\nLD_LIBRARY_PATH={top}/usr/lib/x86_64-linux-gnu:{top}/lib/x86_64-linux-gnu exec {top}/{path} \"$@\"\n");
             let file = bin.join(name);
             fs::write(&file, script).map_err(|e| e.to_string())?;
             debian::run(Command::new("chmod").arg("755").arg(&file))?;

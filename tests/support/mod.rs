@@ -5,9 +5,9 @@
 
 #![allow(dead_code, unused_imports)] // each test file is a program of its own and uses a part
 
+pub mod conformance;
 pub mod debian;
 pub mod docker;
-pub mod conformance;
 pub mod ec2;
 pub mod emmylua;
 pub mod http;

@@ -314,22 +314,33 @@ fn page(name: &str, all: &[Value], query: &BTreeMap<String, String>) -> Answer {
     let mut body = json!({});
     if start + items.len() < all.len() {
         let marker = items.last().map(|item| item["id"].as_str().unwrap_or_default()).unwrap_or_default();
-        body[format!("{name}_links")] = json!([{ "rel": "next", "href": format!("http://openstack.example.com/v2.1/{name}?limit={limit}&marker={marker}") }]);
+        body[format!("{name}_links")] =
+            json!([{ "rel": "next", "href": format!("http://openstack.example.com/v2.1/{name}?limit={limit}&marker={marker}") }]);
     }
     body[name] = items.into();
     says(200, body)
 }
 
-fn answer(request: &Request, port: u16, shared: &Arc<Mutex<State>>, boot: &Arc<Mutex<Option<Boot>>>, fault: Option<&'static str>) -> Answer {
+fn answer(
+    request: &Request,
+    port: u16,
+    shared: &Arc<Mutex<State>>,
+    boot: &Arc<Mutex<Option<Boot>>>,
+    fault: Option<&'static str>,
+) -> Answer {
     let mut state = lock(shared);
     let parts: Vec<&str> = request.path.trim_matches('/').split('/').collect();
     if request.method == "POST" && parts == ["identity", "v3", "auth", "tokens"] {
         return login(request, port, &mut state);
     }
     if !state.tokens.contains(&request.token) {
-        return says(401, json!({ "error": { "code": 401, "title": "Unauthorized", "message": "The request you have made requires authentication." } }));
+        return says(
+            401,
+            json!({ "error": { "code": 401, "title": "Unauthorized", "message": "The request you have made requires authentication." } }),
+        );
     }
-    let flavors = [json!({ "id": "1", "name": "m1.tiny" }), json!({ "id": "2", "name": "m1.small" }), json!({ "id": "3", "name": "m1.medium" })];
+    let flavors =
+        [json!({ "id": "1", "name": "m1.tiny" }), json!({ "id": "2", "name": "m1.small" }), json!({ "id": "3", "name": "m1.medium" })];
     match (request.method.as_str(), parts.as_slice()) {
         ("GET", ["compute", "v2.1", "flavors"]) => page("flavors", &flavors, &request.query),
         ("GET", ["compute", "v2.1", "flavors", id]) => match flavors.iter().find(|f| f["id"] == *id) {
@@ -344,7 +355,8 @@ fn answer(request: &Request, port: u16, shared: &Arc<Mutex<State>>, boot: &Arc<M
         ("GET", ["compute", "v2.1", "servers", "detail"]) => {
             // A name is a regular expression; these tests look for whole names.
             let name = request.query.get("name").map(|n| n.trim_start_matches('^').trim_end_matches('$').replace('\\', ""));
-            let all: Vec<Value> = state.servers.iter().filter(|s| s.is_there() && name.as_ref().is_none_or(|n| s.name == *n)).map(Server::json).collect();
+            let all: Vec<Value> =
+                state.servers.iter().filter(|s| s.is_there() && name.as_ref().is_none_or(|n| s.name == *n)).map(Server::json).collect();
             page("servers", &all, &request.query)
         }
         ("GET", ["compute", "v2.1", "servers", id]) => match state.servers.iter().find(|s| s.id == *id && s.is_there()) {
@@ -388,7 +400,10 @@ fn answer(request: &Request, port: u16, shared: &Arc<Mutex<State>>, boot: &Arc<M
                     }
                 });
             }
-            says(202, json!({ "server": { "OS-DCF:diskConfig": "AUTO", "adminPass": "6NpUwoz2QDRN", "id": id, "links": [], "security_groups": [{ "name": "default" }] } }))
+            says(
+                202,
+                json!({ "server": { "OS-DCF:diskConfig": "AUTO", "adminPass": "6NpUwoz2QDRN", "id": id, "links": [], "security_groups": [{ "name": "default" }] } }),
+            )
         }
         _ => error(404, "itemNotFound", "The resource could not be found."),
     }

@@ -2,6 +2,7 @@
 //! may say stands in `lua/testing.lua`. It prints nothing and picks no files.
 
 mod model;
+pub(super) mod words;
 mod world;
 
 use std::path::PathBuf;

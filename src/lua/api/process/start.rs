@@ -16,9 +16,9 @@ use tokio::net::unix::pipe;
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::super::super::host::Host;
-use super::super::{args, fake};
 use super::super::stream::{NextPiece, Source, Stream};
 use super::super::wait::on_main;
+use super::super::{args, fake};
 use super::table::{Known, signal};
 use super::{Group, Program, options};
 
