@@ -101,9 +101,9 @@ fn lost_answers_ended_tokens_and_refusals_start_no_second_server() {
     cloud.wait_live(0);
 
     // A server that fails is taken away, and another one made.
-    cloud.fault("POST /servers", Fault::Error("No valid host was found. There are not enough hosts available."));
+    cloud.fault("POST /servers", Fault::Error("Build of instance aborted: Block Device Mapping is Invalid."));
     let request = master.force("quick", json!({}));
-    master.wait_log("No valid host was found");
+    master.wait_log("Build of instance aborted");
     assert_eq!(master.wait_request(request), SUCCESS);
     cloud.wait_live(0);
     assert_eq!(cloud.high_water(), 1, "never two at once");

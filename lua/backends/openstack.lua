@@ -210,7 +210,7 @@ local function wait_active(self, id)
       delete(self, id)
       timeout(GONE_WITHIN, wait_gone, self, id)
       if api.no_room(why) then latent.capacity(why) end
-      latent.retry(why, 60)
+      latent.retry(why, 10)
     elseif server and gone(server) then
       latent.retry(("the server %s was deleted while it was built"):format(id), 10)
     elseif server and server.status ~= "BUILD" then
