@@ -130,6 +130,10 @@ impl Backend for ScriptedBackend {
         self.settings.clone()
     }
 
+    fn serves(&self, settings: &str) -> bool {
+        self.settings == settings
+    }
+
     fn can_check(&self) -> bool {
         self.parts.spec.check.is_some()
     }

@@ -12,6 +12,7 @@ pub mod ec2;
 pub mod emmylua;
 pub mod http;
 pub mod libvirt;
+pub mod machine;
 pub mod master;
 pub mod openstack;
 pub mod pb;
