@@ -192,13 +192,14 @@ fn a_container_that_ends_at_once_is_told_with_its_last_lines() {
     if Docker::shared().is_none() {
         return;
     }
-    let (docker, lua) =
-        plain(&format!("image = '{IMAGE}', command = \"/bin/sh -c 'echo the disk is full; exit 7'\", followStartupLogs = true"));
+    let (docker, lua) = plain(&format!(
+        "image = '{IMAGE}', command = \"/bin/sh -c 'echo the disk is full, password $WORKERPASS; exit 7'\", followStartupLogs = true"
+    ));
     let master = Master::start(&lua);
     master.force("quick", json!({}));
     wait_for("it is told", || {
         let log = master.log();
-        (log.contains("the container ended with exit code 7") && log.contains("the disk is full")).then_some(())
+        (log.contains("the container ended with exit code 7") && log.contains("the disk is full, password ***")).then_some(())
     });
     wait_none(docker, &master);
 }
@@ -273,4 +274,81 @@ fn an_engine_that_is_away_is_asked_again() {
     std::os::unix::fs::symlink(docker.host().trim_start_matches("unix://"), &socket).expect("a link");
     assert_eq!(master.wait_request(request), SUCCESS);
     wait_none(docker, &master);
+}
+
+#[test]
+fn what_hostconfig_says_reaches_the_engine_in_its_own_words() {
+    let Some(docker) = Docker::shared() else { return };
+    let hostconfig = r#"hostconfig = { network_mode = "host", mem_limit = "256m", shm_size = 1048576, cap_add = { "SYS_NICE" }, cap_drop = "NET_RAW",
+        extra_hosts = { one = "192.0.2.1" }, tmpfs = { "/a:size=1m", "/b" }, ulimits = { { name = "nofile", soft = 512, hard = 1024 } },
+        init = true, read_only = false, binds = { ["/tmp"] = { bind = "/there", mode = "ro" } }, devices = { "/dev/null:/dev/nothing" },
+        log_config = { type = "json-file", config = { ["max-size"] = "1m" } }, OomScoreAdj = 100 }, volumes = "/etc:/host-etc:ro""#;
+    let lua = config(&docker.host(), "DockerLatentWorker", &format!("image = '{IMAGE}', build_wait_timeout = -1"), "");
+    let lua = lua.replace("hostconfig = { network_mode = \"host\" }", hostconfig);
+    let master = Master::start(&lua);
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    let id = &containers(docker, &master)[0];
+    let said = docker.run(&["inspect", "--format", "{{json .HostConfig}}", id]).expect("its description");
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    let wanted = json!({
+        "NetworkMode": "host", "Memory": 256 << 20, "ShmSize": 1 << 20, "CapAdd": ["SYS_NICE"], "CapDrop": ["NET_RAW"],
+        "ExtraHosts": ["one:192.0.2.1"], "Tmpfs": { "/a": "size=1m", "/b": "" }, "Init": true, "OomScoreAdj": 100,
+        "Ulimits": [{ "Name": "nofile", "Soft": 512, "Hard": 1024 }], "Binds": ["/tmp:/there:ro", "/etc:/host-etc:ro"],
+        "Devices": [{ "PathOnHost": "/dev/null", "PathInContainer": "/dev/nothing", "CgroupPermissions": "rwm" }],
+        "LogConfig": { "Type": "json-file", "Config": { "max-size": "1m" } },
+    });
+    for (name, value) in wanted.as_object().expect("names") {
+        assert_eq!(&said[name], value, "{name}: {said:#}");
+    }
+    let mut master = master;
+    assert!(master.stop().success());
+    wait_none(docker, &master);
+}
+
+#[test]
+fn an_image_is_pulled_from_a_registry() {
+    let Some(docker) = Docker::shared() else { return };
+    let registry = match docker.registry() {
+        Ok(registry) => registry,
+        Err(why) => return support::debian::tell("images of a registry", &why),
+    };
+    let image = format!("{}/ci/worker:new", registry.address);
+    let login = registry.config.display().to_string();
+    for args in [["tag", IMAGE, &image].as_slice(), &["--config", &login, "push", &image], &["rmi", &image]] {
+        docker.run(args).expect("the image is in the registry");
+    }
+    let mut master = Master::create(&config(&docker.host(), "DockerLatentWorker", &format!("image = '{image}', autopull = true"), ""));
+    master.launch_in(&format!("export DOCKER_CONFIG={login}; exec \"$@\""));
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    wait_none(docker, &master);
+    docker.run(&["image", "inspect", &image]).expect("the engine has it");
+
+    // What the registry does not have, no retry brings.
+    master.configure(&config(&docker.host(), "DockerLatentWorker", &format!("image = '{image}er', alwaysPull = true"), ""));
+    assert_eq!(master.command("reconfig", &[], &[]).code, Some(0));
+    master.force("quick", json!({}));
+    wait_state(&master, "quarantined");
+    let told = machine(&master).to_string();
+    assert!(told.contains("can't be pulled") && told.contains("newer"), "{told}");
+}
+
+#[test]
+fn an_engine_is_asked_over_tls_with_certificates() {
+    let Some(_) = Docker::shared() else { return };
+    let (docker, tls) = Docker::with_tls().expect("a second engine");
+    docker.import().expect("the image");
+    let worker = format!(
+        "image = '{IMAGE}', tls = {{ client_cert = {{ '{0}/client.pem', '{0}/client.key' }}, ca_cert = '{0}/ca.pem' }}",
+        tls.folder.display()
+    );
+    let master = Master::start(&config(&tls.host, "DockerLatentWorker", &worker, ""));
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    wait_none(&docker, &master);
+
+    // Without its own certificate it is not let in, and says so.
+    let bare = format!("image = '{IMAGE}', tls = {{ ca_cert = '{}/ca.pem' }}", tls.folder.display());
+    master.configure(&config(&tls.host, "DockerLatentWorker", &bare, ""));
+    assert_eq!(master.command("reconfig", &[], &[]).code, Some(0));
+    master.force("quick", json!({}));
+    wait_for("it is told", || machine(&master).to_string().contains("does not answer").then_some(()));
 }

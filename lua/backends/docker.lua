@@ -11,6 +11,7 @@ local AWAY = 15
 -- What a container has to end by itself before it is killed.
 local GRACE = 10
 local SHOWN_LINES = 20
+local MOST_LINES = 500
 local LARGEST_CONTEXT = 64 << 20
 
 local function config_error(...) error(latent.config_error(...), 0) end
@@ -42,10 +43,12 @@ local function ask(self, host, method, path, options)
   return http.request(request)
 end
 
+local function away(self, why) retry(("the engine %s does not answer: %s"):format(self.docker_host, why), AWAY) end
+
 -- The same before anything was started: an engine that is away is asked again later.
 local function ask_first(self, method, path, options)
   local ok, answer = pcall(ask, self, self.docker_host, method, path, options)
-  if not ok then retry(("the engine %s does not answer: %s"):format(self.docker_host, answer), AWAY) end
+  if not ok then away(self, answer) end
   if answer.status >= 500 then retry(("the engine %s: %s"):format(self.docker_host, spec.message(answer)), AWAY) end
   return answer
 end
@@ -53,8 +56,9 @@ end
 -- Progress, one JSON object a line, goes to the log; an error among it is returned.
 local function follow(self, what, method, path, options)
   options = dict.merge({ timeout = LONG, stream = true }, options or {})
-  local answer = ask_first(self, method, path, options)
-  if answer.status >= 300 then return spec.message{ status = answer.status, text = answer.body:read("a") or "" }, answer.status end
+  local ok, answer = pcall(ask, self, self.docker_host, method, path, options)
+  if not ok then away(self, answer) end
+  if answer.status >= 300 then return spec.message{ status = answer.status, text = answer.body:read("a") or "" } end
   local wrong
   for line in answer.body:lines() do
     local ok, step = pcall(json.decode, line)
@@ -64,7 +68,7 @@ local function follow(self, what, method, path, options)
       if type(said) == "string" and text.strip(said) ~= "" then log.info(("%s: %s: %s"):format(self.name, what, text.strip(said))) end
     end
   end
-  return wrong, 200
+  return wrong
 end
 
 -- IMAGES --------------------------------------------------------------------------------------------------------------
@@ -81,7 +85,8 @@ local function registry_auth(image)
   local user, password = base64.decode(known.auth):match("^(.-):(.*)$")
   if not user then return nil end
   local told = json.encode{ username = user, password = password:gsub("%z+$", ""), serveraddress = registry }
-  return { ["X-Registry-Auth"] = base64.encode(told, { url_safe = true }) }
+  -- URL-safe, but with the padding.
+  return { ["X-Registry-Auth"] = (base64.encode(told):gsub("[+/]", { ["+"] = "-", ["/"] = "_" })) }
 end
 
 local function pull(self, image)
@@ -90,8 +95,8 @@ local function pull(self, image)
     { params = { fromImage = name, tag = tag }, headers = registry_auth(image) })
   if not wrong then return end
   -- What the registry does not have, or does not give, will not be there in a minute.
-  if wrong:find("not found") or wrong:find("manifest unknown") or wrong:find("denied") or wrong:find("unauthorized") then
-    config_error(("the image %s can't be pulled: %s"):format(image, wrong))
+  for _, sign in ipairs{ "not found", "manifest unknown", "denied", "unauthorized", "no basic auth", "invalid reference" } do
+    if wrong:find(sign, 1, true) then config_error(("the image %s can't be pulled: %s"):format(image, wrong)) end
   end
   retry(("the image %s can't be pulled: %s"):format(image, wrong))
 end
@@ -113,11 +118,11 @@ local function build_image(self, image)
   local headers = { ["Content-Type"] = "application/x-tar" }
   if custom and not fs.is_dir(self.dockerfile) and self.encoding then headers["Content-Encoding"] = self.encoding end
   local args = self.buildargs and next(self.buildargs) and json.encode(spec.texts(self.buildargs)) or nil
-  local wrong, status = follow(self, "build of " .. image, "POST", "/build", {
+  local wrong = follow(self, "build of " .. image, "POST", "/build", {
     params = { t = image, rm = true, forcerm = true, buildargs = args, target = self.target ~= "" and self.target or nil },
     headers = headers, body = context(self),
   })
-  if wrong then config_error(("the image %s can't be built%s: %s"):format(image, status < 300 and "" or " (" .. status .. ")", wrong)) end
+  if wrong then config_error(("the image %s can't be built: %s"):format(image, wrong)) end
 end
 
 -- The image's name, when it is there.
@@ -181,12 +186,19 @@ function Docker:container_spec(build)
   }
 end
 
+-- What it wrote, without its password. `about` is what the engine says of it.
+local function output(self, handle, about, which)
+  local answer = ask(self, handle.docker_host, "GET", "/containers/" .. handle.container .. "/logs",
+    { params = dict.merge({ stdout = 1, stderr = 1 }, which), timeout = 20 })
+  if answer.status ~= 200 then return {} end
+  return text.lines(spec.without_password(spec.output(answer.text), about.Config and about.Config.Env))
+end
+
 -- The last lines that it wrote, for a message.
-local function tail(self, host, id)
-  local ok, answer = pcall(ask, self, host, "GET", "/containers/" .. id .. "/logs", { params = { stdout = 1, stderr = 1, tail = SHOWN_LINES } })
-  if not ok or answer.status ~= 200 then return "" end
-  local lines = spec.last_lines(spec.output(answer.text), SHOWN_LINES)
-  return #lines > 0 and "; its last lines:\n" .. table.concat(lines, "\n") or "; it wrote nothing"
+local function tail(self, handle, about)
+  local ok, lines = pcall(output, self, handle, about, { tail = SHOWN_LINES })
+  if not ok then return "" end
+  return #lines > 0 and "; its last lines:\n" .. table.concat(spec.last_lines(lines, SHOWN_LINES), "\n") or "; it wrote nothing"
 end
 
 -- Gone when this returns; also if it was not there.
@@ -249,29 +261,27 @@ function Docker:stop_instance(handle, fast)
 end
 
 -- New lines of its output, once each.
-local function show_output(self, handle)
-  self._shown = self._shown or {}
-  local since = self._shown[handle.container] or 0
-  local now = math.floor(time.now())
+local function show_output(self, handle, about)
+  local id = handle.container
+  local since, now = (self._shown or {})[id] or 0, math.floor(time.now())
   if since >= now then return end
-  local answer = ask(self, handle.docker_host, "GET", "/containers/" .. handle.container .. "/logs",
-    { params = { stdout = 1, stderr = 1, since = since, ["until"] = now } })
-  if answer.status ~= 200 then return end
-  self._shown = { [handle.container] = now }
-  for _, line in ipairs(text.lines(spec.output(answer.text))) do log.info(("%s: container %s: %s"):format(self.name, handle.container:sub(1, 12), line)) end
+  -- Only the newest: a container that writes without end must not fill the log.
+  local lines = output(self, handle, about, { since = since, ["until"] = now, tail = MOST_LINES })
+  self._shown = { [id] = now }
+  for _, line in ipairs(lines) do log.info(("%s: container %s: %s"):format(self.name, id:sub(1, 12), line)) end
 end
 
 function Docker:check_instance(handle)
   local answer = ask(self, handle.docker_host, "GET", "/containers/" .. handle.container .. "/json", { timeout = 20 })
   if answer.status == 404 then return false, "the container is gone" end
   if answer.status ~= 200 then error(spec.message(answer), 0) end
-  if self.followStartupLogs then show_output(self, handle) end
+  if self.followStartupLogs then show_output(self, handle, answer.json) end
   local state = answer.json.State
   if state.Running or state.Restarting then return true end
   if state.Status == "created" then return false, "the container was made and never started" end
   local why = ("the container ended with exit code %s%s"):format(state.ExitCode, state.OOMKilled and ", out of memory" or "")
   if state.Error and state.Error ~= "" then why = why .. " (" .. state.Error .. ")" end
-  return false, why .. tail(self, handle.docker_host, handle.container)
+  return false, why .. tail(self, handle, answer.json)
 end
 
 function Docker:list_instances()

@@ -266,9 +266,16 @@ function M.output(raw)
   return table.concat(parts)
 end
 
--- The last lines of an output.
-function M.last_lines(output, count)
-  local lines = text.lines(output)
+-- An output without the password that the container found in its environment.
+function M.without_password(output, environment)
+  for _, variable in ipairs(environment or {}) do
+    local password = variable:match("^WORKERPASS=(.+)$")
+    if password then output = output:gsub((password:gsub("%W", "%%%0")), "***") end
+  end
+  return output
+end
+
+function M.last_lines(lines, count)
   local kept = {}
   for i = math.max(1, #lines - count + 1), #lines do kept[#kept + 1] = lines[i] end
   return kept

@@ -26,7 +26,9 @@ pub mod lua_type;
 mod methods;
 pub mod named;
 mod names;
+mod openstack;
 mod parameters;
+mod processes;
 #[cfg(test)]
 mod properties_of_classes;
 pub mod reference;

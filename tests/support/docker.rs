@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{debian, peers};
+use super::{debian, free_port, peers};
 
 const PACKAGES: [&str; 5] = ["docker.io", "containerd", "runc", "tini", "iptables"];
 const LIBRARIES: [&str; 7] =
@@ -22,6 +22,22 @@ pub struct Docker {
     home: TempDir,
     programs: PathBuf,
     keeper: Child,
+}
+
+/// A registry that asks for a name and a password.
+pub struct Registry {
+    pub address: String,
+    /// Has the password, as `docker login` would leave it: the value of `DOCKER_CONFIG`.
+    pub config: PathBuf,
+    _home: TempDir,
+    keeper: Child,
+}
+
+/// How an engine is reached over TLS.
+pub struct Tls {
+    pub host: String,
+    /// With `ca.pem`, `client.pem` and `client.key`.
+    pub folder: PathBuf,
 }
 
 impl Docker {
@@ -39,13 +55,28 @@ impl Docker {
     /// One without any image.
     pub fn start() -> Result<Docker, String> {
         let home = tempfile::Builder::new().prefix("docker-").tempdir().map_err(|e| e.to_string())?;
-        Docker::start_in(home)
+        Docker::start_in(home, "")
     }
 
-    fn start_in(home: TempDir) -> Result<Docker, String> {
+    /// One that also listens over TLS, for those who show a certificate.
+    pub fn with_tls() -> Result<(Docker, Tls), String> {
+        let home = tempfile::Builder::new().prefix("docker-").tempdir().map_err(|e| e.to_string())?;
+        for (name, text) in certificates() {
+            fs::write(home.path().join(name), text).map_err(|e| e.to_string())?;
+        }
+        let tls = Tls { host: format!("tcp://127.0.0.1:{}", free_port()), folder: home.path().to_owned() };
+        let folder = tls.folder.display();
+        let options = format!(
+            "--host {} --tlsverify --tlscacert {folder}/ca.pem --tlscert {folder}/server.pem --tlskey {folder}/server.key",
+            tls.host
+        );
+        Docker::start_in(home, &options).map(|docker| (docker, tls))
+    }
+
+    fn start_in(home: TempDir, options: &str) -> Result<Docker, String> {
         let programs = debian::unpacked("docker", &[PACKAGES.as_slice(), LIBRARIES.as_slice()].concat())?;
         let log = File::create(home.path().join("log")).map_err(|e| e.to_string())?;
-        let keeper = debian::kept(&daemon(&programs, home.path()), home.path(), &log)?;
+        let keeper = debian::kept(&format!("{} {options}", daemon(&programs, home.path())), home.path(), &log)?;
         let mut docker = Docker { home, programs, keeper };
         let began = Instant::now();
         while docker.run(&["version"]).is_err() {
@@ -80,6 +111,36 @@ impl Docker {
         out.lines().map(str::to_owned).collect()
     }
 
+    /// A registry of its own on this machine.
+    pub fn registry(&self) -> Result<Registry, String> {
+        let programs = debian::unpacked("docker-registry", &["docker-registry"])?;
+        let home = tempfile::Builder::new().prefix("registry-").tempdir().map_err(|e| e.to_string())?;
+        let (folder, address) = (home.path().display().to_string(), format!("127.0.0.1:{}", free_port()));
+        let settings = format!(
+            "version: 0.1\nstorage: {{ filesystem: {{ rootdirectory: {folder}/data }} }}\nhttp: {{ addr: '{address}' }}\n\
+             auth: {{ htpasswd: {{ realm: r, path: {folder}/passwords }} }}\n"
+        );
+        // ci:s3cret
+        let passwords = "ci:$2b$04$aaL.dK/rpGB0OkbG65y0I.8ajm/14WpLrSyNF80mXVjOEuBvuKLG.\n";
+        let config = format!("{{\"auths\":{{\"{address}\":{{\"auth\":\"Y2k6czNjcmV0\"}}}}}}");
+        for (name, text) in [("settings.yml", settings.as_str()), ("passwords", passwords), ("config.json", &config)] {
+            fs::write(home.path().join(name), text).map_err(|e| e.to_string())?;
+        }
+        let log = File::create(home.path().join("log")).map_err(|e| e.to_string())?;
+        let command = format!("exec {}/usr/bin/docker-registry serve {folder}/settings.yml", programs.display());
+        let keeper = debian::kept(&command, home.path(), &log)?;
+        let config = home.path().to_owned();
+        let registry = Registry { address, config, _home: home, keeper };
+        let began = Instant::now();
+        while std::net::TcpStream::connect(&registry.address).is_err() {
+            if began.elapsed() > Duration::from_secs(30) {
+                return Err("docker-registry does not start".into());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(registry)
+    }
+
     pub fn import(&self) -> Result<(), String> {
         let archive = archive()?;
         self.run(&["import", "--change", "CMD [\"/start-worker\"]", &archive.display().to_string(), IMAGE]).map(drop)
@@ -91,6 +152,33 @@ impl Drop for Docker {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
     }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+    }
+}
+
+/// A root, a server and a client, signed by it.
+fn certificates() -> Vec<(String, String)> {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+    let mut root = CertificateParams::new(Vec::new()).expect("a root");
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    root.distinguished_name.push(DnType::CommonName, "the root");
+    let root_key = KeyPair::generate().expect("a key");
+    let ca = root.self_signed(&root_key).expect("a certificate");
+    let issuer = Issuer::new(root, root_key);
+    let mut files = vec![("ca.pem".to_owned(), ca.pem())];
+    for (name, purpose) in [("server", ExtendedKeyUsagePurpose::ServerAuth), ("client", ExtendedKeyUsagePurpose::ClientAuth)] {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("parameters");
+        params.extended_key_usages.push(purpose);
+        let key = KeyPair::generate().expect("a key");
+        files.push((format!("{name}.pem"), params.signed_by(&key, &issuer).expect("a certificate").pem()));
+        files.push((format!("{name}.key"), key.serialize_pem()));
+    }
+    files
 }
 
 /// As `docker_host` names an engine whose folder this is.

@@ -20,6 +20,7 @@ pub mod peers;
 pub mod rack;
 pub mod reports;
 pub mod smtp;
+pub mod sshd;
 pub mod worker;
 
 use std::net::TcpListener;
