@@ -34,6 +34,9 @@ G.latent = {
   end,
 }
 
+-- What kind of failure was raised, for tests.
+function P.failure_of(raised) return type(raised) == "table" and failures[raised] or nil end
+
 -- Fields that calls set, for each instance and worker: they are kept as long as the configuration.
 local kept = setmetatable({}, { __mode = "k" })
 
@@ -86,6 +89,8 @@ local function view(self, facts)
   return seen, wrong
 end
 
+P.backend_view = view
+
 -- An instance without what differs from build to build.
 local function constant(self, info)
   return setmetatable({}, {
@@ -127,7 +132,9 @@ function P.bind_backend(self, record)
   for _, arg in ipairs(info.decl.arguments) do
     local value = arg.of_backend and P.given(record, arg) or nil
     args[arg.name] = value
-    if value ~= nil and (arg.renderable or arg.secret) and P.to_render(value) then rendered[#rendered + 1] = arg.name end
+    -- A function that is the argument itself is called by the backend.
+    local own = type(value) == "function" and arg.takes_functions
+    if value ~= nil and (arg.renderable or arg.secret) and not own and P.to_render(value) then rendered[#rendered + 1] = arg.name end
   end
   sort(rendered)
   record.own = { methods = bound, args = args, rendered = rendered }

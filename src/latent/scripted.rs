@@ -210,8 +210,17 @@ impl Parts {
         }
     }
 
+    /// What arguments are rendered with: the build's properties, and what a machine needs to know.
+    fn of_launch(&self, start: &Start) -> Map<String, Json> {
+        let mut properties = start.properties.clone();
+        properties.insert("workerpassword".into(), start.password.reveal().into());
+        properties.insert("master_host".into(), self.master.host.clone().into());
+        properties.insert("master_port".into(), self.master.port.into());
+        properties
+    }
+
     async fn start(&self, start: Start) -> Result<Started, Failure> {
-        let Rendered { values, failed, mask } = self.rendered(start.properties.clone(), start.build.clone()).await;
+        let Rendered { values, failed, mask } = self.rendered(self.of_launch(&start), start.build.clone()).await;
         if let Some((_, why)) = failed.iter().next() {
             return Err(Failure::Retry(mask.owned(why.as_str().unwrap_or_default().to_owned()), RENDER_REST));
         }

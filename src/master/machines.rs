@@ -34,7 +34,7 @@ const KEY_FILE: &str = "latent.key";
 const KEY_BYTES: usize = 32;
 const STOP_DEADLINE: Duration = Duration::from_secs(600);
 /// Where the configuration says nothing else; each class of latent workers has its own default.
-const MISSING: Duration = Duration::from_secs(1200);
+pub(super) const MISSING: Duration = Duration::from_secs(1200);
 
 pub struct Machines {
     pub latent: Arc<Latent>,
@@ -124,7 +124,7 @@ impl Machines {
         let spec = match &latent.backend {
             BackendSpec::Ec2(spec) => spec,
             BackendSpec::Lua(spec) => {
-                return self.scripted.backend(worker, spec, worker.missing_timeout.unwrap_or(MISSING), at_work, source);
+                return self.scripted.backend(worker, spec, worker.missing_timeout.unwrap_or(MISSING), &at_work.loaded, source);
             }
         };
         #[cfg(feature = "ec2")]
