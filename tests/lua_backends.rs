@@ -121,6 +121,30 @@ fn a_killed_master_adopts_or_stops_its_units() {
 }
 
 #[test]
+fn what_a_worker_left_that_is_not_configured_any_more_is_stopped_by_its_class() {
+    let (rack, other) = (Rack::start(), Rack::start());
+    let mut master = master(&rack, RACK, "build_wait_timeout = 600");
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    master.kill9();
+    // Its handle is that of somebody's unit elsewhere.
+    let theirs = other.add("f00", "somebody else");
+    assert_eq!((rack.live(), &*theirs), (vec![theirs.clone()], "u1"));
+    let others = format!(
+        "c.workers = {{ Rack{{ \"bot-b\", rack_url = \"{}\" }}, Rack{{ \"bot-c\", rack_url = \"{}\", pool = {{ max = 2 }} }} }}",
+        other.url(),
+        rack.url().replace("127.0.0.1", "localhost")
+    );
+    let named = "c.builders = { util.BuilderConfig{ name = \"quick\", workernames = { \"bot-b\", \"bot-c\" }, factory = quick } }\n\
+                 c.schedulers = { schedulers.ForceScheduler{ name = \"force\", builderNames = { \"quick\" } } }";
+    master.configure(&config(&rack, RACK, "", &format!("{others}\n{named}")));
+    master.launch();
+    rack.wait_live(0);
+    assert_eq!(other.live(), ["u1"]);
+    assert!(other.calls("DELETE").is_empty());
+    wait_for("the ledger is settled", || master.http.rows("instances?gone_at=null", "instances").is_empty().then_some(()));
+}
+
+#[test]
 fn killed_in_the_middle_of_a_start_it_finds_what_was_started() {
     let rack = Rack::start();
     let backend = RACK.replace("  return { handle", "  sleep(fs.exists('@DIR@/hold') and 600 or 0)\n  return { handle");
@@ -201,10 +225,12 @@ fn whatever_start_instance_does_wrong_is_told_and_hurts_nobody_else() {
     }
 }
 
-fn reconfig(master: &Master, lua: &str) {
+/// What is different, as people are told.
+fn reconfig(master: &Master, lua: &str) -> String {
     master.configure(lua);
     let ran = master.command("reconfig", &[], &["--json"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
+    ran.out
 }
 
 /// A rack whose door is shut for the first tries, each in its way.
@@ -365,7 +391,11 @@ fn a_reload_in_the_middle_of_a_start_stops_nothing() {
     master.launch();
     let request = master.force("quick", json!({}));
     rack.wait_live(1);
-    reconfig(&master, &config(&rack, &of(2), "build_wait_timeout = 2", ""));
+    let told = reconfig(&master, &config(&rack, &of(2), "build_wait_timeout = 2", ""));
+    for change in ["build_wait_timeout 1 → 2 (at once)", "start_instance a function (master.lua:", "→ another function (master.lua:"] {
+        assert!(told.contains(change), "{told}");
+    }
+    assert!(!told.contains("rack_url") && !told.contains("list_instances"), "{told}");
     assert_eq!(rack.live().len(), 1);
     std::fs::remove_file(master.dir().join("hold")).expect("the file");
     assert_eq!(master.wait_request(request), SUCCESS);

@@ -35,6 +35,12 @@ function Rack:list_instances() return http.get(self.rack_url .. "/units?owner=" 
 c.workers = { Rack{ "bot", rack_url = "http://rack.example.org", build_wait_timeout = 600 } }"#,
     ),
     note(
+        "OpenStackLatentWorker",
+        r##"c.workers = { OpenStackLatentWorker{ "bot", flavor = "m1.small", image = "debian-13", networks = { "builds" },
+  os_auth_url = "https://cloud.example:5000/v3", os_username = "ci", os_password = "pass", os_tenant_name = "builds",
+  user_data = util.Interpolate("#!/bin/sh\nbuildbot-worker create-worker /w %(prop:master_host)s %(prop:workername)s %(prop:workerpassword)s\nbuildbot-worker start /w\n") } }"##,
+    ),
+    note(
         "ProcessLatentWorker",
         r#"c.workers = {
   ProcessLatentWorker{ "here", program = "/opt/worker/bin/buildbot-worker", build_wait_timeout = 60 },
@@ -152,6 +158,11 @@ local step = steps.ShellCommand{ command = { "echo", upper } }"#,
 local step = steps.ShellCommand{ command = { "make", jobs } }"#,
     ),
     note("FlattenList", r#"local step = steps.ShellCommand{ command = util.FlattenList{ { "make", { "check", "V=1" } } } }"#),
+    other(
+        "UserData",
+        "none, it is Buildmoon's own",
+        r#"local data = util.UserData{ "ci.example.org:9989", packages = { "git", "make" }, power_off_after = "20m" }"#,
+    ),
     note("Secret", r#"local step = steps.ShellCommand{ command = "deploy", env = { TOKEN = util.Secret("token") }, logEnviron = false }"#),
     note("SecretInAFile", r#"c.secretsProviders = { secrets.SecretInAFile{ dirname = "secrets", suffixes = { "", ".txt" } } }"#),
     note("SecretInPass", r#"c.secretsProviders = { secrets.SecretInPass{ dirname = "password-store" } }"#),

@@ -23,7 +23,7 @@ const PROCESS: (&str, &str) = ("backends.process", include_str!("../../lua/backe
 
 /// Backends that ship, by the class whose methods they are. Each file is called with what the one before it returned; the last returns the
 /// methods.
-pub(super) const BACKENDS: [(&str, &[(&str, &str)]); 4] = [
+pub(super) const BACKENDS: [(&str, &[(&str, &str)]); 5] = [
     (
         "DockerLatentWorker",
         &[
@@ -32,6 +32,13 @@ pub(super) const BACKENDS: [(&str, &[(&str, &str)]); 4] = [
         ],
     ),
     ("LibVirtWorker", &[("backends.libvirt", include_str!("../../lua/backends/libvirt.lua"))]),
+    (
+        "OpenStackLatentWorker",
+        &[
+            ("backends.openstack_api", include_str!("../../lua/backends/openstack_api.lua")),
+            ("backends.openstack", include_str!("../../lua/backends/openstack.lua")),
+        ],
+    ),
     ("ProcessLatentWorker", &[PROCESS]),
     ("FakeLatentWorker", &[PROCESS, ("backends.fake", include_str!("../../lua/backends/fake.lua"))]),
 ];

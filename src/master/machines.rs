@@ -13,17 +13,19 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value as Json};
 use sha2::Sha256;
 
-use super::AtWork;
+use super::{AtWork, Master};
 use crate::base::{Clock, RequestId, Secret, Timestamp};
 use crate::builds::Engine;
 use crate::config::{BackendSpec, LatentSpec, WorkerKind, WorkerSpec};
+use crate::latent::among::Among;
 use crate::latent::backend::{Backend, Unusable, WantedBuild};
-use crate::latent::driver::{Configured, Latent, Surroundings, View};
+use crate::latent::driver::{Configured, Latent, Leak, Surroundings, View};
 use crate::latent::{Policy, Timing};
 use crate::model::query::Row;
 use crate::model::{LaunchId, LaunchRecord};
 use crate::secrets::SecretSource;
 use crate::store::Store;
+use crate::workers::BoxFuture;
 use crate::workers::gate::Warden;
 use crate::workers::registry::Registry;
 
@@ -32,13 +34,14 @@ const KEY_FILE: &str = "latent.key";
 const KEY_BYTES: usize = 32;
 const STOP_DEADLINE: Duration = Duration::from_secs(600);
 /// Where the configuration says nothing else; each class of latent workers has its own default.
-const MISSING: Duration = Duration::from_secs(1200);
+pub(super) const MISSING: Duration = Duration::from_secs(1200);
 
 pub struct Machines {
     pub latent: Arc<Latent>,
     registry: Arc<Registry>,
     engine: Arc<Engine>,
     master_id: String,
+    around: Arc<Around>,
     scripted: super::scripted::Scripted,
     #[cfg(feature = "ec2")]
     ec2: super::ec2::Ec2,
@@ -51,7 +54,13 @@ impl Machines {
         let scripted = super::scripted::Scripted::new(master_id.clone(), registry);
         #[cfg(feature = "ec2")]
         let ec2 = super::ec2::Ec2::new(key.master_id(), folder.to_owned(), registry);
-        let around = Arc::new(Around { engine: Arc::downgrade(engine), registry: Arc::downgrade(registry), latent: OnceLock::new(), key });
+        let around = Arc::new(Around {
+            engine: Arc::downgrade(engine),
+            registry: Arc::downgrade(registry),
+            latent: OnceLock::new(),
+            key,
+            master: OnceLock::new(),
+        });
         let latent = Latent::new(store, clock, around.clone());
         if around.latent.set(Arc::downgrade(&latent)).is_err() {
             bail!("the latent workers were given twice");
@@ -64,6 +73,7 @@ impl Machines {
             registry,
             engine,
             master_id,
+            around,
             scripted,
             #[cfg(feature = "ec2")]
             ec2,
@@ -73,6 +83,13 @@ impl Machines {
     /// Of this master, among all.
     pub fn master_id(&self) -> &str {
         &self.master_id
+    }
+
+    /// Who tells people of what becomes of machines; once.
+    pub fn set_master(&self, master: Weak<Master>) {
+        if self.around.master.set(master).is_err() {
+            tracing::error!("the master of the latent workers was given twice");
+        }
     }
 
     /// Takes over a configuration; the first time, what an earlier master left behind is settled.
@@ -107,7 +124,7 @@ impl Machines {
         let spec = match &latent.backend {
             BackendSpec::Ec2(spec) => spec,
             BackendSpec::Lua(spec) => {
-                return self.scripted.backend(worker, spec, worker.missing_timeout.unwrap_or(MISSING), at_work, source);
+                return self.scripted.backend(worker, spec, worker.missing_timeout.unwrap_or(MISSING), &at_work.loaded, source);
             }
         };
         #[cfg(feature = "ec2")]
@@ -125,7 +142,10 @@ impl Machines {
         tracing::warn!(worker = record.worker, launch = %record.id, handle = record.handle.as_ref().map(Json::to_string),
             "a machine is left of a worker that is not configured any more: it is stopped");
         let same = |b: &&Arc<dyn Backend>| b.class() == record.backend && record.handle.as_ref().is_none_or(|handle| b.knows(handle));
-        let backend = backends.iter().find(same).cloned().unwrap_or_else(|| {
+        let alike: Vec<Arc<dyn Backend>> = backends.iter().filter(same).cloned().collect();
+        let one = alike.iter().find(|b| b.serves(&record.settings)).cloned();
+        let any = || (!alike.is_empty()).then(|| Arc::new(Among::new(alike.iter().cloned())) as Arc<dyn Backend>);
+        let backend = one.or_else(any).unwrap_or_else(|| {
             let why = format!(
                 "no configured worker of class {} can end it: configure one of its kind and region, or end it by hand and restart",
                 record.backend
@@ -173,6 +193,9 @@ struct Around {
     registry: Weak<Registry>,
     latent: OnceLock<Weak<Latent>>,
     key: Key,
+    /// Who is told of a machine that can't be stopped.
+    /// Whose people are told.
+    master: OnceLock<Weak<Master>>,
 }
 
 impl Around {
@@ -195,8 +218,10 @@ impl Surroundings for Around {
     }
 
     fn missing(&self, worker: &str, why: &str) {
-        let whom = self.registry.upgrade().and_then(|r| r.spec(worker)).map(|s| s.notify_on_missing.join(", ")).unwrap_or_default();
-        tracing::error!(worker, notify_on_missing = whom, "the latent worker is missing: {why}");
+        tracing::error!(worker, "the latent worker is missing: {why}");
+        let Some(master) = self.master.get().and_then(Weak::upgrade) else { return };
+        let (worker, why) = (worker.to_owned(), why.to_owned());
+        tokio::spawn(async move { master.machine_is_missing(&worker, &why).await });
     }
 
     fn changed(&self, worker: &str) {
@@ -208,6 +233,11 @@ impl Surroundings for Around {
     fn password(&self, worker: &str, launch: &LaunchId) -> std::result::Result<Secret, String> {
         let registry = self.registry.upgrade().ok_or_else(|| "the master stops".to_owned())?;
         Ok(registry.configured_password(worker)?.unwrap_or_else(|| self.key.password(launch)))
+    }
+
+    fn leak(&self, leak: Leak) -> BoxFuture<'static, std::result::Result<(), String>> {
+        let master = self.master.get().and_then(Weak::upgrade);
+        Box::pin(async move { master.ok_or_else(|| "the master starts or ends".to_owned())?.tell_leak(leak).await })
     }
 
     fn build(&self, worker: &str, request: RequestId) -> (Map<String, Json>, WantedBuild) {
@@ -291,6 +321,7 @@ pub fn shown(latent: &Latent) -> HashMap<Arc<str>, Json> {
         serde_json::json!({
             "state": view.state, "since": view.since.seconds(), "launch_id": view.record.as_ref().map(|r| r.id.clone()),
             "handle": view.record.as_ref().and_then(|r| r.handle.clone()), "reason": view.open.as_ref().err(),
+            "console": view.console, "price_per_hour": view.record.as_ref().and_then(|r| r.price_per_hour),
         })
     };
     latent.views().into_iter().map(|(name, view)| (name, show(&view))).collect()
@@ -311,11 +342,13 @@ pub fn rows(latent: &Latent, records: Vec<LaunchRecord>, now: Timestamp) -> Vec<
         let end = r.gone.as_ref().map_or(now, |(_, at)| *at);
         let cost = r.price_per_hour.map(|price| price * end.since(r.created_at).as_secs_f64() / 3600.0);
         let seconds = |at: Option<Timestamp>| at.map(Timestamp::seconds);
+        let (tries, error) = view.map_or((0, None), |v| (v.tries, v.stop_error.clone()));
         super::backend::row(serde_json::json!({
             "launch_id": r.id, "workername": r.worker, "backend": r.backend, "state": state, "handle": r.handle,
             "generation": r.generation, "created_at": r.created_at.seconds(), "attached_at": seconds(r.attached_at),
             "stop_wanted_at": seconds(r.stop.as_ref().map(|(_, at)| *at)), "gone_at": seconds(r.gone.as_ref().map(|(_, at)| *at)),
             "reason": r.gone.as_ref().or(r.stop.as_ref()).map(|(why, _)| why), "price_per_hour": r.price_per_hour, "cost": cost,
+            "stop_tries": tries, "stop_error": error, "leak_told_at": seconds(r.leak_told_at),
         }))
     };
     records.into_iter().map(row).collect()

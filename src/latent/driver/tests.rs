@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::*;
-use crate::base::SystemClock;
+use crate::base::{RequestId, SystemClock};
 use crate::latent::Timing;
-use crate::latent::backend::Started;
+use crate::latent::backend::{Started, WantedBuild};
 use crate::store::StoreOptions;
 use crate::workers::link::BoxFuture;
 
@@ -90,7 +90,7 @@ impl Surroundings for Around {
         Ok(Secret::new("x"))
     }
     fn build(&self, _: &str, _: RequestId) -> (Map<String, Json>, WantedBuild) {
-        Map::new()
+        Default::default()
     }
 }
 
