@@ -60,6 +60,17 @@ fn marked(mark: &str) -> Vec<u32> {
     pids.filter(has).collect()
 }
 
+#[test]
+fn it_keeps_the_promises_of_a_backend() {
+    let master = Master::create(&config("60"));
+    let path = format!("{}:{}", peers::worker_bin(VERSION).display(), std::env::var("PATH").unwrap_or_default());
+    let ran =
+        std::process::Command::new(master::BUILDMOON).arg("backend-test").arg(master.dir().join("master.lua")).env("PATH", path).output();
+    let ran = master::ran(ran.expect("buildmoon"));
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    none_left(&master);
+}
+
 fn instances(master: &Master) -> Vec<Value> {
     master.http.rows("instances?gone_at=null", "instances")
 }

@@ -124,6 +124,17 @@ fn an_orderly_end_of_the_master_ends_its_workers() {
     wait_ended(&mark);
 }
 
+#[test]
+fn both_keep_the_promises_of_a_backend() {
+    for class in ["ProcessLatentWorker", "FakeLatentWorker"] {
+        let master = Master::create(&here("").replace("ProcessLatentWorker", class));
+        let file = master.dir().join("master.lua");
+        let ran = buildmoon(["backend-test".as_ref(), file.as_os_str()]);
+        assert_eq!(ran.code, Some(0), "{class}: {}{}", ran.out, ran.err);
+        assert!(!ran.out.contains("FAIL") && !ran.out.contains("skip"), "{}", ran.out);
+    }
+}
+
 /// What a configuration has started for itself.
 #[test]
 fn programs_end_with_the_master_in_order() {

@@ -23,7 +23,7 @@ Worker(host, int(port), name, password, os.getcwd(), 600, maxdelay=10).setServic
 -- May be called a second time with the same launch id, and must not start a second machine then.
 function Processes:start_instance(build)
   local running = self:list_instances(self.launch_id)[1]
-  if running then return running end
+  if running then return { handle = running.handle } end
   local folder = "workers/" .. self.name
   fs.mkdir(folder)
   fs.write(folder .. "/buildbot.tac", TAC)
