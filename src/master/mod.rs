@@ -189,6 +189,7 @@ impl Master {
         });
         let backend: Arc<dyn web::Backend> = master.clone();
         master.at_work().loaded.generation.set_data(web::Data::new(Arc::downgrade(&backend)));
+        master.at_work().loaded.generation.set_kept(Arc::new(master.store.clone()));
         master.locals.hide(secrets::private_variables(&config));
         // Before anybody can ask: a master that answers has its own workers.
         for spec in &config.workers {

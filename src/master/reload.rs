@@ -310,6 +310,7 @@ impl Master {
         let workers = configured(&config, std::mem::take(&mut ids.workers));
         let backend: Arc<dyn web::Backend> = self.clone();
         loaded.generation.set_data(web::Data::new(Arc::downgrade(&backend)));
+        loaded.generation.set_kept(Arc::new(self.store.clone()));
         self.locals.hide(secrets::private_variables(&config));
         let source = SecretSource::new(config.clone(), loaded.generation.clone());
         lock(&self.reloads.generations).push(Arc::downgrade(&loaded.generation));
