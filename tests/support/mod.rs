@@ -9,6 +9,7 @@ pub mod ec2;
 pub mod emmylua;
 pub mod http;
 pub mod master;
+pub mod opensmtpd;
 pub mod pb;
 pub mod peers;
 pub mod rack;
