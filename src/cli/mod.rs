@@ -9,6 +9,7 @@ mod force;
 mod instances;
 mod lua;
 mod lua_types;
+mod mail_test;
 mod mistakes;
 mod progress;
 mod reconfig;
@@ -53,6 +54,8 @@ enum Command {
     Status(status::Args),
     /// Show the machines of latent workers; --reap stops those that nobody knows
     Instances(instances::Args),
+    /// Send one mail as a MailNotifier of the configuration does, and show the conversation
+    MailTest(mail_test::Args),
     /// Run one build without a running master
     Run(run::Args),
     /// Force a build on the running master
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => reconfig::diff(args),
         Command::Status(args) => status::run(args),
         Command::Instances(args) => instances::run(args),
+        Command::MailTest(args) => mail_test::run(args),
         Command::Run(args) => run::run(args),
         Command::Force(args) => force::run(args),
         Command::Lua(args) => lua::run(args),

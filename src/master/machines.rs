@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -18,12 +18,13 @@ use crate::base::{Clock, RequestId, Secret, Timestamp};
 use crate::builds::Engine;
 use crate::config::{BackendSpec, LatentSpec, WorkerKind, WorkerSpec};
 use crate::latent::backend::{Backend, Unusable};
-use crate::latent::driver::{Configured, Latent, Surroundings, View};
+use crate::latent::driver::{Configured, Latent, Leak, Surroundings, View};
 use crate::latent::{Policy, Timing};
 use crate::model::query::Row;
 use crate::model::{LaunchId, LaunchRecord};
 use crate::secrets::SecretSource;
 use crate::store::Store;
+use crate::workers::BoxFuture;
 use crate::workers::gate::Warden;
 use crate::workers::registry::Registry;
 
@@ -38,6 +39,8 @@ pub struct Machines {
     pub latent: Arc<Latent>,
     registry: Arc<Registry>,
     engine: Arc<Engine>,
+    master_id: String,
+    around: Arc<Around>,
     scripted: super::scripted::Scripted,
     #[cfg(feature = "ec2")]
     ec2: super::ec2::Ec2,
@@ -46,10 +49,17 @@ pub struct Machines {
 impl Machines {
     pub fn new(folder: &Path, store: Store, clock: &dyn Clock, engine: &Arc<Engine>, registry: &Arc<Registry>) -> Result<Machines> {
         let key = Key::of(folder)?;
-        let scripted = super::scripted::Scripted::new(key.master_id(), registry);
+        let master_id = key.master_id();
+        let scripted = super::scripted::Scripted::new(master_id.clone(), registry);
         #[cfg(feature = "ec2")]
         let ec2 = super::ec2::Ec2::new(key.master_id(), folder.to_owned(), registry);
-        let around = Arc::new(Around { engine: Arc::downgrade(engine), registry: Arc::downgrade(registry), latent: OnceLock::new(), key });
+        let around = Arc::new(Around {
+            engine: Arc::downgrade(engine),
+            registry: Arc::downgrade(registry),
+            latent: OnceLock::new(),
+            key,
+            notify_on_leak: Mutex::default(),
+        });
         let latent = Latent::new(store, clock, around.clone());
         if around.latent.set(Arc::downgrade(&latent)).is_err() {
             bail!("the latent workers were given twice");
@@ -61,15 +71,23 @@ impl Machines {
             latent,
             registry,
             engine,
+            master_id,
+            around,
             scripted,
             #[cfg(feature = "ec2")]
             ec2,
         })
     }
 
+    /// Of this master, among all.
+    pub fn master_id(&self) -> &str {
+        &self.master_id
+    }
+
     /// Takes over a configuration; the first time, what an earlier master left behind is settled.
     pub async fn configure(&self, at_work: &AtWork) -> Result<(), crate::store::StoreError> {
         let config = &at_work.loaded.config;
+        self.around.notify_on_leak.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&config.notify_on_leak);
         let source = SecretSource::new(config.clone(), at_work.loaded.generation.clone());
         let mut configured = Vec::new();
         for worker in &config.workers {
@@ -165,6 +183,8 @@ struct Around {
     registry: Weak<Registry>,
     latent: OnceLock<Weak<Latent>>,
     key: Key,
+    /// Who is told of a machine that can't be stopped.
+    notify_on_leak: Mutex<Vec<String>>,
 }
 
 impl Around {
@@ -200,6 +220,12 @@ impl Surroundings for Around {
     fn password(&self, worker: &str, launch: &LaunchId) -> std::result::Result<Secret, String> {
         let registry = self.registry.upgrade().ok_or_else(|| "the master stops".to_owned())?;
         Ok(registry.configured_password(worker)?.unwrap_or_else(|| self.key.password(launch)))
+    }
+
+    fn leak(&self, leak: Leak) -> BoxFuture<'static, std::result::Result<(), String>> {
+        let whom = self.notify_on_leak.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
+        tracing::error!(worker = leak.record.worker, notify_on_leak = whom, "{leak}");
+        Box::pin(async { Ok(()) })
     }
 
     fn properties(&self, request: RequestId) -> Map<String, Json> {
@@ -283,6 +309,7 @@ pub fn shown(latent: &Latent) -> HashMap<Arc<str>, Json> {
         serde_json::json!({
             "state": view.state, "since": view.since.seconds(), "launch_id": view.record.as_ref().map(|r| r.id.clone()),
             "handle": view.record.as_ref().and_then(|r| r.handle.clone()), "reason": view.open.as_ref().err(),
+            "console": view.console, "price_per_hour": view.record.as_ref().and_then(|r| r.price_per_hour),
         })
     };
     latent.views().into_iter().map(|(name, view)| (name, show(&view))).collect()
@@ -303,11 +330,13 @@ pub fn rows(latent: &Latent, records: Vec<LaunchRecord>, now: Timestamp) -> Vec<
         let end = r.gone.as_ref().map_or(now, |(_, at)| *at);
         let cost = r.price_per_hour.map(|price| price * end.since(r.created_at).as_secs_f64() / 3600.0);
         let seconds = |at: Option<Timestamp>| at.map(Timestamp::seconds);
+        let (tries, error) = view.map_or((0, None), |v| (v.tries, v.stop_error.clone()));
         super::backend::row(serde_json::json!({
             "launch_id": r.id, "workername": r.worker, "backend": r.backend, "state": state, "handle": r.handle,
             "generation": r.generation, "created_at": r.created_at.seconds(), "attached_at": seconds(r.attached_at),
             "stop_wanted_at": seconds(r.stop.as_ref().map(|(_, at)| *at)), "gone_at": seconds(r.gone.as_ref().map(|(_, at)| *at)),
             "reason": r.gone.as_ref().or(r.stop.as_ref()).map(|(why, _)| why), "price_per_hour": r.price_per_hour, "cost": cost,
+            "stop_tries": tries, "stop_error": error, "leak_told_at": seconds(r.leak_told_at),
         }))
     };
     records.into_iter().map(row).collect()

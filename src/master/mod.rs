@@ -10,6 +10,7 @@ mod listeners;
 mod locals;
 mod machines;
 pub mod oneshot;
+mod outbox;
 mod reload;
 mod scripted;
 
@@ -28,6 +29,8 @@ use crate::config::{MasterConfig, Mistake, WorkerSpec};
 use crate::latent::Shutdown;
 use crate::lua::{self, Loaded, Surroundings};
 use crate::model::query::Row;
+use crate::report::driver::Reports;
+use crate::report::outbox::{Outbox, Policy};
 use crate::secrets::{self, SecretSource};
 use crate::store::{BuilderRow, Store, StoreOptions};
 use crate::web;
@@ -42,6 +45,9 @@ use reload::Reloads;
 
 /// So long a stopping master waits for its machines' ends, after all builds have ended.
 const MACHINES_END: Duration = Duration::from_secs(30);
+
+/// So long a stopping master waits for the messages that are just being sent.
+const OUTBOX_END: Duration = Duration::from_secs(5);
 
 /// The only master of its database, until several share one.
 const MASTER_ID: i64 = 1;
@@ -74,6 +80,11 @@ pub struct Master {
     listeners: tokio::sync::Mutex<Listeners>,
     locals: Arc<Locals>,
     machines: Machines,
+    /// Messages until they have arrived.
+    pub outbox: Arc<Outbox>,
+    /// What makes messages of what happens.
+    pub reports: Arc<Reports>,
+    master_id: Arc<str>,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
     config_timeout: Duration,
     folder: Folder,
@@ -149,6 +160,10 @@ impl Master {
         registry.fetch_passwords(secrets).await;
         // Before anybody attaches, and before a request asks for one.
         machines.configure(&at_work).await.map_err(|e| anyhow!("the ledger of latent workers can't be read: {e}"))?;
+        let master_id: Arc<str> = machines.master_id().into();
+        let outbox = Outbox::new(store.clone(), clock.clone(), Policy::default());
+        outbox::configure(&outbox, &at_work, &master_id);
+        let reports = Reports::new(store.clone(), clock.clone(), engine.clone(), registry.clone(), outbox.clone());
         engine.adopt(recovery.waiting, &recovery.last_numbers);
         engine.remember_completions(&recovery.last_completions);
 
@@ -165,12 +180,16 @@ impl Master {
             listeners: tokio::sync::Mutex::new(Listeners::default()),
             locals: Locals::new(folder.path().to_owned()),
             machines,
+            outbox,
+            reports: reports.clone(),
+            master_id,
             tasks: tokio::sync::Mutex::new(JoinSet::new()),
             config_timeout: options.config_timeout,
             folder,
         });
         let backend: Arc<dyn web::Backend> = master.clone();
         master.at_work().loaded.generation.set_data(web::Data::new(Arc::downgrade(&backend)));
+        master.at_work().loaded.generation.set_kept(Arc::new(master.store.clone()));
         master.locals.hide(secrets::private_variables(&config));
         // Before anybody can ask: a master that answers has its own workers.
         for spec in &config.workers {
@@ -180,6 +199,7 @@ impl Master {
         tasks.spawn(engine.clone().distribute(worker_events));
         tasks.spawn(master.clone().serve_reloads());
         tasks.spawn(reap(Arc::downgrade(&master)));
+        tasks.spawn(reports.run());
         drop(tasks);
         let servers = master.servers();
         listeners.commit(ports, &config, &servers);
@@ -227,6 +247,7 @@ impl Master {
         self.registry.disconnect_all("the master stops");
         // The sessions note when they end; give them a moment, since nothing is lost if they can't.
         tokio::time::sleep(Duration::from_millis(50)).await;
+        self.outbox.close(OUTBOX_END).await;
         self.listeners.lock().await.shutdown().await;
         self.tasks.lock().await.shutdown().await;
         self.store.close().await;

@@ -310,6 +310,7 @@ impl Master {
         let workers = configured(&config, std::mem::take(&mut ids.workers));
         let backend: Arc<dyn web::Backend> = self.clone();
         loaded.generation.set_data(web::Data::new(Arc::downgrade(&backend)));
+        loaded.generation.set_kept(Arc::new(self.store.clone()));
         self.locals.hide(secrets::private_variables(&config));
         let source = SecretSource::new(config.clone(), loaded.generation.clone());
         lock(&self.reloads.generations).push(Arc::downgrade(&loaded.generation));
@@ -318,6 +319,7 @@ impl Master {
         if let Err(e) = self.machines.configure(&at_work).await {
             tracing::error!("latent workers stay as they were: the ledger can't be read: {e}");
         }
+        super::outbox::configure(&self.outbox, &at_work, &self.master_id);
         let registry = self.registry.clone();
         // A slow provider holds nobody up: a worker whose password is on its way is asked to try again.
         tokio::spawn(async move { registry.fetch_passwords(source).await });

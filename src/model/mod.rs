@@ -16,7 +16,7 @@ pub use absence::Absence;
 pub use build::{Build, Log, LogKind, Step};
 pub use event::Event;
 pub use launch::{LaunchId, LaunchRecord, Quarantine};
-pub use outbox::{NewOutboxItem, OutboxCount, OutboxItem, OutboxState};
+pub use outbox::{NewOutboxItem, OutboxCount, OutboxDelay, OutboxItem, OutboxState};
 pub use properties::{Properties, Property};
 pub use query::Query;
 pub use request::{BuildRequest, Buildset, SourceStamp};

@@ -29,11 +29,23 @@ pub struct OutboxItem {
     pub next_try: Timestamp,
     /// Since when its target or it alone can't be sent.
     pub failing_since: Option<Timestamp>,
+    /// Its lane no longer waits for it.
+    pub yields: bool,
     pub created_at: Timestamp,
     /// When it was sent or given up.
     pub settled_at: Option<Timestamp>,
     /// Of the last try; of one that was sent: what is to be known about it nevertheless.
     pub last_error: Option<String>,
+}
+
+/// When a message is tried again, and what is known of the try that failed.
+#[derive(Clone, PartialEq, Debug)]
+pub struct OutboxDelay {
+    pub next_try: Timestamp,
+    /// Replaces what its sender has noted, if it is given.
+    pub progress: Option<String>,
+    pub error: String,
+    pub yields: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,7 +67,7 @@ impl OutboxState {
 }
 
 /// What is in the outbox of one reporter.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct OutboxCount {
     pub reporter: String,
     pub waiting: u64,
@@ -64,4 +76,6 @@ pub struct OutboxCount {
     pub given_up: u64,
     /// Of the oldest one that waits.
     pub oldest: Option<Timestamp>,
+    /// Why the oldest failing one waits.
+    pub last_error: Option<String>,
 }

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::base::{Clock, Timestamp};
-use crate::model::{NewOutboxItem, OutboxItem, OutboxState};
+use crate::model::{NewOutboxItem, OutboxDelay, OutboxItem, OutboxState};
 use crate::store::{Store, StoreError};
 use crate::workers::BoxFuture;
 
@@ -58,12 +58,14 @@ pub struct Policy {
     pub patience: Duration,
     /// So long after the start of the master nothing is given up for want of patience: what starts with it may need a while.
     pub grace: Duration,
+    /// So long the messages behind one that can't be sent wait for it; while the whole target is down they wait anyway.
+    pub lane_waits: Duration,
 }
 
 impl Default for Policy {
     fn default() -> Policy {
         let hours = |h: u64| Duration::from_secs(h * 3600);
-        Policy { first: Duration::from_secs(10), longest: hours(1), patience: hours(72), grace: hours(1) }
+        Policy { first: Duration::from_secs(10), longest: hours(1), patience: hours(72), grace: hours(1), lane_waits: hours(1) }
     }
 }
 
@@ -81,23 +83,35 @@ impl Policy {
 /// What is done after a try.
 #[derive(Clone, PartialEq, Debug)]
 enum Next {
-    Settle { state: OutboxState, remark: Option<String> },
-    Postpone { until: Timestamp, progress: Option<String>, error: String, pause: bool },
+    Settle {
+        state: OutboxState,
+        remark: Option<String>,
+    },
+    /// `pause`: so long nothing else is tried at that target.
+    Postpone {
+        delay: OutboxDelay,
+        pause: Option<Timestamp>,
+    },
 }
 
 fn next(outcome: Outcome, item: &OutboxItem, downs: u32, policy: &Policy, started: Timestamp, now: Timestamp) -> Next {
-    let gone = policy.patience_ends(started, now);
-    let (error, progress, pause, failures) = match outcome {
+    let (error, progress, down) = match outcome {
         Outcome::Sent { remark } => return Next::Settle { state: OutboxState::Sent, remark },
         Outcome::Refused(why) => return Next::Settle { state: OutboxState::GivenUp, remark: Some(why) },
-        Outcome::Later { error, progress } => (error, progress, false, item.attempts.saturating_add(1)),
-        Outcome::Down(error) => (error, None, true, downs.saturating_add(1)),
+        Outcome::Later { error, progress } => (error, progress, false),
+        Outcome::Down(error) => (error, None, true),
     };
-    match (gone, item.failing_since) {
-        // Of a target that is down all messages are judged together.
-        (Some(gone), Some(since)) if since <= gone && !pause => Next::Settle { state: OutboxState::GivenUp, remark: Some(error) },
-        _ => Next::Postpone { until: now.plus(policy.backoff(failures)), progress, error, pause },
+    // Of a target that is down all messages are judged together.
+    let lost = policy.patience_ends(started, now).zip(item.failing_since).is_some_and(|(gone, since)| since <= gone);
+    if lost && !down {
+        return Next::Settle { state: OutboxState::GivenUp, remark: Some(error) };
     }
+    let next_try = now.plus(policy.backoff(item.attempts.saturating_add(1)));
+    // What some have, or what alone is put off for long, keeps nothing else from the others.
+    let alone = !down && item.failing_since.is_some_and(|since| now.since(since) >= policy.lane_waits);
+    let yields = item.yields || progress.is_some() || alone;
+    let pause = down.then(|| now.plus(policy.backoff(downs.saturating_add(1))));
+    Next::Postpone { delay: OutboxDelay { next_try, progress, error: short(&error), yields }, pause }
 }
 
 /// The outbox of one master.
@@ -358,7 +372,7 @@ impl Run {
             }
             let mut behind = HashSet::new();
             for item in due {
-                if behind.contains(&item.lane) {
+                if behind.contains(&item.lane) && !item.yields {
                     continue;
                 }
                 if matches!(self.told(), Orderly::Look) {
@@ -395,18 +409,22 @@ impl Run {
                 }
                 Ok(true)
             }
-            Next::Postpone { until, progress, error, pause } => {
-                let error = short(&error);
-                self.store.postpone_outbox(item.id, until, progress.as_deref(), &error, now).await?;
-                let seconds = until.since(now).as_secs();
-                if pause {
-                    self.down(&error, until, now).await?;
-                    tracing::warn!(reporter = self.name, about = item.key, "nothing can be sent, tried again in {seconds} s: {error}");
-                } else {
-                    self.downs = 0;
-                    tracing::warn!(reporter = self.name, about = item.key, "not sent, tried again in {seconds} s: {error}");
+            Next::Postpone { delay, pause } => {
+                let OutboxDelay { next_try, error, yields, .. } = delay.clone();
+                self.store.postpone_outbox(item.id, delay, now).await?;
+                match pause {
+                    Some(until) => {
+                        let seconds = until.since(now).as_secs();
+                        tracing::warn!(reporter = self.name, about = item.key, "nothing can be sent, tried again in {seconds} s: {error}");
+                        self.down(&error, until, now).await?;
+                    }
+                    None => {
+                        let seconds = next_try.since(now).as_secs();
+                        tracing::warn!(reporter = self.name, about = item.key, "not sent, tried again in {seconds} s: {error}");
+                        self.downs = 0;
+                    }
                 }
-                Ok(false)
+                Ok(yields)
             }
         }
     }
@@ -453,6 +471,7 @@ mod tests {
             attempts,
             next_try: Timestamp(0),
             failing_since: failing_since.map(Timestamp),
+            yields: false,
             created_at: Timestamp(0),
             settled_at: None,
             last_error: None,
@@ -476,8 +495,8 @@ mod tests {
         let later = || Outcome::Later { error: "450".into(), progress: None };
         let given_up = Next::Settle { state: OutboxState::GivenUp, remark: Some("450".into()) };
         assert_eq!(decide(later(), &item(9, Some(0)), 0, 72 * HOUR), given_up);
-        let waits = Next::Postpone { until: Timestamp(72 * HOUR - 1 + HOUR), progress: None, error: "450".into(), pause: false };
-        assert_eq!(decide(later(), &item(9, Some(0)), 0, 72 * HOUR - 1), waits);
+        let Next::Postpone { delay, pause: None } = decide(later(), &item(9, Some(0)), 0, 72 * HOUR - 1) else { panic!() };
+        assert_eq!(delay, OutboxDelay { next_try: Timestamp(72 * HOUR - 1 + HOUR), progress: None, error: "450".into(), yields: true });
         let young = next(later(), &item(9, Some(0)), 0, &Policy::default(), Timestamp(72 * HOUR), Timestamp(72 * HOUR + 1));
         assert!(matches!(young, Next::Postpone { .. }), "{young:?}");
         assert_eq!(
@@ -488,7 +507,25 @@ mod tests {
 
     #[test]
     fn a_target_that_is_down_pauses_by_its_own_failures() {
-        let down = decide(Outcome::Down("refused".into()), &item(20, None), 2, 1000);
-        assert_eq!(down, Next::Postpone { until: Timestamp(41_000), progress: None, error: "refused".into(), pause: true });
+        let down = decide(Outcome::Down("refused".into()), &item(4, Some(0)), 2, 3 * HOUR);
+        let Next::Postpone { delay, pause: Some(pause) } = down else { panic!("{down:?}") };
+        assert_eq!(pause, Timestamp(3 * HOUR + 40_000));
+        assert_eq!(delay.next_try, Timestamp(3 * HOUR + 160_000), "the message waits by its own");
+        assert!(!delay.yields, "its lane stays in order however long the target is down");
+    }
+
+    #[test]
+    fn a_lane_waits_for_a_while_and_not_for_what_some_have() {
+        let later = |progress: Option<&str>, since, now| {
+            let outcome = Outcome::Later { error: "450".into(), progress: progress.map(str::to_owned) };
+            match decide(outcome, &item(1, since), 0, now) {
+                Next::Postpone { delay, pause: None } => delay.yields,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(!later(None, None, 5 * HOUR));
+        assert!(!later(None, Some(4 * HOUR + 1), 5 * HOUR));
+        assert!(later(None, Some(4 * HOUR), 5 * HOUR));
+        assert!(later(Some("rest"), None, 5 * HOUR));
     }
 }

@@ -6,10 +6,10 @@
 use super::sql::{Result, RowRef, Sql, first, params, rows};
 use super::{Store, StoreError, occurrences};
 use crate::base::Timestamp;
-use crate::model::{NewOutboxItem, OutboxCount, OutboxItem, OutboxState};
+use crate::model::{NewOutboxItem, OutboxCount, OutboxDelay, OutboxItem, OutboxState};
 
-const COLUMNS: &str =
-    "o.id, o.reporter, o.item_key, o.lane, o.state, o.attempts, o.next_try, o.failing_since, o.created_at, o.settled_at, o.last_error";
+const COLUMNS: &str = "o.id, o.reporter, o.item_key, o.lane, o.state, o.attempts, o.next_try, o.failing_since, o.created_at, o.settled_at, o.last_error, \
+     o.yields";
 
 /// What is written at a time when old rows are forgotten: others want to write too.
 const FORGET_AT_A_TIME: i64 = 1000;
@@ -38,13 +38,17 @@ impl Store {
         self.engine.write("queueing messages", work).await
     }
 
-    /// What may be sent now: of the lanes whose oldest waiting message is due, the oldest ones, in the order of putting.
+    /// What may be sent now: of the lanes whose oldest waiting message is due, the oldest ones in the order of putting; and what
+    /// yields and is due. Who has failed more often comes later, so that one that always fails is in nobody's way.
     pub async fn due_outbox(&self, reporter: &str, now: Timestamp, limit: usize) -> Result<Vec<OutboxItem>> {
         let text = format!(
-            "WITH heads AS (SELECT lane, MIN(id) AS id FROM outbox WHERE reporter = $1 AND state = 0 GROUP BY lane)
-                SELECT {COLUMNS} FROM heads h JOIN outbox f ON f.id = h.id
-                    JOIN outbox o ON o.reporter = $1 AND o.lane = h.lane AND o.state = 0
-                WHERE f.next_try <= $2 ORDER BY o.id LIMIT $3"
+            "WITH heads AS (SELECT lane, MIN(id) AS id FROM outbox WHERE reporter = $1 AND state = 0 AND yields = 0 GROUP BY lane),
+                due AS (SELECT o.id, f.attempts AS failures FROM heads h JOIN outbox f ON f.id = h.id
+                        JOIN outbox o ON o.reporter = $1 AND o.lane = h.lane AND o.state = 0 AND o.yields = 0
+                    WHERE f.next_try <= $2
+                    UNION ALL SELECT y.id, y.attempts AS failures FROM outbox y
+                    WHERE y.reporter = $1 AND y.state = 0 AND y.yields = 1 AND y.next_try <= $2)
+                SELECT {COLUMNS} FROM due d JOIN outbox o ON o.id = d.id ORDER BY d.failures, o.id LIMIT $3"
         );
         let (reporter, limit) = (reporter.to_owned(), i64::try_from(limit).unwrap_or(i64::MAX));
         self.engine.read("reading the outbox", move |sql| rows(sql, &text, params![&reporter, now, limit], item)).await
@@ -52,8 +56,9 @@ impl Store {
 
     /// When the next message of that reporter is due; none: nothing waits.
     pub async fn next_outbox_try(&self, reporter: &str) -> Result<Option<Timestamp>> {
-        let text = "SELECT MIN(o.next_try) FROM outbox o
-            JOIN (SELECT MIN(id) AS id FROM outbox WHERE reporter = $1 AND state = 0 GROUP BY lane) h ON o.id = h.id";
+        let text = "SELECT MIN(o.next_try) FROM outbox o JOIN (
+                SELECT MIN(id) AS id FROM outbox WHERE reporter = $1 AND state = 0 AND yields = 0 GROUP BY lane
+                UNION ALL SELECT id FROM outbox WHERE reporter = $1 AND state = 0 AND yields = 1) h ON o.id = h.id";
         let reporter = reporter.to_owned();
         let work = move |sql: &mut dyn Sql| Ok(first(sql, text, params![&reporter], |row| row.time(0))?.flatten());
         self.engine.read("reading the outbox", work).await
@@ -83,14 +88,13 @@ impl Store {
         self.engine.write(format!("settling message {id} of the outbox"), work).await
     }
 
-    /// It did not arrive and is tried again at `next_try`; `progress` replaces what the sender has noted, if it is given.
-    pub async fn postpone_outbox(&self, id: i64, next_try: Timestamp, progress: Option<&str>, error: &str, now: Timestamp) -> Result<()> {
-        let (progress, error) = (progress.map(str::to_owned), error.to_owned());
+    /// It did not arrive and is tried again later.
+    pub async fn postpone_outbox(&self, id: i64, later: OutboxDelay, now: Timestamp) -> Result<()> {
         let work = move |sql: &mut dyn Sql| {
             sql.execute(
                 "UPDATE outbox SET next_try = $1, progress = COALESCE($2, progress), last_error = $3, attempts = attempts + 1,
-                    failing_since = COALESCE(failing_since, $4) WHERE id = $5 AND state = 0",
-                params![next_try, progress.as_deref(), &error, now, id],
+                    failing_since = COALESCE(failing_since, $4), yields = $5 WHERE id = $6 AND state = 0",
+                params![later.next_try, later.progress.as_deref(), &later.error, now, later.yields, id],
             )
             .map(drop)
         };
@@ -142,7 +146,8 @@ impl Store {
     /// What waits and what was given up, by reporter.
     pub async fn outbox_counts(&self) -> Result<Vec<OutboxCount>> {
         let text = "SELECT reporter, SUM(CASE WHEN state = 0 THEN 1 ELSE 0 END), SUM(CASE WHEN state = 0 AND failing_since IS NOT NULL THEN 1 ELSE 0 END),
-            SUM(CASE WHEN state = 2 THEN 1 ELSE 0 END), MIN(CASE WHEN state = 0 THEN created_at END)
+            SUM(CASE WHEN state = 2 THEN 1 ELSE 0 END), MIN(CASE WHEN state = 0 THEN created_at END),
+            (SELECT e.last_error FROM outbox e WHERE e.reporter = outbox.reporter AND e.state = 0 AND e.last_error IS NOT NULL ORDER BY e.id LIMIT 1)
             FROM outbox WHERE state <> 1 GROUP BY reporter ORDER BY reporter";
         let count = |row: &dyn RowRef, column| Ok::<u64, StoreError>(u64::try_from(row.int(column)?).unwrap_or(0));
         let read = move |row: &dyn RowRef| {
@@ -152,6 +157,7 @@ impl Store {
                 failing: count(row, 2)?,
                 given_up: count(row, 3)?,
                 oldest: row.time(4)?,
+                last_error: row.opt_text(5)?.map(str::to_owned),
             })
         };
         self.engine.read("counting the outbox", move |sql| rows(sql, text, &[], read)).await
@@ -203,6 +209,7 @@ fn item(row: &dyn RowRef) -> Result<OutboxItem> {
         created_at: Timestamp(row.int(8)?),
         settled_at: row.time(9)?,
         last_error: row.opt_text(10)?.map(str::to_owned),
+        yields: row.int(11)? != 0,
     })
 }
 
@@ -246,7 +253,8 @@ mod tests {
         store.put_outbox(all, vec![], Timestamp(10)).await.unwrap();
         let due = store.due_outbox("mail", Timestamp(10), 10).await.unwrap();
         assert_eq!(keys(&due), ["x1", "y1", "x2", "y2"]);
-        store.postpone_outbox(due[0].id, Timestamp(500), Some("rest"), "450 later", Timestamp(20)).await.unwrap();
+        let later = |yields| OutboxDelay { next_try: Timestamp(500), progress: Some("rest".into()), error: "450 later".into(), yields };
+        store.postpone_outbox(due[0].id, later(false), Timestamp(20)).await.unwrap();
         assert_eq!(keys(&store.due_outbox("mail", Timestamp(20), 10).await.unwrap()), ["y1", "y2"]);
         assert_eq!(store.next_outbox_try("mail").await.unwrap(), Some(Timestamp(10)));
         for item in [&due[1], &due[3]] {
@@ -258,6 +266,10 @@ mod tests {
         let due = store.due_outbox("mail", Timestamp(40), 10).await.unwrap();
         assert_eq!(keys(&due), ["x1", "x2"]);
         assert_eq!((due[0].attempts, due[0].failing_since, due[0].last_error.as_deref()), (1, Some(Timestamp(20)), Some("450 later")));
+        // What yields is in nobody's way, and is tried when it is due.
+        store.postpone_outbox(due[0].id, later(true), Timestamp(50)).await.unwrap();
+        assert_eq!(keys(&store.due_outbox("mail", Timestamp(60), 10).await.unwrap()), ["x2"]);
+        assert_eq!(keys(&store.due_outbox("mail", Timestamp(500), 10).await.unwrap()), ["x2", "x1"], "the one that failed comes later");
         assert_eq!(store.outbox_payload(due[0].id).await.unwrap(), ("payload of x1".into(), Some("rest".into())));
         store.close().await;
     }
@@ -271,7 +283,8 @@ mod tests {
         store.put_outbox(vec![new("c", "x")], vec![], Timestamp(150)).await.unwrap();
         let lost = store.outbox_target_down("mail", "refused", Some(Timestamp(100)), 10, Timestamp(200)).await.unwrap();
         assert_eq!(keys(&lost), ["a", "b"]);
-        let count = OutboxCount { reporter: "mail".into(), waiting: 1, failing: 1, given_up: 2, oldest: Some(Timestamp(150)) };
+        let count =
+            OutboxCount { reporter: "mail".into(), waiting: 1, failing: 1, given_up: 2, oldest: Some(Timestamp(150)), last_error: None };
         assert_eq!(store.outbox_counts().await.unwrap(), [count]);
         let given_up = store.outbox(Some(OutboxState::GivenUp), 10).await.unwrap();
         assert_eq!(keys(&given_up), ["b", "a"]);

@@ -4,7 +4,7 @@ use super::StoreError;
 use super::sql::{Result, Sql, first, params};
 
 /// Step `i` makes version `i + 1`. A step that was released is never changed; a new one is added.
-pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, STEP_LINKS, LAUNCHES, ABSENCES, OCCURRENCES, OUTBOX];
+pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, STEP_LINKS, LAUNCHES, ABSENCES, OCCURRENCES, OUTBOX, KEPT_VALUES, LEAKS];
 
 const STEP_LINKS: &[&str] = &["ALTER TABLE steps ADD COLUMN urls TEXT NOT NULL DEFAULT '[]'"];
 
@@ -19,7 +19,7 @@ const OCCURRENCES: &[&str] = &["CREATE TABLE occurrences (seq {id}, kind TEXT NO
 const OUTBOX: &[&str] = &[
     "CREATE TABLE outbox (id {id}, reporter TEXT NOT NULL, item_key TEXT NOT NULL, lane TEXT NOT NULL, payload TEXT NOT NULL,
         progress TEXT, state {int} NOT NULL, attempts {int} NOT NULL, next_try {int} NOT NULL, failing_since {int},
-        created_at {int} NOT NULL, settled_at {int}, last_error TEXT)",
+        yields {int} NOT NULL DEFAULT 0, created_at {int} NOT NULL, settled_at {int}, last_error TEXT)",
     "CREATE UNIQUE INDEX outbox_keys ON outbox (reporter, item_key)",
     "CREATE INDEX outbox_waiting ON outbox (reporter, lane, id) WHERE state = 0",
     "CREATE INDEX outbox_settled ON outbox (settled_at) WHERE state <> 0",
@@ -34,6 +34,12 @@ const LAUNCHES: &[&str] = &[
     "CREATE INDEX launches_by_time ON launches (created_at)",
     "CREATE TABLE quarantines (worker TEXT NOT NULL PRIMARY KEY, failures {int} NOT NULL, until_at {int}, reason TEXT)",
 ];
+
+/// What callbacks of the configuration keep.
+const KEPT_VALUES: &[&str] = &["CREATE TABLE kept_values (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, size {int} NOT NULL)"];
+
+/// When people were told of a machine that can't be stopped.
+const LEAKS: &[&str] = &["ALTER TABLE launches ADD COLUMN leak_told_at {int}"];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE builders (id {id}, name TEXT NOT NULL UNIQUE, description TEXT, description_format TEXT, tags TEXT NOT NULL)",
