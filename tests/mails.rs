@@ -315,8 +315,10 @@ fn several_messages_become_one() {
     let html = |text: &str| Composed { subject: text.into(), html: Some(text.into()), ..Composed::default() };
     let made = merge(vec![plain("a\n"), plain("b")], "");
     assert_eq!((made.subject.as_str(), made.text.as_deref(), made.html), ("a\n", Some("a\n\n\nb\n"), None));
-    let made = merge(vec![plain("<a>"), html("<b>b</b>")], "both");
-    assert_eq!((made.subject.as_str(), made.text, made.html.as_deref()), ("both", None, Some("<pre>&lt;a&gt;</pre>\n<hr>\n<b>b</b>")));
+    let two =
+        "<!DOCTYPE html>\n<html>\n<head><meta charset=\"utf-8\"></head>\n<body>\n<pre>&lt;a&gt;</pre>\n<hr>\n<b>b</b>\n</body>\n</html>\n";
+    let made = merge(vec![plain("<a>"), html("<html><body class='x'>\n<b>b</b></body></html>")], "both");
+    assert_eq!((made.subject.as_str(), made.text, made.html.as_deref()), ("both", None, Some(two)));
     let mut parts: Vec<Composed> = (0..100).map(|_| plain(&"x".repeat(100_000))).collect();
     parts[0].extra_info = serde_json::json!({ "a": { "b": 1 } });
     parts[1].extra_info = serde_json::json!({ "a": { "b": 2, "c": 3 }, "d": {} });

@@ -201,6 +201,9 @@ fn old_subject(about: &About<'_>, setting: &Setting<'_>) -> Option<String> {
 /// Several messages as one: the bodies after each other, the first subject unless there is one for all of them. What no mail would
 /// hold is left out, and counted.
 pub fn merge(mut parts: Vec<Composed>, subject: &str) -> Composed {
+    if subject.is_empty() && parts.len() == 1 {
+        return parts.remove(0);
+    }
     let mut size = 0;
     let fits = parts.iter().take_while(|p| {
         size += p.text.as_ref().map_or(0, String::len) + p.html.as_ref().map_or(0, String::len);
@@ -225,11 +228,12 @@ pub fn merge(mut parts: Vec<Composed>, subject: &str) -> Composed {
     // Where some are text only and others HTML only, text can be shown as HTML, not the other way round.
     if some && (all_html || !all_text) {
         let bodies = parts.iter().filter_map(|p| match (&p.html, &p.text) {
-            (Some(html), _) => Some(html.clone()),
+            (Some(html), _) => Some(inner(html).to_owned()),
             (None, Some(text)) => Some(format!("<pre>{}</pre>", escape(text))),
             (None, None) => None,
         });
-        whole.html = Some(bodies.collect::<Vec<_>>().join("\n<hr>\n"));
+        let bodies = bodies.collect::<Vec<_>>().join("\n<hr>\n");
+        whole.html = Some(format!("<!DOCTYPE html>\n<html>\n<head><meta charset=\"utf-8\"></head>\n<body>\n{bodies}\n</body>\n</html>\n"));
     }
     let mut data = Vec::new();
     for part in parts {
@@ -256,6 +260,15 @@ pub fn merge(mut parts: Vec<Composed>, subject: &str) -> Composed {
         _ => Some(Json::Array(data)),
     };
     whole
+}
+
+/// What is within the body of a page; all of what is no page.
+fn inner(html: &str) -> &str {
+    let start = html.find("<body").and_then(|at| Some(at + html[at..].find('>')? + 1));
+    match (start, html.rfind("</body>")) {
+        (Some(start), Some(end)) if start <= end => html[start..end].trim(),
+        _ => html,
+    }
 }
 
 fn escape(text: &str) -> String {
