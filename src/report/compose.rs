@@ -51,21 +51,24 @@ fn wanted<'a>(formatter: Option<&'a FormatterSpec>, add_logs: &'a WantedLogs) ->
 /// The whole message of a formatter that needs no Lua: by the built-in texts or by templates. [`super::format::message`] makes those
 /// of the others.
 pub fn compose(formatter: Option<&FormatterSpec>, about: &About<'_>, setting: &Setting<'_>) -> Composed {
-    let Some(formatter) = formatter else { return with_attachments(built_in(about, setting, None), None, about, setting) };
-    match each(formatter, about) {
-        Some(parts) => {
-            merge(parts.iter().map(|part| compose(Some(formatter), part, setting)).collect(), &set_subject(formatter, about, setting))
+    let made = match formatter.map(|f| (f, each(f, about))) {
+        None => built_in(about, setting, None),
+        Some((formatter, None)) => body(formatter, about, setting),
+        Some((formatter, Some(parts))) => {
+            let parts = parts.iter().map(|part| body(formatter, part, setting)).collect();
+            merge(parts, &set_subject(formatter, about, setting))
         }
-        None => {
-            let made = match &formatter.kind {
-                FormatterKind::Template(texts) | FormatterKind::Worker(texts) => {
-                    from_templates(texts, formatter, about, setting).unwrap_or_else(|why| fallen_back(formatter, &why, about, setting))
-                }
-                FormatterKind::Empty => Composed { subject: subject(None, about, setting), ..Composed::default() },
-                FormatterKind::Renderable { .. } | FormatterKind::Function | FormatterKind::FunctionRaw => built_in(about, setting, None),
-            };
-            with_attachments(made, Some(formatter), about, setting)
+    };
+    with_attachments(made, formatter, about, setting)
+}
+
+fn body(formatter: &FormatterSpec, about: &About<'_>, setting: &Setting<'_>) -> Composed {
+    match &formatter.kind {
+        FormatterKind::Template(texts) | FormatterKind::Worker(texts) => {
+            from_templates(texts, formatter, about, setting).unwrap_or_else(|why| fallen_back(formatter, &why, about, setting))
         }
+        FormatterKind::Empty => Composed { subject: subject(None, about, setting), ..Composed::default() },
+        FormatterKind::Renderable { .. } | FormatterKind::Function | FormatterKind::FunctionRaw => built_in(about, setting, None),
     }
 }
 
