@@ -136,6 +136,39 @@ c.services = {
     drop(master);
 }
 
+#[test]
+fn a_reload_changes_what_mails_say() {
+    let sink = MailSink::start();
+    let config = |template: &str, function: &str| {
+        let formatter = format!(
+            "reporters.MessageFormatter{{ template = '{template}', subject_filename = 'subject.txt', ctx = {{ f = function() return {function} end }} }}"
+        );
+        format!("{HEAD}c.services = {{ notify('plain', by({formatter})) }}").replace("@SMTP@", &sink.port.to_string())
+    };
+    let mut master = Master::create("");
+    let subject_file = master.dir().join("subject.txt");
+    let write = |text: &str| std::fs::write(&subject_file, text).expect("a template");
+    write("one {{ buildername }}");
+    master.configure(&config("{{ f() }} one", "1"));
+    master.launch();
+    let mut said = Vec::new();
+    let mut build = |master: &Master| {
+        master.build("check", json!({}));
+        let mail = sink.wait_mails(said.len() + 1).pop().expect("a mail");
+        said.push(format!("{}: {}", subject(&mail), text(&mail, "text").trim_end()));
+    };
+    build(&master);
+    for (template, function, file) in [("{{ f() }} two", "1", "one"), ("{{ f() }} two", "2", "one"), ("{{ f() }} two", "2", "two")] {
+        write(&format!("{file} {{{{ buildername }}}}"));
+        master.configure(&config(template, function));
+        let ran = master.command("reconfig", &[], &[]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.out.contains("MailNotifier") || ran.err.contains("MailNotifier"), "{template} {function} {file}: {ran:?}");
+        build(&master);
+    }
+    assert_eq!(said, ["one check: 1 one", "one check: 1 two", "one check: 2 two", "two check: 2 two"]);
+}
+
 /// The text of an attachment.
 fn base64_of(content: &Value) -> String {
     use base64::Engine;

@@ -38,7 +38,7 @@ pub fn telling(step: &StepFacts) -> Option<&Log> {
 
 /// The logs of these builds that a formatter or reporter asks for by name.
 pub fn named<'a>(builds: &[&'a BuildFacts], wanted: &'a [&WantedLogs]) -> impl Iterator<Item = (&'a BuildFacts, &'a StepFacts, &'a Log)> {
-    let all = builds.to_vec().into_iter().flat_map(|build| {
+    let all = builds.iter().copied().flat_map(|build| {
         let steps = build.steps.iter().filter(|s| !s.step.hidden);
         steps.flat_map(move |step| step.logs.iter().map(move |log| (build, step, log)))
     });
