@@ -15,6 +15,7 @@ pub mod libvirt;
 pub mod machine;
 pub mod master;
 pub mod openstack;
+pub mod opensmtpd;
 pub mod pb;
 pub mod peers;
 pub mod rack;

@@ -84,7 +84,7 @@ class Handler:
         with open(os.path.join(folder, "mails", f"{n}.eml"), "wb") as f:
             f.write(envelope.original_content)
         about = {"from": envelope.mail_from, "to": envelope.rcpt_tos, "options": envelope.mail_options,
-                 "tls": session.ssl is not None, "user": getattr(session, "user", None), "connection": session.number}
+                 "tls": server.transport.get_extra_info("ssl_object") is not None, "user": getattr(session, "user", None), "connection": session.number}
         path = os.path.join(folder, "mails", f"{n}.json")
         with open(path + ".new", "w") as f:
             json.dump(about, f)
