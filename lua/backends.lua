@@ -12,10 +12,10 @@ local failure_mt = {
   __name = "failure", __metatable = "failure", __newindex = function() error("a failure takes no fields", 0) end,
   __tostring = function(f) return f.message end,
 }
-local function fail(kind, message, seconds)
+local function fail(kind, message, seconds, place)
   if type(message) ~= "string" or message == "" then error(("latent.%s needs a text that says why, got %s"):format(kind, describe(message)), 0) end
   local failure = setmetatable({ message = message }, failure_mt)
-  failures[failure] = { failure = kind, message = message, seconds = seconds, place = host.place_text(host.place()) }
+  failures[failure] = { failure = kind, message = message, seconds = seconds, place = host.place_text(place or host.place()) }
   error(failure, 0)
 end
 
@@ -51,11 +51,13 @@ local function view(self, facts)
       values[name] = value
     end
   end
-  local given = {
-    name = facts.name, workername = facts.name, password = facts.password, launch_id = facts.launch_id,
-    master_id = facts.master_id, master_host = facts.master_host, master_port = facts.master_port,
-  }
-  local is_given = { name = true, workername = true, password = true, launch_id = true, master_id = true, master_host = true, master_port = true }
+  local given, is_given = {}, {}
+  for _, name in ipairs{ "name", "password", "launch_id", "master_id", "master_host", "master_port" } do
+    local value = facts[name]
+    if value == NULL then value = nil end
+    given[name], is_given[name] = value, true
+  end
+  given.workername, is_given.workername = given.name, true
   local is_rendered = {}
   for name in next, facts.rendered or {} do is_rendered[name] = true end
   local seen = setmetatable({}, {
@@ -95,7 +97,7 @@ function P.bind_backend(self, record)
           local names = {}
           for name in next, wrong do names[#names + 1] = name end
           sort(names)
-          if names[1] then fail("config_error", wrong[names[1]]) end
+          if names[1] then fail("config_error", wrong[names[1]], nil, record.place) end
         end
         return method(seen, ...)
       end

@@ -3,6 +3,7 @@
 //! [`lifecycle`] says what is to happen with the machine of one worker: a pure function of state, event and time. What it decides is
 //! recorded first and done afterwards.
 
+pub mod among;
 pub mod backend;
 mod console;
 pub mod driver;

@@ -322,8 +322,11 @@ async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, und
 
 /// A digest of the text of each function that callbacks may call.
 fn function_texts(vm: &Vm) -> HashMap<u32, u64> {
+    let origins = vm.prelude.raw_get::<LuaTable>("origins").ok();
     let wanted = vm.functions.all().filter_map(|(id, f)| {
-        let info = f.info();
+        // One that is bound to its object is what the file wrote.
+        let written = origins.as_ref().and_then(|origins| origins.raw_get::<Option<mlua::Function>>(&f).ok().flatten());
+        let info = written.as_ref().unwrap_or(&f).info();
         let file = info.source.as_deref()?.strip_prefix('@')?.to_owned();
         Some((id, file, info.line_defined?, info.last_line_defined?))
     });

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -13,11 +13,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value as Json};
 use sha2::Sha256;
 
-use super::AtWork;
+use super::{AtWork, Master};
 use crate::base::{Clock, RequestId, Secret, Timestamp};
 use crate::builds::Engine;
 use crate::config::{BackendSpec, LatentSpec, WorkerKind, WorkerSpec};
-use crate::latent::backend::{Backend, Unusable};
+use crate::latent::among::Among;
+use crate::latent::backend::{Backend, Unusable, WantedBuild};
 use crate::latent::driver::{Configured, Latent, Leak, Surroundings, View};
 use crate::latent::{Policy, Timing};
 use crate::model::query::Row;
@@ -58,7 +59,7 @@ impl Machines {
             registry: Arc::downgrade(registry),
             latent: OnceLock::new(),
             key,
-            notify_on_leak: Mutex::default(),
+            master: OnceLock::new(),
         });
         let latent = Latent::new(store, clock, around.clone());
         if around.latent.set(Arc::downgrade(&latent)).is_err() {
@@ -84,10 +85,16 @@ impl Machines {
         &self.master_id
     }
 
+    /// Who tells people of what becomes of machines; once.
+    pub fn set_master(&self, master: Weak<Master>) {
+        if self.around.master.set(master).is_err() {
+            tracing::error!("the master of the latent workers was given twice");
+        }
+    }
+
     /// Takes over a configuration; the first time, what an earlier master left behind is settled.
     pub async fn configure(&self, at_work: &AtWork) -> Result<(), crate::store::StoreError> {
         let config = &at_work.loaded.config;
-        self.around.notify_on_leak.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&config.notify_on_leak);
         let source = SecretSource::new(config.clone(), at_work.loaded.generation.clone());
         let mut configured = Vec::new();
         for worker in &config.workers {
@@ -135,7 +142,10 @@ impl Machines {
         tracing::warn!(worker = record.worker, launch = %record.id, handle = record.handle.as_ref().map(Json::to_string),
             "a machine is left of a worker that is not configured any more: it is stopped");
         let same = |b: &&Arc<dyn Backend>| b.class() == record.backend && record.handle.as_ref().is_none_or(|handle| b.knows(handle));
-        let backend = backends.iter().find(same).cloned().unwrap_or_else(|| {
+        let alike: Vec<Arc<dyn Backend>> = backends.iter().filter(same).cloned().collect();
+        let one = alike.iter().find(|b| b.serves(&record.settings)).cloned();
+        let any = || (!alike.is_empty()).then(|| Arc::new(Among::new(alike.iter().cloned())) as Arc<dyn Backend>);
+        let backend = one.or_else(any).unwrap_or_else(|| {
             let why = format!(
                 "no configured worker of class {} can end it: configure one of its kind and region, or end it by hand and restart",
                 record.backend
@@ -184,7 +194,8 @@ struct Around {
     latent: OnceLock<Weak<Latent>>,
     key: Key,
     /// Who is told of a machine that can't be stopped.
-    notify_on_leak: Mutex<Vec<String>>,
+    /// Whose people are told.
+    master: OnceLock<Weak<Master>>,
 }
 
 impl Around {
@@ -207,8 +218,10 @@ impl Surroundings for Around {
     }
 
     fn missing(&self, worker: &str, why: &str) {
-        let whom = self.registry.upgrade().and_then(|r| r.spec(worker)).map(|s| s.notify_on_missing.join(", ")).unwrap_or_default();
-        tracing::error!(worker, notify_on_missing = whom, "the latent worker is missing: {why}");
+        tracing::error!(worker, "the latent worker is missing: {why}");
+        let Some(master) = self.master.get().and_then(Weak::upgrade) else { return };
+        let (worker, why) = (worker.to_owned(), why.to_owned());
+        tokio::spawn(async move { master.machine_is_missing(&worker, &why).await });
     }
 
     fn changed(&self, worker: &str) {
@@ -223,13 +236,12 @@ impl Surroundings for Around {
     }
 
     fn leak(&self, leak: Leak) -> BoxFuture<'static, std::result::Result<(), String>> {
-        let whom = self.notify_on_leak.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
-        tracing::error!(worker = leak.record.worker, notify_on_leak = whom, "{leak}");
-        Box::pin(async { Ok(()) })
+        let master = self.master.get().and_then(Weak::upgrade);
+        Box::pin(async move { master.ok_or_else(|| "the master starts or ends".to_owned())?.tell_leak(leak).await })
     }
 
-    fn properties(&self, request: RequestId) -> Map<String, Json> {
-        self.engine.upgrade().map(|engine| engine.properties_of(request)).unwrap_or_default()
+    fn build(&self, worker: &str, request: RequestId) -> (Map<String, Json>, WantedBuild) {
+        self.engine.upgrade().and_then(|engine| engine.wanted_build(worker, request)).unwrap_or_default()
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing is decided here. Two masters can live in one process: everything hangs on [`Master`].
 
+mod absences;
 mod backend;
 #[cfg(feature = "ec2")]
 mod ec2;
@@ -9,6 +10,7 @@ pub mod folder;
 mod listeners;
 mod locals;
 mod machines;
+mod notices;
 pub mod oneshot;
 mod outbox;
 mod reload;
@@ -37,6 +39,7 @@ use crate::web;
 use crate::workers::Gate;
 use crate::workers::pb::PbServer;
 use crate::workers::registry::{Configured, Registry};
+use absences::Absences;
 use folder::Folder;
 use listeners::{Listeners, Servers};
 use locals::Locals;
@@ -84,6 +87,9 @@ pub struct Master {
     pub outbox: Arc<Outbox>,
     /// What makes messages of what happens.
     pub reports: Arc<Reports>,
+    absences: Absences,
+    /// The name of this machine, as mails have it.
+    host: String,
     master_id: Arc<str>,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
     config_timeout: Duration,
@@ -163,6 +169,8 @@ impl Master {
         let master_id: Arc<str> = machines.master_id().into();
         let outbox = Outbox::new(store.clone(), clock.clone(), Policy::default());
         outbox::configure(&outbox, &at_work, &master_id);
+        let absences = Absences::read(&store).await.map_err(|e| anyhow!("which workers are away can't be read: {e}"))?;
+        let host = tokio::task::spawn_blocking(outbox::host).await.unwrap_or_else(|_| "localhost".into());
         let reports = Reports::new(store.clone(), clock.clone(), engine.clone(), registry.clone(), outbox.clone());
         engine.adopt(recovery.waiting, &recovery.last_numbers);
         engine.remember_completions(&recovery.last_completions);
@@ -182,11 +190,14 @@ impl Master {
             machines,
             outbox,
             reports: reports.clone(),
+            absences,
+            host,
             master_id,
             tasks: tokio::sync::Mutex::new(JoinSet::new()),
             config_timeout: options.config_timeout,
             folder,
         });
+        master.machines.set_master(Arc::downgrade(&master));
         let backend: Arc<dyn web::Backend> = master.clone();
         master.at_work().loaded.generation.set_data(web::Data::new(Arc::downgrade(&backend)));
         master.at_work().loaded.generation.set_kept(Arc::new(master.store.clone()));
@@ -200,6 +211,7 @@ impl Master {
         tasks.spawn(master.clone().serve_reloads());
         tasks.spawn(reap(Arc::downgrade(&master)));
         tasks.spawn(reports.run());
+        tasks.spawn(absences::watch(Arc::downgrade(&master)));
         drop(tasks);
         let servers = master.servers();
         listeners.commit(ports, &config, &servers);

@@ -211,7 +211,9 @@ impl Master {
                     tracing::error!(number, "{mistake}");
                 }
                 tracing::error!(number, generation, "the configuration is not loaded; the one before stays at work");
-                Record { mistakes, ..record }
+                let record = Record { mistakes, ..record };
+                self.tell_failed_reload(&record).await;
+                record
             }
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 use super::AtWork;
 use crate::builds::render::Renderer;
 use crate::config::{Listen, LuaBackendSpec, MasterConfig, WorkerSpec};
-use crate::latent::backend::Backend;
+use crate::latent::backend::{Backend, WantedBuild};
 use crate::latent::scripted::{MasterFacts, Render, Rendered, ScriptedBackend};
 use crate::lua::BuildInput;
 use crate::model::{Properties, WorkerInfo};
@@ -45,7 +45,7 @@ impl Scripted {
     fn render(&self, worker: &WorkerSpec, spec: &Arc<LuaBackendSpec>, at_work: &AtWork, source: &SecretSource) -> Render {
         let (generation, source, registry) = (at_work.loaded.generation.clone(), source.clone(), self.registry.clone());
         let (spec, name) = (spec.clone(), worker.name.clone());
-        Arc::new(move |given: Map<String, Json>| {
+        Arc::new(move |given: Map<String, Json>, wanted: WantedBuild| {
             let (generation, source, registry) = (generation.clone(), source.clone(), registry.clone());
             let (spec, name) = (spec.clone(), name.clone());
             Box::pin(async move {
@@ -53,16 +53,16 @@ impl Scripted {
                 let secrets = BuildSecrets::new(source, known);
                 let mut info = WorkerInfo::default();
                 info.files.insert("name".to_owned(), name.clone());
-                let builder = given.get("buildername").and_then(Json::as_str).unwrap_or_default().to_owned();
                 let mut properties = Properties::default();
                 for (name, value) in given {
                     properties.set(&name, value, "Build");
                 }
                 properties.set("workername", name.as_str(), "Worker");
-                let build = BuildInput { workername: name, builder, reason: "its machine starts".into(), ..BuildInput::default() };
+                let WantedBuild { builder, reason, sources } = wanted;
+                let build = BuildInput { workername: name, builder, reason, sources: sources.clone(), ..BuildInput::default() };
                 let renderer = Renderer {
                     properties: Arc::new(properties),
-                    sourcestamps: &[],
+                    sourcestamps: &sources,
                     worker: &info,
                     generation: &generation,
                     build,
