@@ -651,10 +651,27 @@ function Factory:addSteps(...)
   for _, step in ipairs(list) do self:addStep(step) end
 end
 
+-- The methods of a class of the file, its parents' among them, for the difference to the next configuration: one table for each class.
+local function code_of(codes, info)
+  if not codes[info] then
+    local code, custom = {}, info
+    while custom.custom do
+      for name, value in pairs(custom.members) do
+        if type(name) == "string" and type(value) == "function" and code[name] == nil then code[name] = value end
+      end
+      custom = custom.parent
+    end
+    codes[info] = code
+  end
+  return codes[info]
+end
+
 -- The end of the file: what methods added joins the arguments, in tables of the host's own.
 function P.finish()
+  local codes = {}
   for _, self in ipairs(objects) do
     local record = P.keep_step(self)
+    if record.info.custom and record.class ~= "BuildFactory" then record.code = code_of(codes, record.info) end
     if record.class == "SecretProviderBase" and record.ready then
       local get = self.get
       record.named.get = type(get) == "function" and function(name) return self:get(name) end or nil

@@ -205,6 +205,7 @@ impl Assembly {
                     custom_class: None,
                     args: (*table).clone(),
                     methods: None,
+                    code: None,
                     own: None,
                     place: root_place.clone(),
                 }),

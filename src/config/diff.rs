@@ -248,6 +248,7 @@ impl Comparison<'_> {
         }
         let same = a.class == b.class
             && a.custom_class == b.custom_class
+            && self.equal_code(a, b)
             && (self.equal_tables(&a.args, &b.args) || {
                 let mut fields = Fields::default();
                 self.arguments("", a, b, &mut fields);
@@ -255,6 +256,13 @@ impl Comparison<'_> {
             });
         self.same.insert((a.id, b.id), same);
         same
+    }
+
+    fn equal_code(&mut self, a: &Object, b: &Object) -> bool {
+        match (&a.code, &b.code) {
+            (Some(a), Some(b)) => self.equal_tables(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        }
     }
 
     fn object(&mut self, path: &str, a: &Arc<Object>, b: &Arc<Object>, class_changes: Reload, fields: &mut Fields) {
@@ -265,8 +273,26 @@ impl Comparison<'_> {
         if a.class != b.class || a.custom_class != b.custom_class {
             let reload = if a.class == b.class { Reload::NextBuild } else { class_changes };
             fields.push(&join(path, "class"), class(a), class(b), reload);
+        } else if !self.equal_code(a, b) {
+            self.code(path, a, b, fields);
         }
         self.arguments(path, a, b, fields);
+    }
+
+    /// The methods of a class that has another body than before.
+    fn code(&mut self, path: &str, a: &Object, b: &Object, fields: &mut Fields) {
+        let reload = match class_named(&b.class).map(|c| c.kind) {
+            Some(ClassKind::Step) => Reload::NextBuild,
+            Some(ClassKind::Worker) => Reload::NextLaunch,
+            _ => Reload::AtOnce,
+        };
+        let none = Table::default();
+        let of = |object: &Object| object.code.as_deref().unwrap_or(&none).named.clone();
+        let (old, new) = (of(a), of(b));
+        let names: BTreeSet<&String> = old.iter().chain(new.iter()).map(|(name, _)| name).collect();
+        for name in names {
+            self.value(&join(path, name), old.get(name), new.get(name), Manner { reload, secret: false }, fields);
+        }
     }
 
     /// The arguments that both classes declare, then whatever else was given.

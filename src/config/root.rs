@@ -185,13 +185,7 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
     {
         reader.warn_of("slavePortnum", "'slavePortnum' is the old spelling of protocols = { pb = { port = … } }");
     }
-    if args.as_ref().is_some_and(|a| !a.notify_on_reload_failure.0.is_empty()) {
-        reader.warn_once("'notify_on_reload_failure' is kept, but nobody is mailed yet");
-    }
     if let Some(args) = &args {
-        if !args.notify_on_leak.0.is_empty() {
-            reader.warn_once("'notify_on_leak' is kept, but nobody is mailed yet");
-        }
         if args.reap_interval < SHORTEST_REAP_INTERVAL {
             reader.wrong("'reap_interval' must be 10 seconds or more");
         }
@@ -231,6 +225,7 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
             collapse_requests: args.collapse_requests,
             prioritize_builders: args.prioritize_builders,
             select_next_worker: args.select_next_worker,
+            notify_on_leak: args.notify_on_leak.0.into_iter().map(|a| a.0).collect(),
             notify_on_reload_failure: args.notify_on_reload_failure.0.into_iter().map(|a| a.0).collect(),
             log_max_size: args.log_max_size.map(|n| size(n.0)),
             log_max_tail_size: args.log_max_tail_size.map(|n| size(n.0)),

@@ -80,6 +80,9 @@ pub(super) fn spec(
     if let Some(machine) = &common.machine_name {
         reader.wrong(format!("machine_name names '{machine}', which is no machine (machines are not supported yet)"));
     }
+    if matches!(kind, WorkerKind::Local { .. }) && !common.notify_on_missing.0.is_empty() {
+        reader.warn("'notify_on_missing' has no effect: a worker inside the master is never missing");
+    }
     let some = |d: Option<Duration>| d.filter(|d| !d.is_zero());
     Parsed::Worker(Arc::new(WorkerSpec {
         name: name.0,

@@ -4,6 +4,7 @@
 //! recorded first and done afterwards.
 
 pub mod backend;
+mod console;
 pub mod driver;
 pub mod ec2;
 pub mod lifecycle;
@@ -11,5 +12,6 @@ mod rules;
 pub mod scripted;
 #[cfg(test)]
 mod simulation;
+mod surroundings;
 
 pub use lifecycle::{Action, Event, Failure, Launch, Lifecycle, Outcome, Policy, Row, Shutdown, State, Stop, Timing};

@@ -1,5 +1,5 @@
 //! `master.data:get`: who answers it. The room that serves the REST API does, with the same lookup; it is told to a generation
-//! when the master is up. Nothing can be changed here.
+//! when the master is up. Nothing can be changed there. [`KeptValues`] is where `store` keeps what callbacks want to find again.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -31,6 +31,30 @@ struct Port {
     source: Arc<dyn DataSource>,
     /// The answer is made there, not on the Lua thread, which others wait for.
     runtime: Handle,
+}
+
+/// What is known of a kept value when it is there, or committed.
+pub type Keeping<T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send>>;
+
+/// Keeps values over restarts, by name.
+pub trait KeptValues: Send + Sync {
+    fn get(&self, key: String) -> Keeping<Option<Json>>;
+    /// None: it is forgotten.
+    fn put(&self, key: String, value: Option<Json>) -> Keeping<()>;
+}
+
+/// Where a generation finds what keeps values, which is told later.
+#[derive(Clone, Default)]
+pub(super) struct KeptPort(Arc<Mutex<Option<Arc<dyn KeptValues>>>>);
+
+impl KeptPort {
+    pub fn set(&self, kept: Arc<dyn KeptValues>) {
+        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(kept);
+    }
+
+    pub fn get(&self) -> Option<Arc<dyn KeptValues>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
 }
 
 impl DataPort {

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot};
 
 use super::convert::{Reader, to_lua};
-use super::data::{DataPort, DataSource};
+use super::data::{DataPort, DataSource, KeptPort, KeptValues};
 use super::failure::{Caught, LuaFailure};
 use super::steps::StepJob;
 use super::vm::Vm;
@@ -47,6 +47,7 @@ pub struct Generation {
     instances: AtomicU64,
     folder: PathBuf,
     data: DataPort,
+    kept: KeptPort,
 }
 
 impl std::fmt::Debug for Generation {
@@ -67,14 +68,19 @@ impl Generation {
         watch: Arc<Watch>,
         limits: LuaLimits,
         folder: PathBuf,
-        data: DataPort,
+        (data, kept): (DataPort, KeptPort),
     ) -> Generation {
-        Generation { number, jobs, watch, limits, steps, instances: AtomicU64::new(1), folder, data }
+        Generation { number, jobs, watch, limits, steps, instances: AtomicU64::new(1), folder, data, kept }
     }
 
     /// From now on this answers `master.data:get`.
     pub fn set_data(&self, source: Arc<dyn DataSource>) {
         self.data.set(source);
+    }
+
+    /// From now on `store` keeps its values there.
+    pub fn set_kept(&self, kept: Arc<dyn KeptValues>) {
+        self.kept.set(kept);
     }
 
     pub(super) fn steps(&self) -> &mpsc::UnboundedSender<StepJob> {

@@ -13,7 +13,7 @@ use md5::{Digest, Md5};
 use mlua::Lua;
 use tokio::runtime::Handle;
 
-use super::data::DataPort;
+use super::data::{DataPort, KeptPort};
 use super::hints::Lines;
 use super::surroundings::{Call, Surroundings};
 use super::tasks::Scope;
@@ -55,6 +55,7 @@ pub(super) struct Host {
     pub checking: bool,
     pub watch: Arc<Watch>,
     pub data: DataPort,
+    pub kept: KeptPort,
     /// Where host functions do what they wait for.
     pub main: Handle,
     loading: Cell<bool>,
@@ -95,6 +96,7 @@ impl Host {
             checking,
             watch,
             data: DataPort::default(),
+            kept: KeptPort::default(),
             main,
             loading: Cell::new(true),
             places: RefCell::default(),

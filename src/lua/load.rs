@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::convert::Reader;
-use super::data::DataPort;
+use super::data::{DataPort, KeptPort};
 use super::exposed::exposed;
 use super::failure::Caught;
 use super::generation::{self, Generation};
@@ -64,7 +64,7 @@ pub struct Checked {
 /// What the evaluation leaves for [`Checked`], however it ends.
 type Beside = Arc<OnceLock<(Vec<Mistake>, Surroundings)>>;
 
-type Outcome = Result<(MasterConfig, Vec<ReadFile>, DataPort), Vec<Mistake>>;
+type Outcome = Result<(MasterConfig, Vec<ReadFile>, (DataPort, KeptPort)), Vec<Mistake>>;
 
 /// Makes sense of the values: `config`'s part, or a test's.
 pub(super) type Understand = Box<dyn FnOnce(&Table, &Place, &[Arc<Object>], SaidAt) -> Result<MasterConfig, Vec<Mistake>> + Send>;
@@ -106,12 +106,12 @@ async fn load_beside(options: LoadOptions, understand: Understand, beside: Besid
         .name(format!("lua-gen-{number}"))
         .spawn(move || thread(options, understand, beside, (thread_watch, main), done, (queue, thread_steps, step_queue)))
         .map_err(|e| broken(format!("no thread could be started: {e}")))?;
-    let (config, files, data) = tokio::select! {
+    let (config, files, ports) = tokio::select! {
         biased;
         outcome = outcome => outcome.unwrap_or_else(|_| Err(broken("the Lua thread ended without an answer".into())))?,
         () = watch.stuck() => return Err(broken("the evaluation is held by a single library call and can't be stopped".into())),
     };
-    let generation = Arc::new(Generation::new(number, jobs, steps, watch, config.limits.clone(), folder, data));
+    let generation = Arc::new(Generation::new(number, jobs, steps, watch, config.limits.clone(), folder, ports));
     Ok(Loaded { config: Arc::new(config), generation, files })
 }
 
@@ -176,7 +176,7 @@ async fn evaluate(
     understand: Understand,
     beside: Beside,
     (watch, main): (Arc<Watch>, Handle),
-) -> Result<(Rc<Vm>, (MasterConfig, Vec<ReadFile>, DataPort)), Vec<Mistake>> {
+) -> Result<(Rc<Vm>, (MasterConfig, Vec<ReadFile>, (DataPort, KeptPort))), Vec<Mistake>> {
     let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let alone = |place: Place, text: String| vec![Mistake { place, subject: String::new(), text }];
     let (file, folder) = locate(&options.path).map_err(|e| alone(Place::default(), e))?;
@@ -212,7 +212,7 @@ async fn evaluate(
     check_memory(&vm, &config).map_err(|text| alone(root_place, text))?;
     tell_master(&vm, &config).map_err(|e| alone(at_file(&name), e.to_string()))?;
     host.loaded();
-    Ok((vm, (config, host.files(), host.data.clone())))
+    Ok((vm, (config, host.files(), (host.data.clone(), host.kept.clone()))))
 }
 
 /// Read what the file left, and understand it.

@@ -13,17 +13,18 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value as Json};
 use sha2::Sha256;
 
-use super::AtWork;
+use super::{AtWork, Master};
 use crate::base::{Clock, RequestId, Secret, Timestamp};
 use crate::builds::Engine;
 use crate::config::{BackendSpec, LatentSpec, WorkerKind, WorkerSpec};
 use crate::latent::backend::{Backend, Unusable};
-use crate::latent::driver::{Configured, Latent, Surroundings, View};
+use crate::latent::driver::{Configured, Latent, Leak, Surroundings, View};
 use crate::latent::{Policy, Timing};
 use crate::model::query::Row;
 use crate::model::{LaunchId, LaunchRecord};
 use crate::secrets::SecretSource;
 use crate::store::Store;
+use crate::workers::BoxFuture;
 use crate::workers::gate::Warden;
 use crate::workers::registry::Registry;
 
@@ -39,6 +40,7 @@ pub struct Machines {
     registry: Arc<Registry>,
     engine: Arc<Engine>,
     master_id: String,
+    around: Arc<Around>,
     scripted: super::scripted::Scripted,
     #[cfg(feature = "ec2")]
     ec2: super::ec2::Ec2,
@@ -51,7 +53,13 @@ impl Machines {
         let scripted = super::scripted::Scripted::new(master_id.clone(), registry);
         #[cfg(feature = "ec2")]
         let ec2 = super::ec2::Ec2::new(key.master_id(), folder.to_owned(), registry);
-        let around = Arc::new(Around { engine: Arc::downgrade(engine), registry: Arc::downgrade(registry), latent: OnceLock::new(), key });
+        let around = Arc::new(Around {
+            engine: Arc::downgrade(engine),
+            registry: Arc::downgrade(registry),
+            latent: OnceLock::new(),
+            key,
+            master: OnceLock::new(),
+        });
         let latent = Latent::new(store, clock, around.clone());
         if around.latent.set(Arc::downgrade(&latent)).is_err() {
             bail!("the latent workers were given twice");
@@ -64,6 +72,7 @@ impl Machines {
             registry,
             engine,
             master_id,
+            around,
             scripted,
             #[cfg(feature = "ec2")]
             ec2,
@@ -73,6 +82,13 @@ impl Machines {
     /// Of this master, among all.
     pub fn master_id(&self) -> &str {
         &self.master_id
+    }
+
+    /// Who tells people of what becomes of machines; once.
+    pub fn set_master(&self, master: Weak<Master>) {
+        if self.around.master.set(master).is_err() {
+            tracing::error!("the master of the latent workers was given twice");
+        }
     }
 
     /// Takes over a configuration; the first time, what an earlier master left behind is settled.
@@ -173,6 +189,9 @@ struct Around {
     registry: Weak<Registry>,
     latent: OnceLock<Weak<Latent>>,
     key: Key,
+    /// Who is told of a machine that can't be stopped.
+    /// Whose people are told.
+    master: OnceLock<Weak<Master>>,
 }
 
 impl Around {
@@ -195,8 +214,10 @@ impl Surroundings for Around {
     }
 
     fn missing(&self, worker: &str, why: &str) {
-        let whom = self.registry.upgrade().and_then(|r| r.spec(worker)).map(|s| s.notify_on_missing.join(", ")).unwrap_or_default();
-        tracing::error!(worker, notify_on_missing = whom, "the latent worker is missing: {why}");
+        tracing::error!(worker, "the latent worker is missing: {why}");
+        let Some(master) = self.master.get().and_then(Weak::upgrade) else { return };
+        let (worker, why) = (worker.to_owned(), why.to_owned());
+        tokio::spawn(async move { master.machine_is_missing(&worker, &why).await });
     }
 
     fn changed(&self, worker: &str) {
@@ -208,6 +229,11 @@ impl Surroundings for Around {
     fn password(&self, worker: &str, launch: &LaunchId) -> std::result::Result<Secret, String> {
         let registry = self.registry.upgrade().ok_or_else(|| "the master stops".to_owned())?;
         Ok(registry.configured_password(worker)?.unwrap_or_else(|| self.key.password(launch)))
+    }
+
+    fn leak(&self, leak: Leak) -> BoxFuture<'static, std::result::Result<(), String>> {
+        let master = self.master.get().and_then(Weak::upgrade);
+        Box::pin(async move { master.ok_or_else(|| "the master starts or ends".to_owned())?.tell_leak(leak).await })
     }
 
     fn properties(&self, request: RequestId) -> Map<String, Json> {
@@ -291,6 +317,7 @@ pub fn shown(latent: &Latent) -> HashMap<Arc<str>, Json> {
         serde_json::json!({
             "state": view.state, "since": view.since.seconds(), "launch_id": view.record.as_ref().map(|r| r.id.clone()),
             "handle": view.record.as_ref().and_then(|r| r.handle.clone()), "reason": view.open.as_ref().err(),
+            "console": view.console, "price_per_hour": view.record.as_ref().and_then(|r| r.price_per_hour),
         })
     };
     latent.views().into_iter().map(|(name, view)| (name, show(&view))).collect()
@@ -311,11 +338,13 @@ pub fn rows(latent: &Latent, records: Vec<LaunchRecord>, now: Timestamp) -> Vec<
         let end = r.gone.as_ref().map_or(now, |(_, at)| *at);
         let cost = r.price_per_hour.map(|price| price * end.since(r.created_at).as_secs_f64() / 3600.0);
         let seconds = |at: Option<Timestamp>| at.map(Timestamp::seconds);
+        let (tries, error) = view.map_or((0, None), |v| (v.tries, v.stop_error.clone()));
         super::backend::row(serde_json::json!({
             "launch_id": r.id, "workername": r.worker, "backend": r.backend, "state": state, "handle": r.handle,
             "generation": r.generation, "created_at": r.created_at.seconds(), "attached_at": seconds(r.attached_at),
             "stop_wanted_at": seconds(r.stop.as_ref().map(|(_, at)| *at)), "gone_at": seconds(r.gone.as_ref().map(|(_, at)| *at)),
             "reason": r.gone.as_ref().or(r.stop.as_ref()).map(|(why, _)| why), "price_per_hour": r.price_per_hour, "cost": cost,
+            "stop_tries": tries, "stop_error": error, "leak_told_at": seconds(r.leak_told_at),
         }))
     };
     records.into_iter().map(row).collect()

@@ -2,6 +2,7 @@
 //!
 //! Nothing is decided here. Two masters can live in one process: everything hangs on [`Master`].
 
+mod absences;
 mod backend;
 #[cfg(feature = "ec2")]
 mod ec2;
@@ -9,6 +10,7 @@ pub mod folder;
 mod listeners;
 mod locals;
 mod machines;
+mod notices;
 pub mod oneshot;
 mod outbox;
 mod reload;
@@ -29,6 +31,7 @@ use crate::config::{MasterConfig, Mistake, WorkerSpec};
 use crate::latent::Shutdown;
 use crate::lua::{self, Loaded, Surroundings};
 use crate::model::query::Row;
+use crate::report::driver::Reports;
 use crate::report::outbox::{Outbox, Policy};
 use crate::secrets::{self, SecretSource};
 use crate::store::{BuilderRow, Store, StoreOptions};
@@ -36,6 +39,7 @@ use crate::web;
 use crate::workers::Gate;
 use crate::workers::pb::PbServer;
 use crate::workers::registry::{Configured, Registry};
+use absences::Absences;
 use folder::Folder;
 use listeners::{Listeners, Servers};
 use locals::Locals;
@@ -81,6 +85,11 @@ pub struct Master {
     machines: Machines,
     /// Messages until they have arrived.
     pub outbox: Arc<Outbox>,
+    /// What makes messages of what happens.
+    pub reports: Arc<Reports>,
+    absences: Absences,
+    /// The name of this machine, as mails have it.
+    host: String,
     master_id: Arc<str>,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
     config_timeout: Duration,
@@ -160,6 +169,9 @@ impl Master {
         let master_id: Arc<str> = machines.master_id().into();
         let outbox = Outbox::new(store.clone(), clock.clone(), Policy::default());
         outbox::configure(&outbox, &at_work, &master_id);
+        let absences = Absences::read(&store).await.map_err(|e| anyhow!("which workers are away can't be read: {e}"))?;
+        let host = tokio::task::spawn_blocking(outbox::host).await.unwrap_or_else(|_| "localhost".into());
+        let reports = Reports::new(store.clone(), clock.clone(), engine.clone(), registry.clone(), outbox.clone());
         engine.adopt(recovery.waiting, &recovery.last_numbers);
         engine.remember_completions(&recovery.last_completions);
 
@@ -177,13 +189,18 @@ impl Master {
             locals: Locals::new(folder.path().to_owned()),
             machines,
             outbox,
+            reports: reports.clone(),
+            absences,
+            host,
             master_id,
             tasks: tokio::sync::Mutex::new(JoinSet::new()),
             config_timeout: options.config_timeout,
             folder,
         });
+        master.machines.set_master(Arc::downgrade(&master));
         let backend: Arc<dyn web::Backend> = master.clone();
         master.at_work().loaded.generation.set_data(web::Data::new(Arc::downgrade(&backend)));
+        master.at_work().loaded.generation.set_kept(Arc::new(master.store.clone()));
         master.locals.hide(secrets::private_variables(&config));
         // Before anybody can ask: a master that answers has its own workers.
         for spec in &config.workers {
@@ -193,6 +210,8 @@ impl Master {
         tasks.spawn(engine.clone().distribute(worker_events));
         tasks.spawn(master.clone().serve_reloads());
         tasks.spawn(reap(Arc::downgrade(&master)));
+        tasks.spawn(reports.run());
+        tasks.spawn(absences::watch(Arc::downgrade(&master)));
         drop(tasks);
         let servers = master.servers();
         listeners.commit(ports, &config, &servers);

@@ -79,6 +79,7 @@ pub async fn start(options: Options) -> Result<OneShot, StartError> {
     let ids = Ids::sync(&store, &config).await.map_err(|e| anyhow!(e))?;
     let builder = *ids.builders.get(&options.builder).ok_or_else(|| anyhow!("the store gave no id for builder {}", options.builder))?;
     loaded.generation.set_data(Arc::new(NoData));
+    loaded.generation.set_kept(Arc::new(store.clone()));
     let workers = configured(&config, ids.workers);
     engine.configure(Active { config: config.clone(), generation: loaded.generation, builder_ids: ids.builders }, workers);
     engine.wait_for_watchers();

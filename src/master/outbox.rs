@@ -7,11 +7,12 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::AtWork;
-use crate::config::{ReporterKind, ReporterSpec};
+use crate::config::{FnRef, ReporterKind, ReporterSpec};
 use crate::model::query::Row;
 use crate::model::{OutboxCount, OutboxItem, OutboxState};
 use crate::report::mailer::{MailSender, Surroundings};
 use crate::report::outbox::{Outbox, Sender};
+use crate::report::own::OwnSender;
 use crate::report::push::PushSender;
 use crate::report::smtp::Limits;
 use crate::secrets::SecretSource;
@@ -29,14 +30,19 @@ pub fn configure(outbox: &Outbox, at_work: &AtWork, master_id: &Arc<str>) {
         folder: PathBuf::from(generation.folder()),
         secrets: SecretSource::new(config.clone(), generation.clone()),
     };
-    outbox.configure(config.reporters.iter().filter_map(|spec| Some((spec.name.clone(), sender(spec, &around)?))).collect());
+    let reporters = crate::report::driver::reporters(config, &host());
+    let own = |send_message: &FnRef| Box::new(OwnSender::new(send_message.clone(), generation.clone())) as Box<dyn Sender>;
+    let sender = |spec: &ReporterSpec| spec.send_message.as_ref().map(own).or_else(|| sender(spec, &around));
+    outbox.configure(reporters.iter().filter_map(|spec| Some((spec.name.clone(), sender(spec)?))).collect());
 }
 
-/// Who sends for it; none: its file does.
+/// This machine, as the sender of mails names it.
+pub fn host() -> String {
+    crate::lua::full_host_name().unwrap_or_else(|| "localhost".into())
+}
+
+/// Who of the host sends for it.
 fn sender(spec: &ReporterSpec, around: &Surroundings) -> Option<Box<dyn Sender>> {
-    if spec.send_message.is_some() {
-        return None;
-    }
     match &spec.kind {
         ReporterKind::Mail(mail) => Some(Box::new(MailSender::new((**mail).clone(), around.clone(), Limits::default()))),
         ReporterKind::Http(http) => Some(Box::new(PushSender::new((**http).clone(), around.clone()))),

@@ -211,7 +211,9 @@ impl Master {
                     tracing::error!(number, "{mistake}");
                 }
                 tracing::error!(number, generation, "the configuration is not loaded; the one before stays at work");
-                Record { mistakes, ..record }
+                let record = Record { mistakes, ..record };
+                self.tell_failed_reload(&record).await;
+                record
             }
         }
     }
@@ -310,6 +312,7 @@ impl Master {
         let workers = configured(&config, std::mem::take(&mut ids.workers));
         let backend: Arc<dyn web::Backend> = self.clone();
         loaded.generation.set_data(web::Data::new(Arc::downgrade(&backend)));
+        loaded.generation.set_kept(Arc::new(self.store.clone()));
         self.locals.hide(secrets::private_variables(&config));
         let source = SecretSource::new(config.clone(), loaded.generation.clone());
         lock(&self.reloads.generations).push(Arc::downgrade(&loaded.generation));

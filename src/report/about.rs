@@ -1,9 +1,9 @@
 //! What a message is about, and what is known besides: plain data that texts are made of.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
 
 use super::facts::{BuildFacts, RequestFacts, SetFacts};
+use super::notice::{LeakNotice, Notice, ReloadNotice, WorkerNotice};
 use crate::base::{LogId, Timestamp};
 use crate::config::WantedLogs;
 
@@ -22,10 +22,10 @@ pub enum About<'a> {
     Pending(&'a RequestFacts),
     /// A request left the queue without a build.
     Cancelled(&'a RequestFacts),
-    Missing(&'a WorkerFacts),
-    Returned(&'a WorkerFacts),
-    Leak(&'a LeakFacts),
-    ReloadFailed(&'a ReloadFacts),
+    Missing(&'a WorkerNotice),
+    Returned(&'a WorkerNotice),
+    Leak(&'a LeakNotice),
+    ReloadFailed(&'a ReloadNotice),
     GaveUp(&'a GaveUpFacts),
 }
 
@@ -40,60 +40,15 @@ impl<'a> About<'a> {
     }
 }
 
-/// A worker that is missed, or was.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct WorkerFacts {
-    pub name: String,
-    pub id: i64,
-    /// Who is told.
-    pub notify: Vec<String>,
-    pub latent: bool,
-    /// How long it may be away.
-    pub missing_timeout: Duration,
-    /// None: never.
-    pub last_seen: Option<Timestamp>,
-    /// The address that it came from.
-    pub from: Option<String>,
-    /// `info/admin`, `info/host` and whatever else it said of itself.
-    pub info: BTreeMap<String, String>,
-    /// What it ran when it was lost.
-    pub building: Vec<RunningBuild>,
-    /// Of its page.
-    pub url: String,
-}
-
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct RunningBuild {
-    pub builder: String,
-    pub number: i64,
-    pub url: String,
-}
-
-/// A machine that costs money and should not be there.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct LeakFacts {
-    /// `EC2LatentWorker`.
-    pub backend: String,
-    /// None: no worker of this master.
-    pub worker: Option<String>,
-    /// What the backend calls it.
-    pub instance: String,
-    pub started_at: Option<Timestamp>,
-    /// What is wrong, and what was tried.
-    pub why: String,
-    pub price_per_hour: Option<f64>,
-}
-
-/// A configuration that was refused.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct ReloadFacts {
-    /// Who asked for it.
-    pub by: String,
-    pub at: Timestamp,
-    /// Each with its place, as `checkconfig` tells them.
-    pub mistakes: Vec<String>,
-    /// When the configuration was loaded that goes on.
-    pub since: Option<Timestamp>,
+impl<'a> From<&'a Notice> for About<'a> {
+    fn from(notice: &'a Notice) -> About<'a> {
+        match notice {
+            Notice::WorkerMissing(worker) => About::Missing(worker),
+            Notice::WorkerReturned(worker) => About::Returned(worker),
+            Notice::Leak(leak) => About::Leak(leak),
+            Notice::ReloadFailed(reload) => About::ReloadFailed(reload),
+        }
+    }
 }
 
 /// A message that could not be delivered.

@@ -152,7 +152,8 @@ fn from_templates(texts: &TemplateTexts, formatter: &FormatterSpec, about: &Abou
     if let Some(template) = &texts.template {
         let html = texts.body == Some(BodyType::Html);
         let body = fill("template", template, html, LARGEST_BODY)?;
-        made = if html { Composed { html: Some(body), ..made } } else { Composed { text: Some(clean::block(&body)), ..made } };
+        let body = Some(clean::block(&body));
+        made = if html { Composed { html: body, ..made } } else { Composed { text: body, ..made } };
     }
     let said = texts.subject.as_deref().map(|text| fill("subject", text, false, LARGEST_SUBJECT)).transpose()?;
     made.subject = subject(said.as_deref(), about, setting);

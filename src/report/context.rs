@@ -3,9 +3,10 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::about::{About, Setting, WorkerFacts};
+use super::about::{About, Setting};
 use super::clean;
 use super::facts::{BuildFacts, BuilderFacts, RequestFacts, StepFacts};
+use super::notice::WorkerNotice;
 use crate::base::{BuilderId, Timestamp};
 use crate::config::{WantedLogs, Wants};
 use crate::model::{BuildRequest, Buildset, Log, Results, SourceStamp};
@@ -199,12 +200,14 @@ fn log_json(build: &BuildFacts, step: &StepFacts, log: &Log, wanted: &WantedLogs
     shown
 }
 
-fn worker_json(worker: &WorkerFacts) -> Json {
+fn worker_json(worker: &WorkerNotice) -> Json {
     let building: Vec<Json> = worker.building.iter().map(|b| json!({ "builder": b.builder, "number": b.number, "url": b.url })).collect();
+    let absence = &worker.absence;
+    let info = json!({ "admin": worker.admin, "host": worker.host, "version": worker.version });
     json!({
-        "name": worker.name, "workerid": worker.id, "notify": worker.notify, "workerinfo": worker.info, "latent": worker.latent,
-        "last_seen": seconds(worker.last_seen), "last_connection": worker.last_seen.map_or_else(|| "never".to_owned(), clean::time),
-        "connected_from": worker.from, "missing_timeout": worker.missing_timeout.as_secs_f64(), "building": building, "url": worker.url,
+        "name": absence.worker, "notify": worker.notify, "workerinfo": info, "last_seen": seconds(absence.last_seen),
+        "last_connection": absence.last_seen.map_or_else(|| "never".to_owned(), clean::time), "since": absence.since.seconds(),
+        "connected_from": absence.peer, "building": building, "why": worker.why, "url": worker.url,
     })
 }
 

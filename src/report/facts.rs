@@ -23,6 +23,14 @@ pub struct BuildFacts {
     pub url: String,
 }
 
+impl BuildFacts {
+    /// As it was when it started, whatever has become of it meanwhile.
+    pub fn as_started(self) -> BuildFacts {
+        let build = Build { complete_at: None, results: None, state: "starting".into(), ..self.build };
+        BuildFacts { build, steps: Vec::new(), ..self }
+    }
+}
+
 #[derive(Clone, PartialEq, Debug)]
 pub struct BuilderFacts {
     pub name: Arc<str>,

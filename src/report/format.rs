@@ -82,8 +82,10 @@ fn composed(formatted: Formatted, about: &About<'_>, setting: &Setting<'_>) -> C
     };
     match formatted.body {
         None => {}
-        Some(Body::Plain { text, html }) => (made.text, made.html) = (Some(clean::block(&text)), html),
-        Some(Body::Html(html)) => made.html = Some(html),
+        Some(Body::Plain { text, html }) => {
+            (made.text, made.html) = (Some(clean::block(&text)), html.map(|html| clean::block(&html)));
+        }
+        Some(Body::Html(html)) => made.html = Some(clean::block(&html)),
         Some(Body::Json(json)) => made.json = Some(json),
     }
     made
@@ -125,7 +127,7 @@ async fn rendered(
             build.reason = set.buildset.reason.clone();
             sourcestamps = set.buildset.sourcestamps.iter().map(|(_, s)| s.clone()).collect();
         }
-        About::Missing(worker) | About::Returned(worker) => properties.set("workername", worker.name.as_str(), "Worker"),
+        About::Missing(worker) | About::Returned(worker) => properties.set("workername", worker.absence.worker.as_str(), "Worker"),
         About::Leak(_) | About::ReloadFailed(_) | About::GaveUp(_) => {}
     }
     build.sources = sourcestamps.clone();

@@ -3,10 +3,11 @@
 
 use serde::Serialize;
 
-use super::about::{About, GaveUpFacts, LeakFacts, ReloadFacts, Setting, WorkerFacts};
+use super::about::{About, GaveUpFacts, Setting};
 use super::clean::{self, line};
 use super::context::{ended, source, stamps, summary, worker_name, worst};
 use super::facts::{BuildFacts, RequestFacts, SetFacts};
+use super::notice::{LeakNotice, ReloadNotice, WorkerNotice};
 use super::tails;
 use crate::base::Timestamp;
 use crate::base::duration::human;
@@ -112,9 +113,9 @@ pub fn view(about: &About<'_>, setting: &Setting<'_>) -> View {
         About::Set { set, builds, .. } => of_set(set, builds, setting),
         About::Pending(request) => of_request(request, false, setting),
         About::Cancelled(request) => of_request(request, true, setting),
-        About::Missing(worker) => missing(worker, setting),
-        About::Returned(worker) => returned(worker, setting),
-        About::Leak(leak) => of_leak(leak, setting),
+        About::Missing(worker) => missing(worker),
+        About::Returned(worker) => returned(worker),
+        About::Leak(leak) => of_leak(leak),
         About::ReloadFailed(reload) => of_reload(reload),
         About::GaveUp(message) => gave_up(message, setting),
     };
@@ -217,8 +218,16 @@ fn of_set(set: &SetFacts, builds: &[&BuildFacts], setting: &Setting<'_>) -> View
     let results = set.results.or_else(|| worst(builds));
     let how = results.map_or("is complete", ended);
     let name = format!("Build set {}", set.buildset.id);
+    let mut names: Vec<String> = Vec::new();
+    for build in builds.iter().filter(|b| b.build.results == results).take(MOST_BUILDS) {
+        let name = line(&build.builder.name, 40);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let names = line(&names.join(", "), 80);
     let mut view = View {
-        subject: format!("{name} {how}{}", branch(&set.buildset)),
+        subject: format!("{name} {how}: {names}{}", branch(&set.buildset)),
         headline: format!("{name} {how}."),
         tone: tone(results),
         ..View::default()
@@ -282,31 +291,33 @@ fn of_request(request: &RequestFacts, cancelled: bool, setting: &Setting<'_>) ->
     view
 }
 
-fn ago(at: Timestamp, setting: &Setting<'_>) -> String {
-    format!("{} ({} ago)", clean::time(at), human(setting.now.since(at)))
+fn ago(at: Timestamp, now: Timestamp) -> String {
+    format!("{} ({} ago)", clean::time(at), human(now.since(at)))
 }
 
-fn of_worker(view: &mut View, worker: &WorkerFacts, setting: &Setting<'_>) {
-    view.row("Worker", &worker.name);
-    view.row("Last seen", &worker.last_seen.map_or_else(|| "never".to_owned(), |at| ago(at, setting)));
-    view.row("From", worker.from.as_deref().unwrap_or_default());
-    view.row("Admin", worker.info.get("admin").map_or("", String::as_str));
-    view.row("Host", worker.info.get("host").map_or("", String::as_str));
+fn of_worker(view: &mut View, worker: &WorkerNotice, now: Timestamp) {
+    let absence = &worker.absence;
+    view.row("Worker", &absence.worker);
+    view.row("Last seen", &absence.last_seen.map_or_else(|| "never".to_owned(), |at| ago(at, now)));
+    view.row("From", absence.peer.as_deref().unwrap_or_default());
+    view.row("Admin", worker.admin.as_deref().unwrap_or_default());
+    view.row("Host", worker.host.as_deref().unwrap_or_default());
+    view.row("Version", worker.version.as_deref().unwrap_or_default());
 }
 
-fn missing(worker: &WorkerFacts, setting: &Setting<'_>) -> View {
-    let name = line(&worker.name, 100);
+fn missing(worker: &WorkerNotice) -> View {
+    let name = line(&worker.absence.worker, 100);
     let mut view = View {
         subject: format!("Worker {name} is missing"),
         headline: format!("Worker {name} is missing."),
         tone: Tone::Bad,
         ..View::default()
     };
-    of_worker(&mut view, worker, setting);
-    if !worker.missing_timeout.is_zero() {
-        let what = if worker.latent { "its machine has started and it has not attached" } else { "it is away" };
-        view.row("Told", &format!("when {what} for {}", human(worker.missing_timeout)));
+    of_worker(&mut view, worker, worker.now);
+    if worker.absence.last_seen.is_none() {
+        view.row("Awaited", &format!("for {}", human(worker.now.since(worker.absence.since))));
     }
+    view.row("Why", worker.why.as_deref().unwrap_or_default());
     for build in worker.building.iter().take(20) {
         let (value, link) = (format!("{} #{}", line(&build.builder, 80), build.number), clean::link(&build.url));
         view.rows.push(Row { label: "It ran", value, link });
@@ -315,60 +326,52 @@ fn missing(worker: &WorkerFacts, setting: &Setting<'_>) -> View {
     view
 }
 
-fn returned(worker: &WorkerFacts, setting: &Setting<'_>) -> View {
-    let name = line(&worker.name, 100);
+fn returned(worker: &WorkerNotice) -> View {
+    let name = line(&worker.absence.worker, 100);
     let mut view = View {
         subject: format!("Worker {name} is back"),
-        headline: format!("Worker {name} is back."),
+        headline: format!("Worker {name} is back after {}.", human(worker.now.since(worker.absence.since))),
         tone: Tone::Good,
         ..View::default()
     };
-    of_worker(&mut view, worker, setting);
-    view.row("Now", &clean::time(setting.now));
+    of_worker(&mut view, worker, worker.now);
+    view.row("Now", &clean::time(worker.now));
     view.url(&worker.url);
     view
 }
 
-fn of_leak(leak: &LeakFacts, setting: &Setting<'_>) -> View {
-    let instance = line(&leak.instance, 100);
+fn of_leak(leak: &LeakNotice) -> View {
+    let worker = line(&leak.worker, 100);
     let mut view = View {
-        subject: format!("Instance {instance} runs and should not"),
-        headline: format!("Instance {instance} runs and should not. As long as it does, it may cost money."),
+        subject: format!("An instance of {worker} can't be stopped"),
+        headline: format!("An instance of worker {worker} can't be stopped. As long as it runs, it may cost money."),
         tone: Tone::Bad,
         ..View::default()
     };
-    view.row("Instance", &leak.instance);
+    view.row("Worker", &leak.worker);
+    view.row("Instance", leak.handle.as_deref().unwrap_or("none is known"));
+    view.row("Launch", &leak.launch);
     view.row("Backend", &leak.backend);
-    view.row("Worker", leak.worker.as_deref().unwrap_or("none of this master"));
-    if let Some(at) = leak.started_at {
-        view.row("Started", &ago(at, setting));
-    }
-    if let Some(price) = leak.price_per_hour {
-        view.row("Price", &format!("{price} per hour"));
-    }
-    view.row("Why", &leak.why);
+    view.row("Started", &ago(leak.started_at, leak.now));
+    view.row("Stop asked", &format!("since {}: {}", ago(leak.stop_wanted_at, leak.now), leak.reason));
+    view.row("Failure", &leak.failure);
     view
 }
 
-fn of_reload(reload: &ReloadFacts) -> View {
+fn of_reload(reload: &ReloadNotice) -> View {
     let mut view = View {
         subject: "The new configuration is refused".to_owned(),
         headline: "The new configuration is refused; the one before goes on.".to_owned(),
         tone: Tone::Bad,
         ..View::default()
     };
-    view.row("Asked by", &reload.by);
     view.row("At", &clean::time(reload.at));
-    if let Some(since) = reload.since {
-        view.row("In force", &format!("the one of {}", clean::time(since)));
-    }
-    let count = reload.mistakes.len();
-    let mistakes = reload.mistakes.iter().take(MOST_MISTAKES);
-    let lines = mistakes.flat_map(|m| m.lines()).take(4 * MOST_MISTAKES).map(|m| clean::block(m).chars().take(LONGEST).collect()).collect();
-    let title = match count {
+    let lines = reload.mistakes.iter().flat_map(|m| m.lines()).take(MOST_MISTAKES);
+    let lines = lines.map(|m| clean::block(m).chars().take(LONGEST).collect()).collect();
+    let title = match reload.mistakes.len() {
         0 => return view,
         1 => "1 mistake".to_owned(),
-        n if n > MOST_MISTAKES => format!("{n} mistakes, the first {MOST_MISTAKES}"),
+        n if n > MOST_MISTAKES => format!("{n} mistakes, of which the first follow"),
         n => format!("{n} mistakes"),
     };
     view.blocks.push(Block { title, lines });
@@ -385,7 +388,7 @@ fn gave_up(message: &GaveUpFacts, setting: &Setting<'_>) -> View {
     };
     view.row("Message", &message.what);
     view.people("To", &message.to);
-    view.row("Made", &ago(message.created_at, setting));
+    view.row("Made", &ago(message.created_at, setting.now));
     view.row("Attempts", &message.attempts.to_string());
     view.row("Last error", &message.last_error);
     view

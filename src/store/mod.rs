@@ -9,6 +9,7 @@ mod builds;
 mod engine;
 mod error;
 mod fields;
+mod kept;
 mod launches;
 mod list;
 mod logs;

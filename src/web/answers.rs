@@ -131,6 +131,9 @@ async fn instances(backend: &dyn Backend, query: &str) -> Response {
         ("reason", Holds::Text),
         ("price_per_hour", Holds::Json),
         ("cost", Holds::Json),
+        ("stop_tries", Holds::Int),
+        ("stop_error", Holds::Text),
+        ("leak_told_at", Holds::Time),
     ];
     flat("instances", &fields, backend.instances().await, query)
 }

@@ -145,6 +145,8 @@ impl Site {
             drain: ms(1000),
             stop_backoff: ms(50),
             longest_stop_backoff: ms(400),
+            console_every: ms(200),
+            ..Timing::default()
         };
         let policy = Policy {
             configured: true,

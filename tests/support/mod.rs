@@ -8,11 +8,13 @@
 pub mod ec2;
 pub mod emmylua;
 pub mod http;
+pub mod machine;
 pub mod master;
 pub mod opensmtpd;
 pub mod pb;
 pub mod peers;
 pub mod rack;
+pub mod reports;
 pub mod smtp;
 pub mod worker;
 

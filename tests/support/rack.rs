@@ -88,6 +88,11 @@ impl Rack {
         id
     }
 
+    /// Whose mark a unit carries.
+    pub fn owner(&self, id: &str) -> String {
+        lock(&self.state).units.iter().find(|u| u.id == id).map(|u| u.owner.clone()).expect("the unit")
+    }
+
     pub fn wait_live(&self, count: usize) {
         super::wait_for(&format!("{count} units are on"), || (self.live().len() == count).then_some(()));
     }

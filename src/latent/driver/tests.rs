@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
+use serde_json::Map;
+
 use super::*;
+use crate::base::RequestId;
 use crate::base::SystemClock;
 use crate::latent::Timing;
 use crate::latent::backend::Started;

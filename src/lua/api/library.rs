@@ -132,6 +132,20 @@ pub(in super::super) const LIBRARY: &[(&str, &str)] = &[
         "time.format(seconds: number, format: string, options?: { tz?: string }): string",
         "A date as text (strftime), in the machine's zone or another.",
     ),
+    ("store.get(key: string): any", "What callbacks have kept under that name in the master's database; nil without it."),
+    (
+        "store.put(key: string, value: any)",
+        "Keeps a JSON value over restarts, for all callbacks alike: begin a key with the name of who uses it. nil forgets it. At most 256 KiB each, 10000 values and 64 MiB in all; it is there for certain when the call returns.",
+    ),
+    (
+        "latent.capacity(why: string)",
+        "Ends `start_instance` where nothing was started since there is no room: the build waits, or goes elsewhere.",
+    ),
+    ("latent.retry(why: string, seconds?: number)", "The same where it may work after so many seconds (60)."),
+    (
+        "latent.config_error(why: string)",
+        "The same where nothing helps but another configuration: the worker starts nothing until it is loaded again.",
+    ),
     ("random.token_urlsafe(n?: integer): string", "Text of n bytes (32) of the system's generator, for URLs and names of files."),
     ("random.hex(n?: integer): string", "The same in hexadecimal digits."),
     ("random.integer(from: integer, to: integer): integer", "A whole number, both ends included."),

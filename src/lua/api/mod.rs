@@ -18,6 +18,7 @@ mod process;
 mod random;
 pub(super) mod regex;
 mod settings;
+mod store;
 mod template;
 mod time;
 mod url;
@@ -45,6 +46,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result
     formats::register(lua, host, into)?;
     process::register(lua, host, into)?;
     settings::register(lua, host, into)?;
+    store::register(lua, host, into)?;
     time::register(lua, host, into)?;
     codec::register(lua, into)?;
     random::register(lua, into)?;

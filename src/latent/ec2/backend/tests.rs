@@ -93,6 +93,9 @@ impl Ec2Api for Provider {
     fn security_group(&self, _: String) -> BoxFuture<'_, Result<Option<String>, ApiError>> {
         done(Ok(None))
     }
+    fn has_security_group(&self, _: String) -> BoxFuture<'_, Result<bool, ApiError>> {
+        done(Ok(true))
+    }
     fn create_security_group(&self, _: String) -> BoxFuture<'_, Result<String, ApiError>> {
         done(Ok("sg-1".into()))
     }
@@ -163,9 +166,9 @@ async fn errors_mean_what_they_say() {
 
 #[tokio::test(start_paused = true)]
 async fn a_price_is_the_average_times_the_multiplier_and_no_more_than_allowed() {
-    assert_eq!(price(&[0.1, 0.3], 1.5, Some(1.0)), Some(0.30000000000000004));
-    assert_eq!(price(&[0.1, 0.3], 1.5, Some(0.25)), Some(0.25));
-    assert_eq!(price(&[], 1.5, Some(0.25)), Some(0.25));
+    assert_eq!(price(average(&[0.1, 0.3]), 1.5, Some(1.0)), Some(0.30000000000000004));
+    assert_eq!(price(average(&[0.1, 0.3]), 1.5, Some(0.25)), Some(0.25));
+    assert_eq!(price(average(&[]), 1.5, Some(0.25)), Some(0.25));
     let provider = Arc::new(Provider::default());
     let spot = SpotSettings { max_price: Some(0.25), multiplier: Some(2.0), product: "Linux/UNIX".into() };
     let settings = Settings { instance_types: types(&["m5"]), ami: Some("ami-1".into()), spot: Some(spot), ..Settings::default() };
