@@ -52,6 +52,7 @@ pub struct Prepared {
     /// Everybody once.
     pub recipients: Vec<Address>,
     pub message_id: String,
+    /// Without the last line end, which the end of DATA brings.
     pub bytes: Vec<u8>,
     /// Addresses and headers that were left out, and why.
     pub remarks: Vec<String>,
@@ -132,7 +133,11 @@ pub fn prepare(mail: &Mail, mark: Mark<'_>) -> Result<Prepared, String> {
         }
     };
     let message = message.map_err(|e| format!("it can't be written as MIME: {e}"))?;
-    Ok(Prepared { from: from.email, recipients, message_id, bytes: message.formatted(), remarks })
+    let mut bytes = message.formatted();
+    while bytes.ends_with(b"\r\n") {
+        bytes.truncate(bytes.len() - 2);
+    }
+    Ok(Prepared { from: from.email, recipients, message_id, bytes, remarks })
 }
 
 enum Content {
