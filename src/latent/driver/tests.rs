@@ -133,6 +133,10 @@ struct Test {
 
 impl Test {
     async fn new() -> Test {
+        Test::with(policy()).await
+    }
+
+    async fn with(policy: Policy) -> Test {
         let folder = tempfile::tempdir().expect("a folder");
         let options = StoreOptions { database: folder.path().join("state.sqlite"), logs: folder.path().join("logs") };
         let store = Store::open(options).await.expect("a store");
@@ -141,7 +145,7 @@ impl Test {
         let around = Arc::new(Around::default());
         let latent = Latent::new(store.clone(), &SystemClock, around.clone());
         let test = Test { _folder: folder, store, cloud, around, latent };
-        test.configure().await;
+        test.configure_with(policy).await;
         test
     }
 
@@ -233,11 +237,13 @@ async fn people_are_told_once_of_a_machine_that_can_t_be_stopped() {
     (hasty.build_wait, hasty.timing.tick) = (Some(Duration::ZERO), Duration::from_millis(20));
     (hasty.timing.leak_after, hasty.timing.stop_backoff) = (Duration::from_millis(300), Duration::from_millis(50));
     hasty.timing.longest_stop_backoff = Duration::from_millis(50);
-    let test = Test::new().await;
-    test.configure_with(hasty.clone()).await;
+    let test = Test::with(hasty.clone()).await;
     test.cloud.stop_fails.store(usize::MAX, Ordering::SeqCst);
     test.latent.tell("bot", Event::Wanted(RequestId(1)));
     test.latent.tell("bot", Event::Attached);
+    test.until("answered", |t, _| *lock(&t.around.0) == [(RequestId(1), Ok(()))]).await;
+    test.latent.tell("bot", Event::BuildStarted(RequestId(1)));
+    test.latent.tell("bot", Event::BuildEnded { lost: false });
     test.until("stopping", |_, v| v.state == State::Stopping).await;
     test.until("told", |t, v| !lock(&t.around.1).is_empty() && v.record.as_ref().is_some_and(|r| r.leak_told_at.is_some())).await;
     let text = lock(&test.around.1)[0].to_string();
@@ -259,11 +265,10 @@ async fn people_are_told_once_of_a_machine_that_can_t_be_stopped() {
 
 #[tokio::test]
 async fn the_console_tells_why_a_worker_is_missing() {
-    let test = Test::new().await;
     let mut hasty = policy();
-    (hasty.missing_timeout, hasty.timing.tick) = (Duration::from_millis(600), Duration::from_millis(20));
+    (hasty.missing_timeout, hasty.timing.tick) = (Duration::from_millis(1500), Duration::from_millis(20));
     hasty.timing.console_every = Duration::from_millis(100);
-    test.configure_with(hasty).await;
+    let test = Test::with(hasty).await;
     *lock(&test.cloud.console) = Some("kernel: up\nlogin with hunter2: no route to host\n".into());
     test.latent.tell("bot", Event::Wanted(RequestId(1)));
     test.until("read", |_, v| v.console == ["kernel: up", "login with <password>: no route to host"]).await;
