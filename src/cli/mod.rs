@@ -9,6 +9,7 @@ mod force;
 mod instances;
 mod lua;
 mod lua_types;
+mod mail_test;
 mod mistakes;
 mod progress;
 mod reconfig;
@@ -25,6 +26,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::model::Results;
+use crate::secrets::Veiled;
 
 /// A build master, configured by master.lua.
 #[derive(Parser)]
@@ -52,6 +54,8 @@ enum Command {
     Status(status::Args),
     /// Show the machines of latent workers; --reap stops those that nobody knows
     Instances(instances::Args),
+    /// Send one mail as a MailNotifier of the configuration does, and show the conversation
+    MailTest(mail_test::Args),
     /// Run one build without a running master
     Run(run::Args),
     /// Force a build on the running master
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => reconfig::diff(args),
         Command::Status(args) => status::run(args),
         Command::Instances(args) => instances::run(args),
+        Command::MailTest(args) => mail_test::run(args),
         Command::Run(args) => run::run(args),
         Command::Force(args) => force::run(args),
         Command::Lua(args) => lua::run(args),
@@ -109,7 +114,12 @@ fn log_to_stderr(default: &str) {
     let filter =
         tracing_subscriber::EnvFilter::try_from_env("BUILDMOON_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     let terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| Veiled(std::io::stderr()))
+        .with_ansi(terminal)
+        .with_target(false)
+        .init();
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

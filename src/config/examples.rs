@@ -154,6 +154,61 @@ local step = steps.ShellCommand{ command = { "make", jobs } }"#,
 function Table:get(name) return self.values[name] end
 c.secretsProviders = { Table{ values = { token = "s3cret" } } }"#,
     ),
+    note(
+        "MailNotifier",
+        r#"c.services = { MailNotifier{
+  fromaddr = "Buildbot <buildbot@example.org>", relayhost = "smtp.example.org", useTls = true,
+  sendToInterestedUsers = false, extraRecipients = { "team@example.org" },
+  generators = { reporters.BuildStatusGenerator{ mode = { "problem", "exception" } }, reporters.WorkerMissingGenerator{} },
+} }"#,
+    ),
+    note("HttpStatusPush", r#"c.services = { reporters.HttpStatusPush{ serverUrl = "https://example.org/builds" } }"#),
+    other(
+        "ReporterBase",
+        "buildbot.reporters.base.ReporterBase",
+        r#"local Chat = reporters.ReporterBase:extend("Chat", { args = { room = "string" } })
+function Chat:sendMessage(reports)
+  for _, report in ipairs(reports) do
+    http.post("https://chat.example.org/" .. self.room, { json = { text = report.subject }, check = true })
+  end
+end
+c.services = { Chat{ room = "builds", generators = { reporters.BuildStatusGenerator{ mode = "failing" } } } }"#,
+    ),
+    note("BuildStatusGenerator", r#"local g = reporters.BuildStatusGenerator{ mode = "problem", tags = { "nightly" } }"#),
+    note("BuildSetStatusGenerator", r#"local g = reporters.BuildSetStatusGenerator{ mode = { "failing", "exception" } }"#),
+    note("BuildSetCombinedStatusGenerator", r#"local g = reporters.BuildSetCombinedStatusGenerator{}"#),
+    note("BuildStartEndStatusGenerator", r#"local g = reporters.BuildStartEndStatusGenerator{ builders = { "release" } }"#),
+    note("BuildRequestGenerator", r#"local g = reporters.BuildRequestGenerator{}"#),
+    note("WorkerMissingGenerator", r#"local g = reporters.WorkerMissingGenerator{ workers = { "bot-solaris" } }"#),
+    note(
+        "MessageFormatter",
+        r#"local f = reporters.MessageFormatter{
+  subject = "{{ buildername }}: {{ result_names[results] }}",
+  template = "{{ summary }}\n\n{{ build_url }}\n{% for name in blamelist %}{{ called(name) }}\n{% endfor %}",
+  ctx = { called = function(name) return name:gsub("@.*", "") end },
+}"#,
+    ),
+    note(
+        "MessageFormatterRenderable",
+        r#"local f = reporters.MessageFormatterRenderable{ Interpolate("%(prop:buildername)s on %(prop:workername)s") }"#,
+    ),
+    note(
+        "MessageFormatterFunction",
+        r#"local f = reporters.MessageFormatterFunction{ function(ctx) return ctx.build.state_string end, "plain" }"#,
+    ),
+    note(
+        "MessageFormatterFunctionRaw",
+        r#"local f = reporters.MessageFormatterFunctionRaw{ function(master, ctx)
+  return { subject = master.config.title, body = ctx.summary, type = "plain" }
+end }"#,
+    ),
+    note("MessageFormatterEmpty", r#"local f = reporters.MessageFormatterEmpty{}"#),
+    note(
+        "MessageFormatterMissingWorker",
+        r#"local f = reporters.MessageFormatterMissingWorker{
+  subject = "{{ worker.name }} is {{ state }}", template = "Last seen: {{ worker.last_connection }}",
+}"#,
+    ),
 ];
 
 pub fn note_of(class: &str) -> Option<&'static Note> {

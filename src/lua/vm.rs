@@ -34,7 +34,7 @@ pub(super) const LOADING_MEMORY: usize = 256 << 20;
 const HOOK_EVERY: u32 = 100_000;
 
 /// In this order: each part finds what the ones before it left in the table they share.
-const PRELUDE: [(&str, &str); 11] = [
+const PRELUDE: [(&str, &str); 12] = [
     ("sandbox", include_str!("../../lua/sandbox.lua")),
     ("class", include_str!("../../lua/class.lua")),
     ("methods", include_str!("../../lua/methods.lua")),
@@ -46,6 +46,7 @@ const PRELUDE: [(&str, &str); 11] = [
     ("callbacks", include_str!("../../lua/callbacks.lua")),
     ("backends", include_str!("../../lua/backends.lua")),
     ("steps", include_str!("../../lua/steps.lua")),
+    ("formatters", include_str!("../../lua/formatters.lua")),
 ];
 
 /// The registry's name of the function that calls another one protected.
@@ -341,6 +342,10 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
     // Class attributes are defaults of arguments.
     decl.raw_set("attributes", class.extensible)?;
     decl.raw_set("is_parameter", class.kind == Kind::Parameter)?;
+    // Methods of classes of the file that are arguments as well.
+    let bound = class.kind.overridable().iter().copied().filter(|m| class.kind.binds_methods() && class.args.iter().any(|a| a.name == *m));
+    decl.raw_set("bound", bound.collect::<Vec<_>>())?;
+    decl.raw_set("is_formatter", class.kind == Kind::Formatter)?;
     // What declares something is for the file; plain values (`Interpolate`, `ShellArg`) may be made by callbacks, too.
     decl.raw_set("closed", class.extensible)?;
     // Factories carry whatever fields their users give them.

@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
 use super::locals::Locals;
-use super::{Ids, StartError, configured};
+use super::{Ids, StartError, configured, load_to_start};
 use crate::base::suggest::hint;
 use crate::base::{BuildId, Clock, RequestId, SystemClock};
 use crate::builds::{Active, Engine};
@@ -67,7 +67,7 @@ impl Drop for Scratch {
 
 pub async fn start(options: Options) -> Result<OneShot, StartError> {
     let load = lua::LoadOptions { path: options.path.clone(), timeout: options.config_timeout, checking: false };
-    let loaded = lua::load(load).await.map_err(StartError::Configuration)?;
+    let (loaded, _) = load_to_start(load).await?;
     let config = Arc::new(reduced(&loaded.config, &options)?);
     let scratch = Scratch::make()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::sql::{Result, Sql, params, rows};
-use super::{Store, requests};
+use super::{Store, occurrences, requests};
 use crate::base::{BuildId, BuilderId, RequestId, Timestamp};
+use crate::model::report::What;
 use crate::model::request::RequestEnd;
 use crate::model::{BuildRequest, Results};
 
@@ -35,6 +36,7 @@ fn recover(sql: &mut dyn Sql, now: Timestamp, max_attempts: u32) -> Result<Recov
     })?;
     for (build, request) in &open {
         close_build(sql, *build, now)?;
+        occurrences::add(sql, What::BuildFinished(*build), now)?;
         let why = format!("build {build} was interrupted: the master stopped");
         requests::end(sql, *request, &RequestEnd::Again { why, counts: false }, now)?;
     }

@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 
 use super::fields::{api_time, properties_from_api};
 use super::sql::{Result, RowRef, Sql, first, from_json, json, params, rows};
-use super::{Ids, Store, StoreError, next};
+use super::{Ids, Store, StoreError, next, occurrences};
 use crate::base::{BuilderId, BuildsetId, RequestId, SourceStampId, Timestamp};
+use crate::model::report::What;
 use crate::model::request::{NewBuildset, RequestEnd};
 use crate::model::{BuildRequest, Buildset, Properties, Results, SourceStamp};
 
@@ -29,6 +30,7 @@ impl Store {
                 params![now, results, id],
             )?;
             if changed > 0 {
+                occurrences::add(sql, What::RequestCancelled(id), now)?;
                 complete_buildset(sql, id, now)?;
             }
             Ok(changed > 0)
@@ -101,6 +103,7 @@ fn add_buildset(sql: &mut dyn Sql, ids: &Ids, new: &NewBuildset) -> Result<Vec<B
                 VALUES ($1, $2, $3, $4, $5, 0, 0, '[]')",
             params![request.id, id, builder, new.priority, new.submitted_at],
         )?;
+        occurrences::add(sql, What::RequestAdded(request.id), new.submitted_at)?;
         requests.push(request);
     }
     Ok(requests)
@@ -194,7 +197,9 @@ fn complete_buildset(sql: &mut dyn Sql, request: RequestId, now: Timestamp) -> R
     })?;
     if let Some(results) = worst {
         let text = "UPDATE buildsets SET complete = 1, complete_at = $1, results = $2 WHERE id = $3 AND complete = 0";
-        sql.execute(text, params![now, results, buildset])?;
+        if sql.execute(text, params![now, results, buildset])? > 0 {
+            occurrences::add(sql, What::SetComplete(BuildsetId(buildset)), now)?;
+        }
     }
     Ok(())
 }
@@ -236,7 +241,7 @@ pub(super) fn waiting(sql: &mut dyn Sql) -> Result<Vec<BuildRequest>> {
     Ok(requests)
 }
 
-fn read_buildset(sql: &mut dyn Sql, id: BuildsetId) -> Result<Buildset> {
+pub(super) fn read_buildset(sql: &mut dyn Sql, id: BuildsetId) -> Result<Buildset> {
     let text = "SELECT reason, submitted_at, sourcestamps, properties FROM buildsets WHERE id = $1";
     let read = |row: &dyn RowRef| {
         let stamps: Vec<Map<String, Value>> = from_json(row.text(2)?)?;

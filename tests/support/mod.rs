@@ -13,6 +13,8 @@ pub mod master;
 pub mod pb;
 pub mod peers;
 pub mod rack;
+pub mod reports;
+pub mod smtp;
 pub mod worker;
 
 use std::net::TcpListener;
@@ -21,6 +23,7 @@ use std::time::{Duration, Instant};
 
 pub use http::Http;
 pub use master::{Master, buildmoon, signal};
+pub use smtp::MailSink;
 pub use worker::Worker;
 
 /// Generous, since the machine may be busy; a test that succeeds never waits that long.

@@ -1,0 +1,262 @@
+//! Follows what happens and queues the messages about it: one after the other per builder, builders side by side. It sends nothing
+//! and delays no build.
+//!
+//! What happened stands in the store until its messages stand there as well: both change in one transaction, so a crash in between
+//! loses nothing and queues nothing twice. Events only say that there is something to read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use tokio::sync::Notify;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::about::About;
+use super::facts;
+use super::outbox::Outbox;
+use super::recipients::{self, Recipients};
+use super::telling::{Happened, Teller, concerns, mail_of, owners_of, write};
+use crate::base::{Clock, MailAddress};
+use crate::builds::{Active, Engine};
+use crate::config::{GeneratorKind, GeneratorSpec, MailSpec, MasterConfig, Place, ReporterKind, ReporterSpec};
+use crate::model::report::{Occurrence, What};
+use crate::model::{Event, NewOutboxItem};
+use crate::secrets::{BuildSecrets, SecretSource};
+use crate::store::{Store, StoreError};
+use crate::workers::BoxFuture;
+use crate::workers::registry::Registry;
+
+/// Occurrences of one question.
+const BATCH: usize = 256;
+/// Builders whose messages are made at the same time.
+const LANES: usize = 16;
+/// Without a word from the engine it is looked all the same.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// When the store does not answer.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
+
+/// The name of the notifier that there is where a configuration has none.
+const STANDARD: &str = "MailNotifier";
+
+/// What tells others of builds and workers, in one master.
+pub struct Reports {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    engine: Arc<Engine>,
+    registry: Arc<Registry>,
+    outbox: Arc<Outbox>,
+    wake: Notify,
+}
+
+/// The reporters of a configuration, and one for missing workers where it has no `MailNotifier`: from `buildbot@` this host through
+/// the relay on it.
+pub fn reporters(config: &MasterConfig, host: &str) -> Vec<Arc<ReporterSpec>> {
+    let mut all = config.reporters.clone();
+    if !all.iter().any(|r| r.mail().is_some()) {
+        let place = Place::default();
+        let from = MailAddress::parse(&format!("buildbot@{host}"));
+        let mail = MailSpec { send_to_interested_users: false, ..MailSpec::default() };
+        let mail = MailSpec { fromaddr: from.unwrap_or_else(|| mail.fromaddr.clone()), ..mail };
+        let missing = GeneratorSpec {
+            class: "WorkerMissingGenerator".into(),
+            kind: GeneratorKind::WorkerMissing { workers: None },
+            filter: Default::default(),
+            needed_by_props: None,
+            needed_by_results: None,
+            formatter: None,
+            subject: None,
+            add_patch: false,
+            add_logs: None,
+            place: place.clone(),
+        };
+        all.push(Arc::new(ReporterSpec {
+            name: STANDARD.into(),
+            class: STANDARD.into(),
+            kind: ReporterKind::Mail(Box::new(mail)),
+            generators: vec![Arc::new(missing)],
+            send_message: None,
+            place,
+        }));
+    }
+    all
+}
+
+/// Who tells of the absence of a worker, and to whom: the first mail notifier those who wait for it, each one that is to do so its
+/// owners, each other reporter with such a generator its service.
+pub fn absence_tellers(
+    reporters: &[Arc<ReporterSpec>],
+    worker: &str,
+    notify: &[String],
+    owners: &[String],
+) -> Vec<(Arc<ReporterSpec>, Recipients)> {
+    let mut told: Vec<MailAddress> = Vec::new();
+    let mut first = true;
+    let mut tellers = Vec::new();
+    for reporter in reporters.iter().filter(|r| r.missing_generator(worker).is_some()) {
+        let Some(mail) = reporter.mail() else {
+            tellers.push((reporter.clone(), Recipients::default()));
+            continue;
+        };
+        if !super::filters::worker_passes(mail, Some(worker)) {
+            continue;
+        }
+        let mut to = recipients::of_absence(mail, if first { notify } else { &[] }, owners);
+        first = false;
+        to.to.retain(|address| !told.iter().any(|known| known.bare.eq_ignore_ascii_case(&address.bare)));
+        told.extend(to.to.iter().cloned());
+        if !to.is_empty() {
+            tellers.push((reporter.clone(), to));
+        }
+    }
+    tellers
+}
+
+impl Reports {
+    pub fn new(store: Store, clock: Arc<dyn Clock>, engine: Arc<Engine>, registry: Arc<Registry>, outbox: Arc<Outbox>) -> Arc<Reports> {
+        Arc::new(Reports { store, clock, engine, registry, outbox, wake: Notify::new() })
+    }
+
+    /// For ever.
+    pub async fn run(self: Arc<Self>) {
+        tokio::join!(self.follow(), self.drive());
+    }
+
+    /// Reads events as fast as they come: whoever is behind with them would hold up the builds of a terminal.
+    async fn follow(&self) {
+        let mut events = self.engine.subscribe();
+        loop {
+            match events.recv().await {
+                Ok(Event::RequestAdded(_) | Event::RequestComplete(..) | Event::BuildStarted(_) | Event::BuildFinished { .. })
+                | Err(RecvError::Lagged(_)) => self.wake.notify_one(),
+                Ok(_) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    async fn drive(&self) {
+        loop {
+            match self.batch().await {
+                Ok(0) => {
+                    let _ = tokio::time::timeout(LOOK_EVERY, self.wake.notified()).await;
+                }
+                Ok(_) => {}
+                Err(StoreError::Closed) => return,
+                Err(e) => {
+                    tracing::error!("messages about builds wait, since the store does not answer: {e}");
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// The oldest occurrences that are not told of yet; how many there were.
+    async fn batch(&self) -> Result<usize, StoreError> {
+        let Some(active) = self.engine.active() else { return Ok(0) };
+        let found = self.store.occurrences(0, BATCH).await?;
+        let count = found.len();
+        let concerned = |what: What| active.config.reporters.iter().any(|r| r.generators.iter().any(|g| concerns(&g.kind, what)));
+        let (wanted, unwanted): (Vec<Occurrence>, Vec<Occurrence>) = found.into_iter().partition(|o| concerned(o.what));
+        if !unwanted.is_empty() {
+            self.store.strike_occurrences(unwanted.iter().map(|o| o.seq).collect()).await?;
+        }
+        let mut lanes: Vec<Vec<(Occurrence, Happened)>> = Vec::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
+        for occurrence in wanted {
+            match self.facts(occurrence.what, &active).await? {
+                Some(happened) => {
+                    let lane = *known.entry(happened.lane()).or_insert(lanes.len());
+                    if lane == lanes.len() {
+                        lanes.push(Vec::new());
+                    }
+                    lanes[lane].push((occurrence, happened));
+                }
+                None => {
+                    tracing::warn!(what = %occurrence.what, "nobody is told of it: it is not in the store any more");
+                    self.store.strike_occurrences(vec![occurrence.seq]).await?;
+                }
+            }
+        }
+        let active = &active;
+        let work = lanes.into_iter().map(|lane| Box::pin(self.lane(lane, active)) as BoxFuture<'_, _>).collect::<Vec<_>>();
+        let outcomes: Vec<Result<(), StoreError>> = stream::iter(work).buffer_unordered(LANES).collect().await;
+        outcomes.into_iter().collect::<Result<(), StoreError>>().map(|()| count)
+    }
+
+    /// Of one builder, in their order.
+    async fn lane(&self, all: Vec<(Occurrence, Happened)>, active: &Active) -> Result<(), StoreError> {
+        for (occurrence, happened) in all {
+            let secrets = self.secrets(active);
+            let teller = self.teller(active, &secrets);
+            let messages = active.config.reporters.iter().map(|reporter| teller.message(reporter, occurrence.what, &happened));
+            let items: Vec<NewOutboxItem> = futures_util::future::join_all(messages).await.into_iter().flatten().collect();
+            tracing::debug!(what = %occurrence.what, messages = items.len(), "told");
+            self.outbox.put(items, vec![occurrence.seq]).await?;
+        }
+        Ok(())
+    }
+
+    async fn facts(&self, what: What, active: &Active) -> Result<Option<Happened>, StoreError> {
+        let (store, url) = (&self.store, active.config.buildbot_url.as_str());
+        Ok(match what {
+            What::BuildStarted(id) => facts::build(store, id, url).await?.map(|build| Happened::Started(Box::new(build.as_started()))),
+            What::BuildFinished(id) => facts::build(store, id, url).await?.map(|build| Happened::Finished(Box::new(build))),
+            What::RequestAdded(id) => facts::request(store, id, url).await?.map(|request| Happened::Pending(Box::new(request))),
+            What::RequestCancelled(id) => facts::request(store, id, url).await?.map(|request| Happened::Cancelled(Box::new(request))),
+            What::SetComplete(id) => facts::set(store, id, url).await?.map(|set| Happened::Set(Box::new(set))),
+        })
+    }
+
+    /// Secrets that formatters ask for; what is hidden in builds is hidden here, too.
+    fn secrets(&self, active: &Active) -> BuildSecrets {
+        let source = SecretSource::new(active.config.clone(), active.generation.clone());
+        BuildSecrets::new(source, self.registry.password_mask())
+    }
+
+    fn teller<'a>(&'a self, active: &'a Active, secrets: &'a BuildSecrets) -> Teller<'a> {
+        Teller { store: &self.store, config: &active.config, generation: &active.generation, secrets, now: self.clock.now() }
+    }
+
+    /// Tells of a worker that is missing or has returned. `key` names that absence, so that it is told once.
+    pub async fn tell_absence(&self, about: &About<'_>, worker: &str, notify: &[String], host: &str, key: &str) -> Result<(), StoreError> {
+        let Some(active) = self.engine.active() else { return Ok(()) };
+        let all = reporters(&active.config, host);
+        let secrets = self.secrets(&active);
+        let teller = self.teller(&active, &secrets);
+        let mut items = Vec::new();
+        for (reporter, to) in absence_tellers(&all, worker, notify, owners_of(&active.config, worker)) {
+            let formatter = reporter.missing_generator(worker).and_then(|g| g.formatter.as_deref());
+            let names: Vec<String> = to.to.iter().map(ToString::to_string).collect();
+            let payload = match reporter.mail().filter(|_| reporter.send_message.is_none()) {
+                Some(mail) => {
+                    write(&reporter, mail_of(mail, teller.compose(formatter, about).await, &to, Vec::new(), Some(worker.to_owned())))
+                }
+                None => Some(teller.reported(&reporter, formatter, about, &names).await),
+            };
+            let lane = format!("worker {worker}");
+            items.extend(payload.map(|payload| NewOutboxItem { reporter: reporter.name.clone(), key: key.to_owned(), lane, payload }));
+        }
+        self.outbox.put(items, Vec::new()).await
+    }
+
+    /// Tells people of something outside of builds by mail, through the first notifier that there is. False: none of them has an
+    /// address, or there is no configuration.
+    pub async fn tell_people(&self, about: &About<'_>, people: &[String], host: &str, key: &str) -> Result<bool, StoreError> {
+        let Some(active) = self.engine.active() else { return Ok(false) };
+        let all = reporters(&active.config, host);
+        let Some((reporter, mail)) = all.iter().find_map(|r| r.mail().filter(|_| r.send_message.is_none()).map(|mail| (r, mail))) else {
+            return Ok(false);
+        };
+        let to = Recipients { to: people.iter().filter_map(|text| recipients::address(text)).collect(), cc: Vec::new() };
+        if to.is_empty() {
+            return Ok(false);
+        }
+        let secrets = self.secrets(&active);
+        let composed = self.teller(&active, &secrets).compose(None, about).await;
+        let Some(payload) = write(reporter, mail_of(mail, composed, &to, Vec::new(), None)) else { return Ok(false) };
+        let item = NewOutboxItem { reporter: reporter.name.clone(), key: key.to_owned(), lane: "master".into(), payload };
+        self.outbox.put(vec![item], Vec::new()).await.map(|()| true)
+    }
+}
