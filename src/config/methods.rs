@@ -21,6 +21,7 @@ impl Kind {
                 "isCompatibleWithBuild",
                 "container_spec",
                 "check_config",
+                "worker_command",
                 "launch_choices",
             ],
             Kind::Factory => &["init", "addStep", "addSteps"],

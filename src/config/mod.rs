@@ -26,7 +26,9 @@ pub mod lua_type;
 mod methods;
 pub mod named;
 mod names;
+mod openstack;
 mod parameters;
+mod processes;
 #[cfg(test)]
 mod properties_of_classes;
 pub mod reference;
@@ -51,6 +53,7 @@ pub mod value;
 pub mod warnings;
 mod workers;
 
+pub use arguments::given_arguments;
 pub use assemble::{SaidAt, assemble, step as understood_step};
 pub use backends::LuaBackendSpec;
 pub use convert::{FromValue, Wrong};
@@ -58,6 +61,7 @@ pub use ec2::{BlockDevice, Ec2Credentials, Ec2Spec, Ec2Spot};
 pub use formatters::{BodyType, FormatterKind, FormatterSpec, TemplateTexts, WantedLogs, Wants};
 pub use latent::{BackendSpec, LatentSpec, Pool};
 pub use reports::*;
+pub use root::root_keys;
 pub use scripts::{RemoteCommand, RemoteShell};
 pub use secrets::check_secret_name;
 pub use sequences::{MaybeCommand, sequence_commands};

@@ -233,9 +233,10 @@ pub(super) fn host_functions(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::
         async move {
             api::may_wait(&lua, &h)?;
             let limit = api::seconds(&limit).map_err(|e| mlua::Error::runtime(format!("timeout: {e}")))?;
-            match tokio::time::timeout(limit, wait(&h, vec![handle])).await {
-                Ok(ended) => ended.map(|(_, complaint)| (true, complaint)),
-                Err(_) => Ok((false, Some(crate::base::duration::human(limit)))),
+            tokio::select! {
+                biased;
+                ended = wait(&h, vec![handle]) => ended.map(|(_, complaint)| (true, complaint)),
+                () = h.clock.sleep(limit) => Ok((false, Some(crate::base::duration::human(limit)))),
             }
         }
     })?;

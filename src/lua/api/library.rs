@@ -67,11 +67,11 @@ pub(in super::super) const LIBRARY: &[(&str, &str)] = &[
     ("fs.rename(from: string, to: string)", "Another name within one file system."),
     ("fs.realpath(name: string): string", "The whole path, links resolved."),
     (
-        "process.run(command: string|(string|integer)[], options?: { cwd?: string, env?: table<string, string|integer|None>, clear_env?: boolean, stdin?: string, timeout?: number|string, check?: boolean, max_output?: integer }): { status?: integer, signal?: integer, stdout: string, stderr: string }",
+        "process.run(command: string|(string|integer)[], options?: { cwd?: string, env?: table<string, any>, clear_env?: boolean, stdin?: string, timeout?: number|string, check?: boolean, max_output?: integer }): { status?: integer, signal?: integer, stdout: string, stderr: string }",
         "Runs a program (a list) or a text for the shell: `{ status, signal, stdout, stderr }`. `env` is added, None in it takes away; `check` raises unless the status is 0; more than `max_output` bytes (16 MiB) are an error. The processes end with the call. It runs under `checkconfig`, too.",
     ),
     (
-        "process.start(command: string|(string|integer)[], options?: { cwd?: string, env?: table<string, string|integer|None>, clear_env?: boolean, stdin?: string, stdout?: string, stderr?: string, detached?: boolean }): Process",
+        "process.start(command: string|(string|integer)[], options?: { cwd?: string, env?: table<string, any>, clear_env?: boolean, stdin?: string, stdout?: string, stderr?: string, detached?: boolean }): Process",
         "Starts a program that goes on beside what follows, and ends with the configuration that started it; a `detached` one outlives the master (only in callbacks). `stdout` and `stderr` are `\"null\"`, `\"pipe\"` or a file that is added to, `stderr` may be `\"stdout\"`; `stdin` is `\"null\"` or `\"pipe\"`.",
     ),
     (

@@ -2,12 +2,13 @@
 
 mod args;
 mod codec;
+pub(super) mod fake;
 mod formats;
 mod fs;
 mod glob;
 mod http;
 mod ini;
-mod json;
+pub(super) mod json;
 pub(super) mod library;
 pub mod log;
 pub(super) mod objects;
@@ -23,7 +24,7 @@ pub(super) mod stream;
 mod template;
 mod time;
 mod url;
-mod wait;
+pub(super) mod wait;
 
 pub use os::full_host_name;
 

@@ -2,6 +2,7 @@
 //! which limits hold in `send`; this file is what Lua sees of both. Content that is asked for as a stream is read by `stream`. It never
 //! retries.
 
+mod fake;
 mod options;
 mod send;
 
@@ -33,7 +34,11 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result
                 let fail = |text: String| mlua::Error::runtime(format!("{what}: {text}"));
                 let request = options::read(&h.folder, name, &args).map_err(fail)?;
                 let (shown, check) = (request.shown(), request.check);
-                let answer = on_main(lua.clone(), h.clone(), &what, send::send(clients, request)).await?;
+                let scripted = super::fake::ask(&lua, &h, "http", |lua| fake::asked(lua, &request)).await?;
+                let answer = match scripted {
+                    Some(answer) => fake::answered(&request, &answer)?,
+                    None => on_main(lua.clone(), h.clone(), &what, send::send(clients, request)).await?,
+                };
                 if check && !(200..300).contains(&answer.status) {
                     return Err(fail(refusal(&shown, answer.status, &answer.reason, &answer.text)));
                 }
@@ -92,7 +97,7 @@ impl Shapes {
         table.raw_set("headers", headers)?;
         let shown = shown.to_owned();
         if let Some(rest) = answer.rest {
-            table.raw_set("body", Stream::new(host, what, Box::new(rest)).of_this_call())?;
+            table.raw_set("body", Stream::new(host, what, rest).of_this_call())?;
             table.raw_set("raise_for_status", lua.create_function(move |_, answer: Table| raise_for_status(&shown, answer))?)?;
             table.set_metatable(Some(self.streamed.clone()))?;
             return Ok(table);

@@ -32,7 +32,7 @@ pub(super) struct Answer {
     /// The content, or the beginning of it where a stream was asked for and is refused.
     pub text: Vec<u8>,
     /// The content where a stream was asked for.
-    pub rest: Option<Rest>,
+    pub rest: Option<Box<dyn Source>>,
 }
 
 /// The clients of one generation, oldest first, each with what it was made from.
@@ -154,7 +154,7 @@ async fn exchange(clients: &Clients, request: Request, told: &Told) -> Result<An
     };
     let mut rest = Rest { response, left: limit, max_size: limit, told: told.clone() };
     if request.stream && !(request.check && !status.is_success()) {
-        answer.rest = Some(rest);
+        answer.rest = Some(Box::new(rest));
         return Ok(answer);
     }
     while let Some(piece) = rest.piece().await? {

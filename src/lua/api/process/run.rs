@@ -6,11 +6,12 @@ use std::process::{ExitStatus, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
-use mlua::{BString, Lua, Table, Value};
+use mlua::{BString, Lua, LuaString, Table, Value};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Handle;
 
 use super::super::super::host::Host;
+use super::super::fake;
 use super::super::wait::on_main;
 use super::{Group, Program, options};
 use crate::base::duration::human;
@@ -42,7 +43,10 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, process: &Table) -> mlua::Res
         async move {
             let request = request(&h, &command, options.as_ref()).map_err(|e| mlua::Error::runtime(format!("process.run: {e}")))?;
             let main = h.main.clone();
-            let answer = on_main(lua.clone(), h, "process.run", run(request, main)).await?;
+            let answer = match fake::ask(&lua, &h, "process", |lua| asked(lua, &request)).await? {
+                Some(answer) => answered(&request, &answer)?,
+                None => on_main(lua.clone(), h, "process.run", run(request, main)).await?,
+            };
             let table = status(&lua, answer.status)?;
             table.raw_set("stdout", BString::from(answer.stdout))?;
             table.raw_set("stderr", BString::from(answer.stderr))?;
@@ -50,6 +54,38 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, process: &Table) -> mlua::Res
         }
     })?;
     process.raw_set("run", run)
+}
+
+/// What is run, as a test looks at it.
+fn asked(lua: &Lua, request: &Request) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    let program = &request.program;
+    let words: Vec<BString> = program.argv.iter().map(|word| BString::from(word.as_encoded_bytes())).collect();
+    table.raw_set("argv", lua.create_sequence_from(words)?)?;
+    table.raw_set("cwd", program.cwd.to_string_lossy())?;
+    table.raw_set("clear_env", program.clear_env)?;
+    table.raw_set("timeout", request.timeout.map(|t| t.as_secs_f64()))?;
+    if let Some(stdin) = &request.stdin {
+        table.raw_set("stdin", lua.create_string(stdin)?)?;
+    }
+    let env = lua.create_table()?;
+    for (name, value) in &program.env {
+        // Taken away: false, since nil would say nothing.
+        let value = value.as_ref().map_or(Ok(Value::Boolean(false)), |v| lua.create_string(v.as_encoded_bytes()).map(Value::String))?;
+        env.raw_set(BString::from(name.as_encoded_bytes()), value)?;
+    }
+    table.raw_set("env", env)?;
+    Ok(table)
+}
+
+/// An answer as a test gives it.
+fn answered(request: &Request, answer: &Table) -> mlua::Result<Answer> {
+    fake::check_keys("fake.process", answer, &["status", "signal", "stdout", "stderr", "error"])?;
+    let number = |name: &str| answer.raw_get::<Option<i32>>(name).map(|n| n.unwrap_or(0));
+    let text = |name: &str| answer.raw_get::<Option<LuaString>>(name).map(|t| t.map_or(Vec::new(), |t| t.as_bytes().to_vec()));
+    let status = ExitStatus::from_raw(((number("status")? & 0xff) << 8) | (number("signal")? & 0x7f));
+    let answer = Answer { status, stdout: text("stdout")?, stderr: text("stderr")? };
+    checked(request.check, &request.program.shown(), answer).map_err(|e| mlua::Error::runtime(format!("process.run: {e}")))
 }
 
 /// How a program ended.
@@ -105,7 +141,12 @@ async fn run(request: Request, main: Handle) -> Result<Answer, String> {
     };
     let answer = answer.map_err(|e: String| format!("'{shown}' {e}"))?;
     group.over = true;
-    if request.check && !answer.status.success() {
+    checked(request.check, &shown, answer)
+}
+
+/// With `check` a failure is an error.
+fn checked(check: bool, shown: &str, answer: Answer) -> Result<Answer, String> {
+    if check && !answer.status.success() {
         let how = match (answer.status.code(), answer.status.signal()) {
             (Some(code), _) => format!("ended with status {code}"),
             (None, Some(signal)) => format!("was killed by signal {signal}"),

@@ -16,9 +16,9 @@ use tokio::net::unix::pipe;
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::super::super::host::Host;
-use super::super::args;
 use super::super::stream::{NextPiece, Source, Stream};
 use super::super::wait::on_main;
+use super::super::{args, fake};
 use super::table::{Known, signal};
 use super::{Group, Program, options};
 
@@ -70,6 +70,10 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, process: &Table) -> mlua::Res
         async move {
             let request = request(&h, &command, given.as_ref()).map_err(|e| mlua::Error::runtime(format!("process.start: {e}")))?;
             let shown = request.program.shown();
+            fake::gate(&h).await?;
+            if fake::stands_in(&lua, "process") {
+                return Err(mlua::Error::runtime(format!("process.start: fake.process answers process.run only, not '{shown}'")));
+            }
             let (lives, room, main) = (owner.lives.subscribe(), owner.room.clone(), h.main.clone());
             let started = on_main(lua.clone(), h.clone(), "process.start", async move {
                 let room = room.try_acquire_owned().map_err(|_| format!("{MOST_RUNNING} programs run already"))?;
