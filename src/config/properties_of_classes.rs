@@ -34,6 +34,13 @@ fn required(class: &ClassDecl) -> Table {
     }
     match class.name {
         "BuilderConfig" => args.named.insert("workername".into(), "bot".into()),
+        "DockerLatentWorker" => args.named.insert("image".into(), "ci".into()),
+        "OpenStackLatentWorker" => {
+            for name in ["image", "os_username", "os_password", "os_tenant_name", "os_auth_url"] {
+                args.named.insert(name.into(), "x".into());
+            }
+            None
+        }
         "EC2LatentWorker" | "EC2LatentBuildSlave" => args.named.insert("ami".into(), "ami-1".into()),
         "SetPropertyFromCommand" => args.named.insert("property".into(), "p".into()),
         "ReporterBase" => args.named.insert("sendMessage".into(), super::testing::function()),

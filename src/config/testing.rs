@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::class::class_named;
 use super::value::{FnRef, Object, OwnClass, Place, Table, Value};
 
 impl From<&str> for Value {
@@ -71,7 +72,9 @@ pub(super) fn object(class: &str, line: u32, args: Table) -> Arc<Object> {
     let custom_class = (class == "LatentWorker").then(|| class.to_owned());
     let call = |name: &str| (name.to_owned(), FnRef { id: 1, place: place(99) });
     let methods_of_own = ["start_instance", "stop_instance", "list_instances"].map(call).into();
-    let own = custom_class.is_some().then(|| Arc::new(OwnClass { methods: methods_of_own, ..OwnClass::default() }));
+    // Of those that ship, too, the methods are in Lua.
+    let is_latent = class_named(class).is_some_and(|c| c.args.iter().any(|arg| arg.name == "build_wait_timeout"));
+    let own = is_latent.then(|| Arc::new(OwnClass { methods: methods_of_own, ..OwnClass::default() }));
     Arc::new(Object { id, class: class.into(), custom_class, args, methods, code: None, own, place: place(line) })
 }
 

@@ -176,6 +176,7 @@ async fn rule_05_every_class_of_the_host_that_can_be_extended_is() {
         for arg in class.args.iter().filter(|a| a.required) {
             let value = match arg.name {
                 "command" if class.kind == Kind::SecretProvider => "{ 'x', '%(name)s' }",
+                "docker_host" => "'unix:///socket'",
                 "factory" => "util.BuildFactory()",
                 "fromaddr" => "'a@b.example'",
                 "serverUrl" => "'http://localhost/'",
@@ -188,6 +189,10 @@ async fn rule_05_every_class_of_the_host_that_can_be_extended_is() {
         }
         match class.name {
             "BuilderConfig" => given.push("workernames = { 'w' }".into()),
+            "DockerLatentWorker" => given.push("image = 'ci'".into()),
+            "OpenStackLatentWorker" => {
+                given.push("image = 'ci', os_username = 'x', os_password = 'x', os_tenant_name = 'x', os_auth_url = 'https://x/v3'".into());
+            }
             "EC2LatentWorker" | "EC2LatentBuildSlave" => given.push("ami = 'ami-1'".into()),
             "SetPropertyFromCommand" => given.push("property = 'p'".into()),
             _ => {}
