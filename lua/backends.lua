@@ -16,9 +16,9 @@ local function fail(kind, message, seconds, place)
   if type(message) ~= "string" or message == "" then error(("latent.%s needs a text that says why, got %s"):format(kind, describe(message)), 0) end
   local failure = setmetatable({ message = message }, failure_mt)
   -- Backends that ship have no place in the configuration.
-  local shown = host.place_text(place or host.place())
-  if shown:sub(1, 1) == ":" then shown = nil end
-  failures[failure] = { failure = kind, message = message, seconds = seconds, place = shown }
+  local at = host.place_text(place or host.place())
+  if at:sub(1, 1) == ":" then at = nil end
+  failures[failure] = { failure = kind, message = message, seconds = seconds, place = at }
   error(failure, 0)
 end
 

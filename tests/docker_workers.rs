@@ -214,6 +214,14 @@ fn what_differs_from_build_to_build_is_rendered() {
     let build = master.build("quick", json!({ "version": "4.3.0" }));
     assert_eq!(build["results"], SUCCESS);
     wait_none(docker, &master);
+
+    // What is wrong for one build is not for the next: the worker rests a while, not until the file is changed.
+    let wrong = master.force("quick", json!({ "version": "nonesuch" }));
+    wait_state(&master, "quarantined");
+    assert!(machine(&master).to_string().contains("has no image worker:nonesuch"), "{}", machine(&master));
+    master.http.control(&format!("buildrequests/{wrong}"), "cancel", json!({})).expect("cancelled");
+    assert_eq!(master.build("quick", json!({ "version": "4.3.0" }))["results"], SUCCESS);
+    wait_none(docker, &master);
 }
 
 #[test]

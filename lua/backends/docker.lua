@@ -8,6 +8,8 @@ local MASTER, LAUNCH, WORKER = "buildmoon.master", "buildmoon.launch", "buildmoo
 local LONG = 86400
 -- Until an engine that does not answer is asked again.
 local AWAY = 15
+-- Until an image that could not be built is built again.
+local REBUILD = 300
 -- What a container has to end by itself before it is killed.
 local GRACE = 10
 local SHOWN_LINES = 20
@@ -58,7 +60,7 @@ local function follow(self, what, method, path, options)
   options = dict.merge({ timeout = LONG, stream = true }, options or {})
   local ok, answer = pcall(ask, self, self.docker_host, method, path, options)
   if not ok then away(self, answer) end
-  if answer.status >= 300 then return spec.message{ status = answer.status, text = answer.body:read("a") or "" } end
+  if answer.status >= 300 then return spec.message{ status = answer.status, text = answer.body:read("a") or "" }, answer.status end
   local wrong
   for line in answer.body:lines() do
     local ok, step = pcall(json.decode, line)
@@ -68,7 +70,7 @@ local function follow(self, what, method, path, options)
       if type(said) == "string" and text.strip(said) ~= "" then log.info(("%s: %s: %s"):format(self.name, what, text.strip(said))) end
     end
   end
-  return wrong
+  return wrong, answer.status
 end
 
 -- IMAGES --------------------------------------------------------------------------------------------------------------
@@ -95,9 +97,7 @@ local function pull(self, image)
     { params = { fromImage = name, tag = tag }, headers = registry_auth(image) })
   if not wrong then return end
   -- What the registry does not have, or does not give, will not be there in a minute.
-  for _, sign in ipairs{ "not found", "manifest unknown", "denied", "unauthorized", "no basic auth", "invalid reference" } do
-    if wrong:find(sign, 1, true) then config_error(("the image %s can't be pulled: %s"):format(image, wrong)) end
-  end
+  if spec.is_wrong_image(wrong) then config_error(("the image %s can't be pulled: %s"):format(image, wrong)) end
   retry(("the image %s can't be pulled: %s"):format(image, wrong))
 end
 
@@ -118,11 +118,15 @@ local function build_image(self, image)
   local headers = { ["Content-Type"] = "application/x-tar" }
   if custom and not fs.is_dir(self.dockerfile) and self.encoding then headers["Content-Encoding"] = self.encoding end
   local args = self.buildargs and next(self.buildargs) and json.encode(spec.texts(self.buildargs)) or nil
-  local wrong = follow(self, "build of " .. image, "POST", "/build", {
+  local wrong, status = follow(self, "build of " .. image, "POST", "/build", {
     params = { t = image, rm = true, forcerm = true, buildargs = args, target = self.target ~= "" and self.target or nil },
     headers = headers, body = context(self),
   })
-  if wrong then config_error(("the image %s can't be built: %s"):format(image, wrong)) end
+  if not wrong then return end
+  local why = ("the image %s can't be built: %s"):format(image, wrong)
+  -- What it could not fetch may be there later; what the Dockerfile says wrong stays so.
+  if (status >= 400 and status < 500) or spec.is_wrong_dockerfile(wrong) then config_error(why) end
+  retry(why, REBUILD)
 end
 
 -- The image's name, when it is there.
@@ -149,8 +153,8 @@ local function image_of(self)
     there = ask_first(self, "GET", "/images/" .. url.quote(image) .. "/json")
   end
   if there.status ~= 200 then config_error(("the image %s: %s"):format(image, spec.message(there))) end
-  local info = ask_first(self, "GET", "/info")
-  local runs = info.status == 200 and info.json.OSType
+  local about = ask_first(self, "GET", "/version")
+  local runs = about.status == 200 and about.json.Os
   if runs and there.json.Os and runs ~= there.json.Os then
     config_error(("the image %s is for %s, and the engine %s runs %s"):format(image, there.json.Os, self.docker_host, runs))
   end
@@ -290,7 +294,7 @@ function Docker:list_instances()
   if answer.status ~= 200 then error("the containers can't be listed: " .. spec.message(answer), 0) end
   local found = {}
   for _, container in ipairs(answer.json) do
-    local launch = container.Labels[LAUNCH]
+    local launch = (container.Labels or {})[LAUNCH]
     if launch and container.State ~= "removing" then
       found[#found + 1] = { launch_id = launch, handle = { container = container.Id, docker_host = self.docker_host } }
     end

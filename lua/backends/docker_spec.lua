@@ -288,14 +288,29 @@ function M.message(answer)
   return ("it answered %d %s"):format(answer.status, text.strip(answer.text:sub(1, 200)))
 end
 
--- Will the same start fail again? An image without the program that is to run is wrong for ever, a machine without room is not.
-function M.is_lasting(answer)
-  if answer.status < 500 then return true end
-  local said = M.message(answer)
-  for _, sign in ipairs{ "executable file not found", "no such file or directory", "permission denied", "invalid", "exec format error", "not a directory" } do
+local function has_one_of(said, signs)
+  for _, sign in ipairs(signs) do
     if said:find(sign, 1, true) then return true end
   end
   return false
+end
+
+-- Will the same start fail again? An image without the program that is to run is wrong for ever, a machine without room is not.
+function M.is_lasting(answer)
+  if answer.status < 500 then return true end
+  return has_one_of(M.message(answer), { "executable file not found", "no such file or directory", "permission denied", "invalid",
+    "exec format error", "not a directory" })
+end
+
+-- What no second build of the same text will mend.
+function M.is_wrong_dockerfile(said)
+  return has_one_of(said, { "COPY failed", "ADD failed", "nknown instruction", "nknown flag", "parse error", "pull access denied",
+    "manifest unknown", "invalid reference" })
+end
+
+-- What no second pull will bring.
+function M.is_wrong_image(said)
+  return has_one_of(said, { "not found", "manifest unknown", "denied", "unauthorized", "no basic auth", "invalid reference" })
 end
 
 -- A command line as a list, as a shell would part it: quotes and backslashes, nothing else.

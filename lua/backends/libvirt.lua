@@ -83,7 +83,8 @@ local function marked(xml)
   local attributes = xml:match("<[%w_.-]*:?instance [^>]*" .. SPACE .. "[^>]*>")
   if not attributes then return nil end
   local found = {}
-  for name, value in attributes:gmatch("([%w_:.-]+)%s*=%s*[\"']([^\"']*)[\"']") do found[name] = unquoted(value) end
+  for name, value in attributes:gmatch('([%w_:.-]+)%s*=%s*"([^"]*)"') do found[name] = unquoted(value) end
+  for name, value in attributes:gmatch("([%w_:.-]+)%s*=%s*'([^'\"]*)'") do found[name] = found[name] or unquoted(value) end
   return found
 end
 
@@ -183,6 +184,10 @@ local function state_of(self, handle, domain)
   error(complaint(ran), 0)
 end
 
+local function unmark(self, handle, domain)
+  for _, space in ipairs{ SPACE, LOGIN } do virsh(self, handle, { "metadata", domain, "--config", "--uri", space, "--remove" }) end
+end
+
 -- Nothing runs, and nothing is left of the try.
 local function give_up(disk, why)
   if disk and disk.made then fs.remove(disk.path) end
@@ -210,7 +215,10 @@ local function start_defined(self, xml, disk)
   if ran.status ~= 0 and is_running(state_of(self, nil, self.name)) then
     retry(("the domain %s was started by somebody else meanwhile"):format(self.name), 60)
   end
-  if ran.status ~= 0 then give_up(disk, ("the domain %s can't be started: %s"):format(self.name, complaint(ran))) end
+  if ran.status ~= 0 then
+    unmark(self, nil, self.name)
+    give_up(disk, ("the domain %s can't be started: %s"):format(self.name, complaint(ran)))
+  end
   return answer
 end
 
@@ -267,7 +275,7 @@ function LibVirt:stop_instance(handle, fast)
       if ran.status ~= 0 and is_running(state_of(self, handle, domain)) then error("the domain can't be ended: " .. complaint(ran), 0) end
     end
     if handle.defined and state_of(self, handle, domain) then
-      for _, space in ipairs{ SPACE, LOGIN } do virsh(self, handle, { "metadata", domain, "--config", "--uri", space, "--remove" }) end
+      unmark(self, handle, domain)
     end
   end
   if handle.disk then fs.remove(handle.disk) end

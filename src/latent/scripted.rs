@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::backend::{Backend, Instance, Start, Started, WantedBuild};
 use super::lifecycle::Failure;
-use crate::config::{LuaBackendSpec, Value};
+use crate::config::{LuaBackendSpec, Template, Value};
 use crate::lua::{BackendSelf, Generation, LuaFailure, Method, StartAnswer};
 use crate::model::LaunchId;
 use crate::secrets::Mask;
@@ -233,6 +233,10 @@ impl Parts {
             Ok(StartAnswer::Started { handle, status, price_per_hour }) => Ok(Started { handle, status, price_per_hour }),
             Ok(StartAnswer::Capacity(why)) => Err(Failure::Capacity(mask.owned(why))),
             Ok(StartAnswer::Retry(why, after)) => Err(Failure::Retry(mask.owned(why), after)),
+            // What is wrong for this build may be right for the next one.
+            Ok(StartAnswer::ConfigError(why)) if self.spec.rendered.values().any(Template::differs) => {
+                Err(Failure::Retry(mask.owned(why), RENDER_REST))
+            }
             Ok(StartAnswer::ConfigError(why)) => Err(Failure::Configuration(mask.owned(why))),
             Err(failure) => Err(Failure::Unknown(told(&failure, &mask))),
         }

@@ -14,6 +14,7 @@ pub mod http;
 pub mod libvirt;
 pub mod machine;
 pub mod master;
+pub mod opensmtpd;
 pub mod openstack;
 pub mod pb;
 pub mod peers;
