@@ -153,11 +153,11 @@ it("recurses", function() local function f() return 1 + f() end f() end)
 it("is well", function() expect(#log):to_be_above(5) end)
 "#,
     )]);
-    let run = test(dir.path(), &["--timeout", "1"]);
+    let run = test(dir.path(), &["--timeout", "3"]);
     assert_eq!(run.code, Some(1), "{run:?}");
     for told in [
-        "wrong_test.lua:3: did not end within 1.0 s",
-        "wrong_test.lua:4: did not end within 1.0 s",
+        "wrong_test.lua:3: did not end within 3.0 s",
+        "wrong_test.lua:4: did not end within 3.0 s",
         "the memory limit is used up",
         "rack 7 is on fire",
         "raised nil",

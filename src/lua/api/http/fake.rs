@@ -104,7 +104,7 @@ pub(super) fn answered(request: &Request, answer: &Table) -> mlua::Result<Answer
     };
     let reason = reqwest::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or_default().to_owned();
     let mut answer = Answer { status, reason, url: super::options::shown_url(&request.url), headers, text, rest: None };
-    if request.stream && !(request.check && !(200..300).contains(&status)) {
+    if request.stream && (!request.check || (200..300).contains(&status)) {
         answer.rest = Some(Box::new(Whole(std::mem::take(&mut answer.text))));
     }
     Ok(answer)
