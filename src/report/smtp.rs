@@ -151,6 +151,8 @@ impl Smtp {
             let _ = self.command(Rset, "RSET", self.settings.limits.command, shown).await;
             return match progress.left.is_empty() {
                 true => Outcome::Refused(progress.refused.join("; ")),
+                // What is known of the others must not be asked again; else all is as before.
+                false if progress.refused.is_empty() => Outcome::Later { error: still(&progress), progress: None },
                 false => Outcome::Later { error: still(&progress), progress: written(&progress) },
             };
         }

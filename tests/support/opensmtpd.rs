@@ -1,6 +1,6 @@
 //! OpenSMTPD as Debian has it, unpacked below `target/peers/` and run in a root folder of its own, with a user whose mail it
 //! delivers into a Maildir. Needs Debian's archive, an own root folder and users of its own, so it runs where tests are
-//! root; elsewhere there is none, and one line says why.
+//! root; elsewhere there is none, and one line says why. It speaks plainly: this release can't use a key for TLS with OpenSSL 3.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -36,18 +36,10 @@ pub struct OpenSmtpd {
     child: Child,
 }
 
-/// Certificate and key in PEM, user and password.
-pub struct Locked<'a> {
-    pub cert: &'a str,
-    pub key: &'a str,
-    pub user: &'a str,
-    pub password: &'a str,
-}
-
 impl OpenSmtpd {
-    /// It takes mail for `anna@example.test`; with `locked` only encrypted and after a login.
-    pub fn start(locked: Option<&Locked>) -> Option<OpenSmtpd> {
-        match OpenSmtpd::try_start(locked) {
+    /// It takes mail for `anna@example.test`.
+    pub fn start() -> Option<OpenSmtpd> {
+        match OpenSmtpd::try_start() {
             Ok(server) => Some(server),
             Err(why) => {
                 eprintln!("NOT TESTED with OpenSMTPD: {why}");
@@ -56,7 +48,7 @@ impl OpenSmtpd {
         }
     }
 
-    fn try_start(locked: Option<&Locked>) -> Result<OpenSmtpd, String> {
+    fn try_start() -> Result<OpenSmtpd, String> {
         if !fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0) {
             return Err("it must be started by root".into());
         }
@@ -67,13 +59,7 @@ impl OpenSmtpd {
         let root = home.path().join("root");
         command(Command::new("cp").arg("-a").arg(&unpacked).arg(&root))?;
         let port = free_port();
-        furnish(&root, port, locked).map_err(|e| format!("its root folder can't be furnished: {e}"))?;
-        if let Some(locked) = locked {
-            let made = Command::new("chroot").arg(&root).args(["/usr/sbin/smtpctl", "encrypt", locked.password]).output();
-            let made = made.map_err(|e| format!("chroot: {e}"))?;
-            let line = format!("{} {}", locked.user, String::from_utf8_lossy(&made.stdout));
-            fs::write(root.join("etc/logins"), line).map_err(|e| e.to_string())?;
-        }
+        furnish(&root, port).map_err(|e| format!("its root folder can't be furnished: {e}"))?;
         let out = File::create(home.path().join("output")).map_err(|e| e.to_string())?;
         let child = Command::new("chroot")
             .arg(&root)
@@ -159,7 +145,7 @@ fn unpacked() -> Result<PathBuf, String> {
     Ok(root)
 }
 
-fn furnish(root: &Path, port: u16, locked: Option<&Locked>) -> std::io::Result<()> {
+fn furnish(root: &Path, port: u16) -> std::io::Result<()> {
     for folder in ["var/run", "var/mail", "var/spool/smtpd", "var/lib/opensmtpd/empty", "tmp", "home/anna", "dev", "bin", "etc"] {
         fs::create_dir_all(root.join(folder))?;
     }
@@ -187,18 +173,7 @@ fn furnish(root: &Path, port: u16, locked: Option<&Locked>) -> std::io::Result<(
         group += &format!("{name}:x:{id}:\n");
     }
     chown(root.join("home/anna"), Some(9103), Some(9103))?;
-    let listen = match locked {
-        None => format!("listen on 127.0.0.1 port {port} hostname mail.test\n"),
-        Some(Locked { cert, key, .. }) => {
-            fs::write(root.join("etc/mail.crt"), cert)?;
-            fs::write(root.join("etc/mail.key"), key)?;
-            fs::set_permissions(root.join("etc/mail.key"), fs::Permissions::from_mode(0o600))?;
-            format!(
-                "table logins file:/etc/logins\npki mail.test cert \"/etc/mail.crt\"\npki mail.test key \"/etc/mail.key\"\n\
-                 listen on 127.0.0.1 port {port} hostname mail.test tls-require pki mail.test auth <logins>\n"
-            )
-        }
-    };
+    let listen = format!("listen on 127.0.0.1 port {port} hostname mail.test\n");
     let rules = "action \"deliver\" maildir\nmatch from any for domain \"example.test\" action \"deliver\"\n";
     let files = [
         ("passwd", passwd),

@@ -18,6 +18,7 @@ with open(os.path.join(folder, "options.json")) as f:
 os.makedirs(os.path.join(folder, "mails"), exist_ok=True)
 used = {}
 connections = 0
+kept = len([f for f in os.listdir(os.path.join(folder, "mails")) if f.endswith(".json")])
 
 
 def script():
@@ -80,7 +81,9 @@ class Handler:
         note("DATA " + (answer or "accepted"))
         if answer:
             return answer
-        n = len([f for f in os.listdir(os.path.join(folder, "mails")) if f.endswith(".json")]) + 1
+        global kept
+        kept += 1
+        n = kept
         with open(os.path.join(folder, "mails", f"{n}.eml"), "wb") as f:
             f.write(envelope.original_content)
         about = {"from": envelope.mail_from, "to": envelope.rcpt_tos, "options": envelope.mail_options,
