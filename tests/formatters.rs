@@ -311,7 +311,7 @@ async fn the_formatters_of_the_example_make_messages() {
     let loaded = load(LoadOptions::new(folder.path())).await.expect("the example is right");
     let made = Made { loaded, folder };
     let said = made.says().await;
-    assert_eq!((said.failed.as_deref(), said.subject.as_str()), (None, "failed build: runtests, branch main, revision 1a2b3c4d5e6f of h…"));
+    assert_eq!((said.failed.as_deref(), said.subject.as_str()), (None, "new failure: runtests, branch main, revision 1a2b3c4d5e6f of ht…"));
     let html = said.html.expect("HTML");
     assert!(html.contains("<li>test: failure, 3 tests failed (failure)</li>") && html.contains("builds/7\">Build 7</a>"), "{html}");
 }
