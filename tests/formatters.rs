@@ -313,5 +313,5 @@ async fn the_formatters_of_the_example_make_messages() {
     let said = made.says().await;
     assert_eq!((said.failed.as_deref(), said.subject.as_str()), (None, "new failure: runtests, branch main, revision 1a2b3c4d5e6f of ht…"));
     let html = said.html.expect("HTML");
-    assert!(html.contains("<li>test: failure, 3 tests failed (failure)</li>") && html.contains("builds/7\">Build 7</a>"), "{html}");
+    assert!(html.contains("<li>test: failure, 3 tests failed (failure)</li>") && html.contains("builds&#x2f;7\">Build 7</a>"), "{html}");
 }
