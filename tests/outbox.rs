@@ -17,7 +17,7 @@ use buildmoon::lua;
 use buildmoon::model::{NewOutboxItem, OutboxState};
 use buildmoon::report::mail::Mail;
 use buildmoon::report::mailer::{MailSender, Surroundings};
-use buildmoon::report::outbox::{Outbox, Policy, Sender};
+use buildmoon::report::outbox::{Outbox, Outcome, Policy, Sender};
 use buildmoon::report::smtp::Limits;
 use buildmoon::secrets::SecretSource;
 use buildmoon::store::{Store, StoreOptions};
@@ -282,7 +282,7 @@ async fn five_thousand_mails_wait_and_arrive_in_flat_memory() {
     let start = Instant::now();
     while sink.count() < LANES * EACH {
         most = most.max(memory());
-        assert!(start.elapsed() < Duration::from_secs(300), "{} of {} have arrived", sink.count(), LANES * EACH);
+        assert!(start.elapsed() < Duration::from_secs(900), "{} of {} have arrived", sink.count(), LANES * EACH);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     eprintln!("5000 mails in {:.0} s; resident memory {before} kB before, at most {most} kB", start.elapsed().as_secs_f64());
@@ -480,10 +480,6 @@ mod pushes {
     }
 
     async fn pusher(folder: &Path, port: u16) -> Box<dyn Sender> {
-        std::fs::write(folder.join("master.lua"), "").unwrap();
-        let loaded = lua::load(lua::LoadOptions::new(folder)).await.unwrap();
-        let secrets = SecretSource::new(loaded.config, loaded.generation);
-        let around = Surroundings { master_id: "m".into(), folder: folder.to_owned(), secrets };
         let plain = |text: &str| Password::Plain(Secret::new(text));
         let spec = HttpPushSpec {
             server_url: format!("http://127.0.0.1:{port}/hook?token=abc"),
@@ -493,6 +489,14 @@ mod pushes {
             verify: Verify::System,
             cert: None,
         };
+        pusher_of(folder, spec).await
+    }
+
+    async fn pusher_of(folder: &Path, spec: HttpPushSpec) -> Box<dyn Sender> {
+        std::fs::write(folder.join("master.lua"), "").unwrap();
+        let loaded = lua::load(lua::LoadOptions::new(folder)).await.unwrap();
+        let secrets = SecretSource::new(loaded.config, loaded.generation);
+        let around = Surroundings { master_id: "m".into(), folder: folder.to_owned(), secrets };
         Box::new(PushSender::new(spec, around))
     }
 
@@ -534,5 +538,95 @@ mod pushes {
         );
         outbox.close(Duration::from_secs(5)).await;
         store.close().await;
+    }
+
+    const HTTPS: &str = r#"
+import http.server, ssl, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        with open("bodies", "ab") as f:
+            f.write(body + b"\n")
+        self.send_response(204)
+        self.end_headers()
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("cert.pem", "key.pem")
+if sys.argv[2] == "client":
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations("client.pem")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+open("ready", "w").close()
+server.serve_forever()
+"#;
+
+    /// Python's server with that certificate, as it demands one of the client or not; the bodies it took.
+    fn https(folder: &Path, clients: &str) -> (Sending, u16) {
+        let port = support::free_port();
+        let _ = std::fs::remove_file(folder.join("ready"));
+        let mut python = Command::new("python3");
+        python.args(["-c", HTTPS, &port.to_string(), clients]).current_dir(folder).stdin(Stdio::null()).stderr(Stdio::null());
+        let child = Sending(python.spawn().expect("python3"));
+        wait_for("Python's server listens", || folder.join("ready").exists().then_some(()));
+        (child, port)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn certificates_are_checked_both_ways() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let write = |name: &str, text: String| std::fs::write(path(name), text).unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let client = rcgen::generate_simple_self_signed(vec!["master.test".to_owned()]).unwrap();
+        write("cert.pem", made.cert.pem());
+        write("key.pem", made.signing_key.serialize_pem());
+        write("client.pem", client.cert.pem());
+        write("client-key.pem", client.signing_key.serialize_pem());
+        let (_open, open_port) = https(folder.path(), "any");
+        let (_closed, closed_port) = https(folder.path(), "client");
+        let spec = |port: u16, verify: Verify, cert: Option<(String, Option<String>)>| HttpPushSpec {
+            server_url: format!("https://localhost:{port}/"),
+            auth: None,
+            headers: Vec::new(),
+            debug: false,
+            verify,
+            cert,
+        };
+        let own = || Verify::File(path("cert.pem"));
+        let identity = || Some((path("client.pem"), Some(path("client-key.pem"))));
+        let item = buildmoon::model::OutboxItem {
+            id: 1,
+            reporter: "push".into(),
+            key: "k".into(),
+            lane: "l".into(),
+            state: OutboxState::Waiting,
+            attempts: 0,
+            next_try: buildmoon::base::Timestamp(0),
+            failing_since: None,
+            yields: false,
+            created_at: buildmoon::base::Timestamp(0),
+            settled_at: None,
+            last_error: None,
+        };
+        for (spec, expected) in [
+            (spec(open_port, Verify::System, None), Some("certificate")),
+            (spec(open_port, own(), None), None),
+            (spec(open_port, Verify::Off, None), None),
+            (spec(open_port, Verify::File(path("client.pem")), None), Some("certificate")),
+            (spec(open_port, Verify::File("nosuch.pem".into()), None), Some("nosuch.pem: No such file")),
+            (spec(open_port, Verify::File(path("key.pem")), None), Some("holds no certificate")),
+            (spec(closed_port, own(), None), Some("")),
+            (spec(closed_port, own(), identity()), None),
+        ] {
+            let shown = format!("{spec:?}");
+            let mut sender = pusher_of(folder.path(), spec).await;
+            let outcome = sender.send(&item, "{}".into(), None).await;
+            match (expected, &outcome) {
+                (None, Outcome::Sent { remark: None }) => {}
+                (Some(part), Outcome::Down(why)) if why.contains(part) => {}
+                _ => panic!("{shown}: {outcome:?}"),
+            }
+        }
+        assert_eq!(std::fs::read_to_string(path("bodies")).unwrap(), "{}\n{}\n{}\n");
     }
 }

@@ -338,23 +338,6 @@ fn derived_name(class: &str, kind: &ReporterKind, generators: &[Arc<GeneratorSpe
     name.replace(char::is_control, " ")
 }
 
-/// Headers that a mail has by itself.
-const OWN_HEADERS: [&str; 13] = [
-    "From",
-    "To",
-    "Cc",
-    "Bcc",
-    "Subject",
-    "Date",
-    "Message-ID",
-    "In-Reply-To",
-    "References",
-    "MIME-Version",
-    "Content-Type",
-    "Content-Transfer-Encoding",
-    "Auto-Submitted",
-];
-
 fn header_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 76 && name.chars().all(|c| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?={}".contains(c))
 }

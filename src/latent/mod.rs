@@ -5,10 +5,12 @@
 
 pub mod among;
 pub mod backend;
+pub mod conformance;
 mod console;
 pub mod driver;
 pub mod ec2;
 pub mod lifecycle;
+pub mod preflight;
 mod rules;
 pub mod scripted;
 #[cfg(test)]
