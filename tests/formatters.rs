@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -301,4 +302,16 @@ async fn mistakes_are_told_at_load() {
         mistakes("local a = reporters.MessageFormatter{ want_steps = true, wantLogs = { 'stdio' }, ctx = { f = print } }").await,
         [""; 0]
     );
+}
+
+#[tokio::test]
+async fn the_formatters_of_the_example_make_messages() {
+    let folder = tempfile::tempdir().expect("a folder");
+    support::master::copy_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/mail"), folder.path());
+    let loaded = load(LoadOptions::new(folder.path())).await.expect("the example is right");
+    let made = Made { loaded, folder };
+    let said = made.says().await;
+    assert_eq!((said.failed.as_deref(), said.subject.as_str()), (None, "failed build: runtests, branch main, revision 1a2b3c4d5e6f of h…"));
+    let html = said.html.expect("HTML");
+    assert!(html.contains("<li>test: failure, 3 tests failed (failure)</li>") && html.contains("builds/7\">Build 7</a>"), "{html}");
 }

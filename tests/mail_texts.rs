@@ -3,7 +3,10 @@
 
 mod support;
 
+use std::path::Path;
+
 use serde_json::{Value, json};
+use support::master::copy_dir;
 use support::*;
 
 const HEAD: &str = r#"
@@ -66,7 +69,10 @@ fn the_built_in_text_says_why_a_build_failed() {
     }
     assert!(plain.contains("\nStep 1 \"check <b>\" failed after "), "{plain}");
     assert!(plain.contains("\nLog \"stdio\", the last 25 lines of what it says\n"), "{plain}");
-    assert!(plain.contains("    line 300 of the output\n    assert <x> & ä\n") && !plain.contains("line 200 of"), "{plain}");
+    assert!(
+        plain.contains("    line 300 of the output\n") && plain.contains("    assert <x> & ä\n") && !plain.contains("line 200 of"),
+        "{plain}"
+    );
     assert!(
         html.contains("assert &lt;x&gt; &amp; ä") && html.contains("check &lt;b&gt;") && html.contains("Prüfstand &lt;CI&gt;"),
         "{html}"
@@ -87,7 +93,7 @@ end
 function Short:render_message_subject(ctx) return "own: " .. ctx.status_detected end
 c.services = {
   notify("logs", by(reporters.MessageFormatter{ want_logs_content = { "check <b>.stdio" }, template_type = "html",
-    template = "<p>{{ buildername }}{% for s in build.steps %}{% for l in s.logs if l.content %}<pre>{{ l.content.content[-60:] }}</pre>{% endfor %}{% endfor %}" })),
+    template = "<p>{{ buildername }}{% for s in build.steps %}{% for l in s.logs if l.content %}<pre>{% for line in l.content.content.splitlines() if line[0] == 'e' %}{{ line }}{% endfor %}</pre>{% endfor %}{% endfor %}" })),
   notify("own", by(Short{})),
   notify("raw", by(reporters.MessageFormatterFunctionRaw(function(master, ctx) return { body = "raw " .. ctx.build.number, subject = "a\nb" } end))),
   notify("rendered", by(reporters.MessageFormatterRenderable(Interpolate("%(prop:buildername)s on %(prop:workername)s")))),
@@ -96,7 +102,7 @@ c.services = {
     let (master, _sink, mails) = mails(services, &["logs", "own", "raw", "rendered", "set"]);
     let [logs, own, raw, rendered, set] = &mails[..] else { panic!("{mails:#?}") };
     let html = text(logs, "html");
-    assert!(html.starts_with("<p>check<pre>") && html.contains("no &lt;token&gt; here") && logs["text"].is_null(), "{html}");
+    assert!(html.trim_end() == "<p>check<pre>eno &lt;token&gt; here</pre>" && logs["text"].is_null(), "{html}");
     let files = logs["attachments"].as_array().expect("attachments");
     assert_eq!((files.len(), files[0]["name"].as_str()), (1, Some("check _b_.stdio")), "{logs:#}");
     let content = base64_of(&files[0]["content"]);
@@ -167,6 +173,26 @@ fn a_reload_changes_what_mails_say() {
         build(&master);
     }
     assert_eq!(said, ["one check: 1 one", "one check: 1 two", "one check: 2 two", "two check: 2 two"]);
+}
+
+#[test]
+fn the_example_sends_what_it_says() {
+    let sink = MailSink::start();
+    let mut master = Master::create("");
+    copy_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/mail/templates"), &master.dir().join("templates"));
+    let source = include_str!("../examples/mail/master.lua").replace("c.protocols = { pb = { port = 9989 } }", "");
+    let relay = format!("relayhost = \"127.0.0.1\", smtpPort = {}", sink.port);
+    master.configure(&source.replace("relayhost = \"localhost\"", &relay));
+    master.launch();
+    for _ in 0..2 {
+        assert_eq!(master.build("runtests", json!({}))["results"], FAILURE);
+    }
+    let mails = sink.wait_mails(2);
+    let subjects: Vec<&str> = mails.iter().map(subject).collect();
+    let said = |n| format!("runtests #{n} failed - Hello World CI (failures so far: {n})");
+    assert_eq!(subjects, [said(1), said(2)]);
+    assert_eq!((&mails[0]["to"][0][1], &mails[0]["attachments"][0]["name"]), (&json!("nightly@example.org"), &json!("test.stdio")));
+    assert!(text(&mails[0], "html").contains("3 tests failed") && text(&mails[0], "text").contains("    3 tests failed"));
 }
 
 /// The text of an attachment.
