@@ -105,7 +105,7 @@ fn mail_notifier(reader: &mut Reader, object: &Object, assembly: &mut Assembly) 
         .filter(|name| object.args.named.contains_key(name))
         .collect();
     if let (Some(_), Some(name)) = (&args.common.generators, old.first()) {
-        reader.wrong(format!("'{name}' belongs into one of its generators: give either generators or the arguments of old files"));
+        reader.wrong(format!("'{name}' belongs in one of its generators: give either generators or the arguments of old files"));
     }
     // `builders = {}` is how one says that only missing workers are told.
     let only_missing = old == ["builders"] && args.old.builders.as_ref().is_some_and(Vec::is_empty);
@@ -560,3 +560,6 @@ impl FromValue for ClientCertificate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 
 mod absences;
 mod backend;
+pub mod bench;
 #[cfg(feature = "ec2")]
 mod ec2;
 pub mod folder;

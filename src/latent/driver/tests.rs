@@ -2,15 +2,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::json;
-
-use serde_json::Map;
+use serde_json::{Map, json};
 
 use super::*;
-use crate::base::RequestId;
-use crate::base::SystemClock;
+use crate::base::{RequestId, SystemClock};
 use crate::latent::Timing;
-use crate::latent::backend::Started;
+use crate::latent::backend::{Started, WantedBuild};
 use crate::store::StoreOptions;
 use crate::workers::link::BoxFuture;
 
@@ -92,8 +89,8 @@ impl Surroundings for Around {
     fn password(&self, _: &str, _: &LaunchId) -> Result<Secret, String> {
         Ok(Secret::new("x"))
     }
-    fn properties(&self, _: RequestId) -> Map<String, Json> {
-        Map::new()
+    fn build(&self, _: &str, _: RequestId) -> (Map<String, Json>, WantedBuild) {
+        Default::default()
     }
 }
 
