@@ -16,6 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::about::About;
 use super::facts;
+use super::notice::Notice;
 use super::outbox::Outbox;
 use super::recipients::{self, Recipients};
 use super::telling::{Happened, Teller, concerns, mail_of, owners_of, write};
@@ -94,7 +95,14 @@ pub struct Reports {
     engine: Arc<Engine>,
     registry: Arc<Registry>,
     outbox: Arc<Outbox>,
+    /// This machine, as its mails name it.
+    host: String,
     wake: Notify,
+}
+
+/// This machine, as the sender of mails names it.
+pub fn host() -> String {
+    crate::lua::full_host_name().unwrap_or_else(|| "localhost".into())
 }
 
 /// The reporters of a configuration, and one for missing workers where it has no `MailNotifier`: from `buildbot@` this host through
@@ -162,7 +170,7 @@ pub fn absence_tellers(
 
 impl Reports {
     pub fn new(store: Store, clock: Arc<dyn Clock>, engine: Arc<Engine>, registry: Arc<Registry>, outbox: Arc<Outbox>) -> Arc<Reports> {
-        Arc::new(Reports { store, clock, engine, registry, outbox, wake: Notify::new() })
+        Arc::new(Reports { store, clock, engine, registry, outbox, host: host(), wake: Notify::new() })
     }
 
     /// For ever.
@@ -279,33 +287,39 @@ impl Reports {
         Teller { store: &self.store, config: &active.config, generation: &active.generation, secrets, now: self.clock.now() }
     }
 
-    /// Tells of a worker that is missing or has returned. `key` names that absence, so that it is told once.
-    pub async fn tell_absence(&self, about: &About<'_>, worker: &str, notify: &[String], host: &str, key: &str) -> Result<(), StoreError> {
-        let Some(active) = self.engine.active() else { return Ok(()) };
-        let all = reporters(&active.config, host);
+    /// Tells of a worker that is missing or has returned. `key` names that absence, so that it is told once. How many messages were
+    /// made; none: nobody is to be told.
+    pub async fn tell_of_worker(&self, notice: &Notice, key: &str) -> Result<usize, StoreError> {
+        let (Notice::WorkerMissing(facts) | Notice::WorkerReturned(facts)) = notice else { return Ok(0) };
+        let Some(active) = self.engine.active() else { return Ok(0) };
+        let (all, about, worker) = (reporters(&active.config, &self.host), About::from(notice), facts.absence.worker.as_str());
         let secrets = self.secrets(&active);
         let teller = self.teller(&active, &secrets);
         let mut items = Vec::new();
-        for (reporter, to) in absence_tellers(&all, worker, notify, owners_of(&active.config, worker)) {
+        for (reporter, to) in absence_tellers(&all, worker, &facts.notify, owners_of(&active.config, worker)) {
             let formatter = reporter.missing_generator(worker).and_then(|g| g.formatter.as_deref());
-            let names: Vec<String> = to.to.iter().map(ToString::to_string).collect();
             let payload = match reporter.mail().filter(|_| reporter.send_message.is_none()) {
                 Some(mail) => {
-                    write(&reporter, mail_of(mail, teller.compose(formatter, about).await, &to, Vec::new(), Some(worker.to_owned())))
+                    let composed = teller.compose(formatter, &about).await;
+                    write(&reporter, mail_of(mail, composed, &to, Vec::new(), Some(worker.to_owned())))
                 }
-                None => Some(teller.reported(&reporter, formatter, about, &names).await),
+                None => {
+                    let users: Vec<String> = to.to.iter().map(ToString::to_string).collect();
+                    Some(teller.reported(&reporter, formatter, &about, &users).await)
+                }
             };
             let lane = format!("worker {worker}");
             items.extend(payload.map(|payload| NewOutboxItem { reporter: reporter.name.clone(), key: key.to_owned(), lane, payload }));
         }
-        self.outbox.put(items, Vec::new()).await
+        let count = items.len();
+        self.outbox.put(items, Vec::new()).await.map(|()| count)
     }
 
     /// Tells people of something outside of builds by mail, through the first notifier that there is. False: none of them has an
     /// address, or there is no configuration.
-    pub async fn tell_people(&self, about: &About<'_>, people: &[String], host: &str, key: &str) -> Result<bool, StoreError> {
+    pub async fn tell_people(&self, about: &About<'_>, people: &[String], key: &str) -> Result<bool, StoreError> {
         let Some(active) = self.engine.active() else { return Ok(false) };
-        let all = reporters(&active.config, host);
+        let all = reporters(&active.config, &self.host);
         let Some((reporter, mail)) = all.iter().find_map(|r| r.mail().filter(|_| r.send_message.is_none()).map(|mail| (r, mail))) else {
             return Ok(false);
         };
