@@ -168,6 +168,8 @@ async fn starttls_and_login_as_the_configuration_says() {
         assert!(sink.journal().contains(&format!("AUTH {mechanism} good")), "{:?}", sink.journal());
         let wrong = try_once(with_login(base.clone(), "bot", "wrong"), &mail(&["anna@example.test"])).await;
         down(&wrong, "the relay refuses the login: 535");
+        let nobody = try_once(base.clone(), &mail(&["anna@example.test"])).await;
+        down(&nobody, "530 5.7.0 Authentication required");
         let none = MailSpec { login: Some((Password::Plain(Secret::new("bot")), Password::Named("nosuch".into()))), ..base };
         down(&try_once(none, &mail(&["anna@example.test"])).await, "nosuch");
         assert_eq!(sink.count(), 1);

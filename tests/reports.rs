@@ -323,8 +323,8 @@ fn a_master_killed_before_the_message_is_queued_sends_it_once() {
     let sink = MailSink::start();
     let services = r#"
         local slow = reporters.MessageFormatterFunction{ function(ctx)
-          while not fs.exists("@DIR@/go") do sleep(0.1) end
-          return "number " .. ctx.build.number
+          while ctx.buildername == "a" and not fs.exists("@DIR@/go") do sleep(0.1) end
+          return ctx.buildername .. " number " .. ctx.build.number
         end, "plain" }
         c.services = { notify("slow", { generators = { reporters.BuildStatusGenerator{ mode = "all", message_formatter = slow } } }) }"#;
     let mut master = start(&sink, services);
@@ -334,21 +334,47 @@ fn a_master_killed_before_the_message_is_queued_sends_it_once() {
         assert_eq!(build["number"], number);
     }
     assert!(begun.elapsed() < Duration::from_secs(25), "builds wait for the formatter");
-    assert_eq!(master.http.rows("outbox", "outbox").len(), 0);
+    // Another builder's message does not wait for it.
+    master.build("b", json!({}));
+    sink.wait_mails(1);
+    assert_eq!(master.http.rows("outbox", "outbox").len(), 1);
     master.kill9();
     std::fs::write(master.dir().join("go"), "").expect("the file");
     master.launch();
-    let mails = sink.wait_mails(3);
+    let mails = sink.wait_mails(4);
     let bodies: Vec<&str> = mails.iter().map(|m| m["text"].as_str().unwrap_or_default().trim()).collect();
-    assert_eq!(bodies, ["number 1", "number 2", "number 3"]);
+    assert_eq!(bodies, ["b number 1", "a number 1", "a number 2", "a number 3"]);
     // Nothing is told again by another start.
-    wait_for("all is sent", || master.http.rows("outbox?state=sent", "outbox").len().eq(&3).then_some(()));
+    wait_for("all is sent", || master.http.rows("outbox?state=sent", "outbox").len().eq(&4).then_some(()));
     master.kill9();
     master.launch();
     assert_eq!(master.build("b", json!({}))["results"], SUCCESS);
-    let mails = sink.wait_mails(4);
-    assert_eq!(mails.len(), 4);
-    assert_eq!(mails[3]["text"].as_str().map(str::trim), Some("number 1"));
+    let mails = sink.wait_mails(5);
+    assert_eq!(mails.len(), 5);
+    assert_eq!(mails[4]["text"].as_str().map(str::trim), Some("b number 2"));
+}
+
+#[test]
+fn a_reload_changes_who_is_told_at_once() {
+    let sink = MailSink::start();
+    let services = |to: &str, mode: &str| {
+        let generator = format!("reporters.BuildStatusGenerator{{ mode = '{mode}', builders = {{ 'a' }} }}");
+        format!(
+            "c.services = {{ {ALL}, notify('team', {{ extraRecipients = {{ '{to}@example.org' }}, generators = {{ {generator} }} }}) }}"
+        )
+    };
+    let master = start(&sink, &services("ann", "passing"));
+    master.build("a", json!({}));
+    master.build("a", json!({ "rc": "2" }));
+    master.configure(&configuration(&sink, &services("bob", "failing")));
+    let ran = master.command("reconfig", &[], &[]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("MailNotifier \"team\" changed"), "{}", ran.out);
+    assert!(ran.out.contains("extraRecipients { \"ann@example.org\" } → { \"bob@example.org\" } (at once)"), "{}", ran.out);
+    master.build("a", json!({}));
+    master.build("a", json!({ "rc": "2" }));
+    let mails = settled(&master, &sink, 4);
+    assert_eq!((of(&mails, "ann").len(), of(&mails, "bob").len()), (1, 1));
 }
 
 /// A server that answers each post with the next of these, and hands over what was posted.

@@ -135,14 +135,23 @@ fn content(mail: &Mail) -> Content {
     }
 }
 
-/// A text without what mail servers stumble over: lone carriage returns, and control characters that no reader shows.
+/// A text without what mail servers stumble over: lone carriage returns, and control characters that no reader shows. Its lines
+/// end as they travel, since the library takes quadratic time to make them so.
 fn body(text: &str) -> String {
-    let lines = text.replace("\r\n", "\n").replace('\r', "\n");
-    let mut text: String = lines.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
-    if !text.ends_with('\n') {
-        text.push('\n');
+    let mut out = String::with_capacity(text.len() + text.len() / 16 + 2);
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '\r' if rest.peek() == Some(&'\n') => {}
+            '\r' | '\n' => out.push_str("\r\n"),
+            c if c.is_control() && c != '\t' => {}
+            c => out.push(c),
+        }
     }
-    text
+    if !out.ends_with('\n') {
+        out.push_str("\r\n");
+    }
+    out
 }
 
 fn attachment(one: &Attachment) -> Result<SinglePart, String> {
@@ -359,10 +368,20 @@ mod tests {
 
     #[test]
     fn bodies_have_whole_lines_and_no_control_characters() {
-        assert_eq!(body("a\rb\r\nc\u{1b}[31m\0\td"), "a\nb\nc[31m\td\n");
+        assert_eq!(body("a\rb\r\nc\u{1b}[31m\0\td"), "a\r\nb\r\nc[31m\td\r\n");
+        assert_eq!(body("a\r\r\n\n"), "a\r\n\r\n\r\n");
         let text = shown(&Mail { text: Some(format!("{}\r.\rend", "x".repeat(2000))), ..mail() });
         assert!(text.lines().all(|l| l.len() <= 998), "long lines are broken");
         assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "no lone line ends");
+    }
+
+    #[test]
+    fn a_long_text_takes_time_by_its_length() {
+        let long = Mail { text: Some("A line of a log that hangs on.\n".repeat(300_000)), ..mail() };
+        let start = std::time::Instant::now();
+        assert!(prepare(&long, MARK).unwrap().bytes.len() > 9_000_000);
+        // A minute and more, if it is by the square.
+        assert!(start.elapsed() < std::time::Duration::from_secs(25), "{:?}", start.elapsed());
     }
 
     #[test]

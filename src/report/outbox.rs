@@ -399,7 +399,8 @@ impl Run {
         match next {
             Next::Settle { state, remark } => {
                 let remark = remark.as_deref().map(short);
-                self.settle(item, state, remark.as_deref(), now).await;
+                let store = self.store.clone();
+                self.keep(item, || store.settle_outbox(item.id, state, remark.as_deref(), now)).await;
                 self.downs = 0;
                 self.paused_until = None;
                 match (state, remark) {
@@ -411,7 +412,8 @@ impl Run {
             }
             Next::Postpone { delay, pause } => {
                 let OutboxDelay { next_try, error, yields, .. } = delay.clone();
-                self.store.postpone_outbox(item.id, delay, now).await?;
+                let store = self.store.clone();
+                self.keep(item, || store.postpone_outbox(item.id, delay.clone(), now)).await;
                 match pause {
                     Some(until) => {
                         let seconds = until.since(now).as_secs();
@@ -429,11 +431,15 @@ impl Run {
         }
     }
 
-    /// The store may be full for a while; what was sent must not be sent again for that.
-    async fn settle(&mut self, item: &OutboxItem, state: OutboxState, remark: Option<&str>, now: Timestamp) {
-        while let Err(e) = self.store.settle_outbox(item.id, state, remark, now).await {
+    /// Keeps what became of a try. The store may be full for a while; what somebody has must not be sent again for that.
+    async fn keep<F: Future<Output = Result<(), StoreError>>>(&mut self, item: &OutboxItem, write: impl Fn() -> F) {
+        while let Err(e) = write().await {
             if e == StoreError::Closed {
-                tracing::error!(reporter = self.name, about = item.key, "sent, but the database is closed: it may be sent again");
+                tracing::error!(
+                    reporter = self.name,
+                    about = item.key,
+                    "what became of a message can't be stored any more: it may be sent again"
+                );
                 return;
             }
             tracing::error!(reporter = self.name, about = item.key, "what became of a message can't be stored, tried again: {e}");

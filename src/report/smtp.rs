@@ -349,6 +349,8 @@ impl Smtp {
                 match severity {
                     // The relay closes the connection with it.
                     Some((_, 421)) => Trouble::Over(text),
+                    // A login or encryption is wanted: no mail will do until somebody sees to it.
+                    Some((_, 530 | 534 | 535 | 538)) => Trouble::Over(text),
                     Some((Severity::TransientNegativeCompletion, _)) => Trouble::Later(text),
                     Some((Severity::PermanentNegativeCompletion, _)) => Trouble::Never(text),
                     _ => Trouble::Over(text),

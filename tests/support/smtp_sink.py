@@ -5,7 +5,7 @@ Usage: smtp_sink.py FOLDER PORT, and FOLDER/options.json with any of
 FOLDER/script.json, read anew for each command, holds any of
     mail, rcpt, data: an answer instead of accepting, of rcpt {ADDRESS: answer}; of each a list takes one answer per time, "" accepts
     delay: seconds before it answers DATA's end; close_in_data: true cuts the line while the text comes, a number only so often
-    pause: "mail", "rcpt", "data", "dot" or "accepted": makes FOLDER/paused and goes on when FOLDER/go is there.
+    pause: "mail", "rcpt", "data", "body" (the rest of the text is not read), "dot" or "accepted": makes FOLDER/paused and goes on when FOLDER/go is there.
 Mails are FOLDER/mails/N.eml with N.json.
 """
 
@@ -116,8 +116,13 @@ class Server(SMTP):
             await self._reader.readline()
             self.transport.abort()
             return
-        if s.get("pause") == "data":
-            await pause("data")
+        if s.get("pause") == "body":
+            await self.push("354 go on")
+            await self._reader.readline()
+            await pause("body")
+            self.transport.abort()
+            return
+        await pause("data")
         await super().smtp_DATA(arg)
 
 
