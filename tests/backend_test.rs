@@ -9,7 +9,6 @@ use std::process::{Command, Stdio};
 use support::conformance::{assert_conforms, backend_test};
 use support::master::{BUILDMOON, buildmoon, ran, signal};
 use support::rack::Rack;
-use support::*;
 
 fn backends() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/backends")

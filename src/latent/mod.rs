@@ -10,6 +10,7 @@ mod console;
 pub mod driver;
 pub mod ec2;
 pub mod lifecycle;
+pub mod preflight;
 mod rules;
 pub mod scripted;
 #[cfg(test)]

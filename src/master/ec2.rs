@@ -35,8 +35,8 @@ pub struct Ec2 {
 }
 
 impl Ec2 {
-    pub fn new(master_id: String, folder: PathBuf, registry: &Arc<Registry>) -> Ec2 {
-        Ec2 { master_id, folder, registry: Arc::downgrade(registry), regions: Arc::default() }
+    pub fn new(master_id: String, folder: PathBuf, registry: Weak<Registry>) -> Ec2 {
+        Ec2 { master_id, folder, registry, regions: Arc::default() }
     }
 
     /// The backend of a worker; one that can't be had says why to every build, and keeps no other worker from running.

@@ -1,11 +1,11 @@
 //! Latent workers within the master: their backends are made of the configuration, their passwords of a key, and what their machines
 //! do is told to the queue and to the registry. Decides nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -13,14 +13,15 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value as Json};
 use sha2::Sha256;
 
+use super::providers::Providers;
 use super::{AtWork, Master};
 use crate::base::{Clock, RequestId, Secret, Timestamp};
 use crate::builds::Engine;
 use crate::config::{BackendSpec, LatentSpec, WorkerKind, WorkerSpec};
 use crate::latent::among::Among;
-use crate::latent::backend::{Backend, Unusable, WantedBuild};
+use crate::latent::backend::{Backend, Finding, Unusable, WantedBuild};
 use crate::latent::driver::{Configured, Latent, Leak, Surroundings, View};
-use crate::latent::{Policy, Timing};
+use crate::latent::{Policy, Timing, preflight};
 use crate::model::query::Row;
 use crate::model::{LaunchId, LaunchRecord};
 use crate::secrets::SecretSource;
@@ -42,9 +43,10 @@ pub struct Machines {
     engine: Arc<Engine>,
     master_id: String,
     around: Arc<Around>,
+    /// What was found right.
+    preflighted: Arc<Mutex<HashSet<String>>>,
     scripted: super::scripted::Scripted,
-    #[cfg(feature = "ec2")]
-    ec2: super::ec2::Ec2,
+    providers: Providers,
 }
 
 impl Machines {
@@ -52,8 +54,7 @@ impl Machines {
         let key = Key::of(folder)?;
         let master_id = key.master_id();
         let scripted = super::scripted::Scripted::new(master_id.clone(), registry);
-        #[cfg(feature = "ec2")]
-        let ec2 = super::ec2::Ec2::new(key.master_id(), folder.to_owned(), registry);
+        let providers = Providers::new(master_id.clone(), folder, Arc::downgrade(registry));
         let around = Arc::new(Around {
             engine: Arc::downgrade(engine),
             registry: Arc::downgrade(registry),
@@ -68,16 +69,7 @@ impl Machines {
         engine.set_latent(latent.clone());
         registry.set_warden(around.clone());
         let (registry, engine) = (registry.clone(), engine.clone());
-        Ok(Machines {
-            latent,
-            registry,
-            engine,
-            master_id,
-            around,
-            scripted,
-            #[cfg(feature = "ec2")]
-            ec2,
-        })
+        Ok(Machines { latent, registry, engine, master_id, around, preflighted: Arc::default(), scripted, providers })
     }
 
     /// Of this master, among all.
@@ -105,6 +97,7 @@ impl Machines {
             configured.push(Configured { name: worker.name.as_str().into(), policy, backend, generation });
         }
         let backends: Vec<Arc<dyn Backend>> = configured.iter().map(|c| c.backend.clone()).collect();
+        self.preflight(configured.iter().map(|c| (c.name.clone(), c.backend.clone())).collect());
         let names: Vec<Arc<str>> = configured.iter().map(|c| c.name.clone()).collect();
         self.latent.configure(configured).await?;
         for record in self.latent.strays().await? {
@@ -127,14 +120,28 @@ impl Machines {
                 return self.scripted.backend(worker, spec, worker.missing_timeout.unwrap_or(MISSING), &at_work.loaded, source);
             }
         };
-        #[cfg(feature = "ec2")]
-        return self.ec2.backend(worker, spec, &at_work.loaded.generation, source).await;
-        #[cfg(not(feature = "ec2"))]
-        {
-            // The configuration is refused before that.
-            let _ = spec;
-            Arc::new(Unusable { class: "EC2LatentWorker", why: "this buildmoon was built without Amazon EC2".into() })
-        }
+        self.providers.ec2(worker, spec, &at_work.loaded.generation, source).await
+    }
+
+    /// Tells of workers whose machines could not be started as they are configured. What was found right is not asked again.
+    fn preflight(&self, workers: Vec<(Arc<str>, Arc<dyn Backend>)>) {
+        let known = self.preflighted.clone();
+        let all: Vec<_> = {
+            let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            preflight::alike(workers).into_iter().filter(|one| !known.contains(&one.key())).collect()
+        };
+        tokio::spawn(preflight::ask(all, move |one, found| {
+            let workers = one.names();
+            for finding in &found {
+                match finding {
+                    Finding::Wrong(why) => tracing::error!(workers, "no machine can be started as configured: {why}"),
+                    Finding::Note(what) => tracing::info!(workers, "{what}"),
+                }
+            }
+            if found.iter().all(|finding| matches!(finding, Finding::Note(_))) {
+                known.lock().unwrap_or_else(PoisonError::into_inner).insert(one.key());
+            }
+        }));
     }
 
     /// Its worker is not configured any more: a backend of its class ends it.
