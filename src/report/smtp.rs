@@ -255,7 +255,7 @@ impl Smtp {
                 return Err(bad());
             }
             let pem = tokio::fs::read(file).await.map_err(fail)?;
-            if !memchr::memmem::find(&pem, b"-----BEGIN CERTIFICATE-----").is_some() {
+            if memchr::memmem::find(&pem, b"-----BEGIN CERTIFICATE-----").is_none() {
                 return Err(bad());
             }
             builder = builder
