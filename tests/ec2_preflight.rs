@@ -11,7 +11,7 @@ use support::*;
 fn config(fake: &FakeEc2) -> String {
     let lua = r#"
 local function machine(name, args)
-  args[1], args[3] = name, "m5.large"
+  args.name, args.instance_type = name, "m5.large"
   args.identifier, args.secret_identifier, args.endpoint_url = "AKIAEXAMPLE", "hunter2", "@URL@"
   args.build_wait_timeout = 0
   return EC2LatentWorker(args)
