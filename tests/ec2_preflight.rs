@@ -60,7 +60,7 @@ fn checkconfig_tells_which_worker_has_what_wrong() {
         ran.err
     );
     assert!(ran.err.contains("EC2LatentWorker \"placed\"") && ran.err.contains("master.lua:"), "{}", ran.err);
-    assert!(!ran.err.contains("\"good\"") && !ran.err.contains("hunter2") && ran.err.contains("5 mistakes"), "{}", ran.err);
+    assert!(!ran.err.contains("EC2LatentWorker \"good\"") && !ran.err.contains("hunter2") && ran.err.contains("5 mistakes"), "{}", ran.err);
 
     let ran = master.command("checkconfig", &[], &["--online", "--json"]);
     let told: Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
