@@ -12,10 +12,13 @@ local failure_mt = {
   __name = "failure", __metatable = "failure", __newindex = function() error("a failure takes no fields", 0) end,
   __tostring = function(f) return f.message end,
 }
-local function fail(kind, message, seconds)
+local function fail(kind, message, seconds, place)
   if type(message) ~= "string" or message == "" then error(("latent.%s needs a text that says why, got %s"):format(kind, describe(message)), 0) end
   local failure = setmetatable({ message = message }, failure_mt)
-  failures[failure] = { failure = kind, message = message, seconds = seconds, place = host.place_text(host.place()) }
+  -- Backends that ship have no place in the configuration.
+  local at = host.place_text(place or host.place())
+  if at:sub(1, 1) == ":" then at = nil end
+  failures[failure] = { failure = kind, message = message, seconds = seconds, place = at }
   error(failure, 0)
 end
 
@@ -30,6 +33,9 @@ G.latent = {
     fail("retry", message, seconds)
   end,
 }
+
+-- What kind of failure was raised, for tests.
+function P.failure_of(raised) return type(raised) == "table" and failures[raised] or nil end
 
 -- Fields that calls set, for each instance and worker: they are kept as long as the configuration.
 local kept = setmetatable({}, { __mode = "k" })
@@ -51,11 +57,13 @@ local function view(self, facts)
       values[name] = value
     end
   end
-  local given = {
-    name = facts.name, workername = facts.name, password = facts.password, launch_id = facts.launch_id,
-    master_id = facts.master_id, master_host = facts.master_host, master_port = facts.master_port,
-  }
-  local is_given = { name = true, workername = true, password = true, launch_id = true, master_id = true, master_host = true, master_port = true }
+  local given, is_given = {}, {}
+  for _, name in ipairs{ "name", "password", "launch_id", "master_id", "master_host", "master_port" } do
+    local value = facts[name]
+    if value == NULL then value = nil end
+    given[name], is_given[name] = value, true
+  end
+  given.workername, is_given.workername = given.name, true
   local is_rendered = {}
   for name in next, facts.rendered or {} do is_rendered[name] = true end
   local seen = setmetatable({}, {
@@ -81,6 +89,20 @@ local function view(self, facts)
   return seen, wrong
 end
 
+P.backend_view = view
+
+-- An instance without what differs from build to build.
+local function constant(self, info)
+  return setmetatable({}, {
+    __index = function(_, key)
+      local value = self[key]
+      if value == NULL or (info.decl.by_name[key] and P.to_render(value)) then return nil end
+      return value
+    end,
+    __name = info.name, __metatable = "object",
+  })
+end
+
 local methods = { "start_instance", "stop_instance", "check_instance", "list_instances" }
 
 function P.bind_backend(self, record)
@@ -95,7 +117,7 @@ function P.bind_backend(self, record)
           local names = {}
           for name in next, wrong do names[#names + 1] = name end
           sort(names)
-          if names[1] then fail("config_error", wrong[names[1]]) end
+          if names[1] then fail("config_error", wrong[names[1]], nil, record.place) end
         end
         return method(seen, ...)
       end
@@ -110,10 +132,17 @@ function P.bind_backend(self, record)
   for _, arg in ipairs(info.decl.arguments) do
     local value = arg.of_backend and P.given(record, arg) or nil
     args[arg.name] = value
-    if value ~= nil and (arg.renderable or arg.secret) and P.to_render(value) then rendered[#rendered + 1] = arg.name end
+    -- A function that is the argument itself is called by the backend.
+    local own = type(value) == "function" and arg.takes_functions
+    if value ~= nil and (arg.renderable or arg.secret) and not own and P.to_render(value) then rendered[#rendered + 1] = arg.name end
   end
   sort(rendered)
   record.own = { methods = bound, args = args, rendered = rendered }
+  local check = P.lookup(info, "check_config")
+  if type(check) == "function" then
+    local ok, why = lib.xpcall(check, function(e) return host.error_text(e) or tostring(e) end, constant(self, info))
+    if not ok then host.mistake(why, P.subject_of(record), record.place) end
+  end
 end
 
 local function known_failure(e)

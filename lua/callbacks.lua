@@ -24,6 +24,15 @@ local function clean(t)
 end
 P.clean = clean
 
+-- With plain data, for tests.
+function invoke.plain(f, ...)
+  local args = lib.pack(...)
+  for i = 1, args.n do
+    if args[i] == NULL then args[i] = nil elseif type(args[i]) == "table" then clean(args[i]) end
+  end
+  return f(unpack(args, 1, args.n))
+end
+
 -- Python's rule, so that a predicate that hands a property on means the same.
 local function truthy(v)
   if nothing(v) or v == false or v == 0 or v == "" then return false end

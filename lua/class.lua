@@ -525,6 +525,8 @@ local function extend(class, name, body)
   return made
 end
 
+P.subject_of = subject_of
+
 -- What the host's own classes have is no reason to leave a method out: a mixin is there to override it.
 local function own_member(info, key)
   while info and info.custom do

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use buildmoon::config::FormatterSpec;
 use buildmoon::lua::{LoadOptions, Loaded, load};
-use buildmoon::model::Results;
+use buildmoon::model::{Absence, Results};
 use buildmoon::report::format::{Callable, message};
+use buildmoon::report::notice::WorkerNotice;
 use buildmoon::report::{About, Composed};
 use buildmoon::secrets::{BuildSecrets, SecretSource};
 use support::reports::*;
@@ -41,9 +42,12 @@ impl Made {
 async fn made(source: &str) -> Made {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("body.txt"), "From a file: {{ buildername }}\n").expect("a template");
-    let rest = "BuildmasterConfig.title = 'CI'
-local g = reporters.BuildStatusGenerator{ message_formatter = f, mode = { 'failing' } }
-BuildmasterConfig.services = { reporters.MailNotifier{ fromaddr = 'ci@example.org', generators = { g } } }";
+    let generator = if source.contains("MissingWorker") { "WorkerMissingGenerator" } else { "BuildStatusGenerator" };
+    let rest = format!(
+        "BuildmasterConfig.title = 'CI'
+local g = reporters.{generator}{{ message_formatter = f }}
+BuildmasterConfig.services = {{ reporters.MailNotifier{{ fromaddr = 'ci@example.org', generators = {{ g }} }} }}"
+    );
     std::fs::write(folder.path().join("master.lua"), format!("{source}\n{rest}")).expect("master.lua");
     let loaded = load(LoadOptions::new(folder.path())).await.unwrap_or_else(|m| panic!("{source}: {m:?}"));
     Made { loaded, folder }
@@ -157,6 +161,42 @@ end }",
     assert_eq!(said.text.as_deref(), Some("runtests by alice@example.org on main 7"));
     let empty = made("local f = reporters.MessageFormatterEmpty{}").await.says().await;
     assert_eq!((empty.text, empty.html, empty.subject.as_str()), (None, None, "runtests #7 failed (main) - Hello World CI"));
+}
+
+#[tokio::test]
+async fn classes_have_arguments_and_init_of_their_own() {
+    let made = made(
+        "local F = reporters.MessageFormatter:extend('F', { args = { channel = 'string', loud = { 'boolean', default = true } } })
+function F:init(args)
+  self.greeting = 'to ' .. args.channel
+  F.super.init(self, { template = '{{ greeting }}: {{ buildername }}', ctx = { greeting = self.greeting } })
+end
+function F:render_message_subject(ctx) return (self.loud and 'LOUD ' or '') .. self.channel end
+local G = F:extend('G')
+local f = G{ channel = 'ops' }",
+    )
+    .await;
+    let said = made.says().await;
+    assert_eq!((said.failed, said.text.as_deref(), said.subject.as_str()), (None, Some("to ops: runtests"), "LOUD ops"));
+}
+
+#[tokio::test]
+async fn messages_about_workers_are_formatted_too() {
+    let made = made(
+        "local F = reporters.MessageFormatterMissingWorker:extend('F')
+function F:format(ctx)
+  local m = F.super.format(self, ctx)
+  return { subject = ctx.worker.name .. ' ' .. ctx.state, body = m.body:match('^[^\\n]*') .. ' ' .. #ctx.worker.building .. ' ' .. ctx.worker.notify[1] }
+end
+local f = F{}",
+    )
+    .await;
+    let absence = Absence { worker: "bot".into(), since: NOW, last_seen: None, peer: None, told_at: None };
+    let (admin, host, version, why, url) = (None, None, None, None, String::new());
+    let worker = WorkerNotice { absence, now: after(60), admin, host, version, building: vec![], why, notify: vec!["b@c.org".into()], url };
+    let said = made.message(&About::Missing(&worker)).await;
+    assert_eq!((said.failed, said.text.as_deref()), (None, Some("Worker bot is missing. 0 b@c.org")));
+    assert_eq!(said.subject, "bot missing");
 }
 
 #[tokio::test]

@@ -121,6 +121,30 @@ fn a_killed_master_adopts_or_stops_its_units() {
 }
 
 #[test]
+fn what_a_worker_left_that_is_not_configured_any_more_is_stopped_by_its_class() {
+    let (rack, other) = (Rack::start(), Rack::start());
+    let mut master = master(&rack, RACK, "build_wait_timeout = 600");
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    master.kill9();
+    // Its handle is that of somebody's unit elsewhere.
+    let theirs = other.add("f00", "somebody else");
+    assert_eq!((rack.live(), &*theirs), (vec![theirs.clone()], "u1"));
+    let others = format!(
+        "c.workers = {{ Rack{{ \"bot-b\", rack_url = \"{}\" }}, Rack{{ \"bot-c\", rack_url = \"{}\", pool = {{ max = 2 }} }} }}",
+        other.url(),
+        rack.url().replace("127.0.0.1", "localhost")
+    );
+    let named = "c.builders = { util.BuilderConfig{ name = \"quick\", workernames = { \"bot-b\", \"bot-c\" }, factory = quick } }\n\
+                 c.schedulers = { schedulers.ForceScheduler{ name = \"force\", builderNames = { \"quick\" } } }";
+    master.configure(&config(&rack, RACK, "", &format!("{others}\n{named}")));
+    master.launch();
+    rack.wait_live(0);
+    assert_eq!(other.live(), ["u1"]);
+    assert!(other.calls("DELETE").is_empty());
+    wait_for("the ledger is settled", || master.http.rows("instances?gone_at=null", "instances").is_empty().then_some(()));
+}
+
+#[test]
 fn killed_in_the_middle_of_a_start_it_finds_what_was_started() {
     let rack = Rack::start();
     let backend = RACK.replace("  return { handle", "  sleep(fs.exists('@DIR@/hold') and 600 or 0)\n  return { handle");
@@ -150,7 +174,6 @@ const BROKEN: &[(&str, &str)] = &[
     ("large", "return { handle = (\"x\"):rep(20000) }"),
     ("deep", "local function f() return 1 + f() end return f()"),
     ("indexes", "return unit.json.none.id"),
-    ("undefined", "return no_such_name"),
 ];
 
 #[test]
@@ -172,7 +195,6 @@ fn whatever_start_instance_does_wrong_is_told_and_hurts_nobody_else() {
          c.lua = {{ step_stretch = 5, memory_limit = \"64M\" }}"
     );
     let mut master = Master::create(&config(&rack, RACK, "", &more));
-    boots(&rack, master.pb);
     master.launch();
     let began = std::time::Instant::now();
     for _ in 0..5 {
@@ -180,7 +202,7 @@ fn whatever_start_instance_does_wrong_is_told_and_hurts_nobody_else() {
     }
     let alone = began.elapsed();
     let requests: Vec<i64> = BROKEN.iter().map(|(name, _)| master.force_by("broken", &format!("b-{name}"), json!({}))).collect();
-    rack.wait_live(BROKEN.len());
+    wait_for("each has switched its unit on", || (rack.calls("POST").len() == BROKEN.len()).then_some(()));
     // Meanwhile others build.
     let began = std::time::Instant::now();
     let others: Vec<i64> = (0..50).map(|_| master.force("local", json!({}))).collect();
@@ -201,4 +223,217 @@ fn whatever_start_instance_does_wrong_is_told_and_hurts_nobody_else() {
     for (request, (name, _)) in requests.into_iter().zip(BROKEN) {
         assert!(master.builds_of(request).is_empty(), "{name}");
     }
+}
+
+/// What is different, as people are told.
+fn reconfig(master: &Master, lua: &str) -> String {
+    master.configure(lua);
+    let ran = master.command("reconfig", &[], &["--json"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    ran.out
+}
+
+/// A rack whose door is shut for the first tries, each in its way.
+fn tries(first: u32) -> String {
+    let ways = "  tried = tried + 1\n  if tried == 1 then latent.retry('the door opens soon', 1) end\n  if tried == 3 then return false end\n  \
+                if tried == 5 then latent.config_error('no such rack') end\n  local unit =";
+    format!("local tried = {first}\n{}", RACK.replace("  local unit =", ways))
+}
+
+#[test]
+fn a_retry_has_its_time_and_what_does_not_work_now_is_built_elsewhere() {
+    let rack = Rack::start();
+    let options = "build_wait_timeout = 0, quarantine_initial_timeout = 1";
+    let mut master = Master::create(&config(&rack, &tries(0), options, ""));
+    boots(&rack, master.pb);
+    master.launch();
+    let request = master.force("quick", json!({}));
+    wait_for("it is told", || master.log().contains("master.lua:7: the door opens soon").then_some(()));
+    assert_eq!(master.wait_request(request), SUCCESS);
+    wait_state(&master, "bot", "idle");
+    assert_eq!(rack.calls("POST").len(), 1);
+
+    let both = "c.builders[1] = util.BuilderConfig{ name = 'quick', workernames = { 'bot', 'here' }, factory = quick, \
+                nextWorker = function(_, list) for _, w in ipairs(list) do if w.name == 'bot' then return w end end return list[1] end }";
+    reconfig(&master, &config(&rack, &tries(2), options, both));
+    let build = master.build("quick", json!({}));
+    assert_eq!((&build["results"], master.properties(&build)["workername"][0].as_str()), (&json!(SUCCESS), Some("here")));
+    assert!(master.log().contains("start_instance returned false: not now"));
+    assert_eq!(rack.calls("POST").len(), 1);
+}
+
+#[test]
+fn what_no_retry_helps_waits_for_another_configuration() {
+    let rack = Rack::start();
+    let mut master = Master::create(&config(&rack, &tries(4), "build_wait_timeout = 0", ""));
+    boots(&rack, master.pb);
+    master.launch();
+    let request = master.force("quick", json!({}));
+    wait_state(&master, "bot", "quarantined");
+    assert_eq!(master.worker("bot")["machine"]["reason"], "master.lua:9: no such rack");
+    assert!(rack.calls("POST").is_empty());
+    reconfig(&master, &config(&rack, RACK, "build_wait_timeout = 0", ""));
+    assert_eq!(master.wait_request(request), SUCCESS);
+    rack.wait_live(0);
+}
+
+#[test]
+fn an_old_backend_keeps_what_it_needs_in_itself() {
+    let rack = Rack::start();
+    let backend = r#"
+local Rack = worker.AbstractLatentWorker:extend("OldRack", { args = { rack_url = "string" } })
+function Rack:start_instance(build)
+  local unit = http.post(self.rack_url .. "/boot?" .. build.builder.name .. build:getProperty("size", "none"), { json = {
+    name = self.name, password = self.password, launch_id = self.launch_id, owner = "me" } })
+  self.unit = unit.json.id
+  return { "unit", unit.json.id, 7 }
+end
+function Rack:stop_instance(handle, fast)
+  assert(handle == nil and fast == false)
+  http.delete(self.rack_url .. "/units/" .. self.unit)
+  self.unit = nil
+end
+"#;
+    let master = master(&rack, backend, "build_wait_timeout = 4, pool = { max = 2 }");
+    let requests = [master.force("wait", json!({ "properties": {} })), master.force("wait", json!({}))];
+    for request in requests {
+        let build = master.wait_build(request, 1);
+        master.wait_log_of(&build, "wait", "begun");
+    }
+    assert_eq!(rack.live().len(), 2, "each worker of the pool has fields of its own");
+    std::fs::write(master.dir().join("go"), "").expect("the file");
+    for request in requests {
+        assert_eq!(master.wait_request(request), SUCCESS);
+    }
+    rack.wait_live(0);
+    assert_eq!(rack.calls("POST"), ["POST /boot?waitnone", "POST /boot?waitnone"]);
+    assert!(master.log().contains("OldRack has no list_instances: a machine whose start was interrupted"), "{}", master.log());
+}
+
+#[test]
+fn a_stop_that_fails_is_tried_again_until_the_unit_is_off() {
+    let rack = Rack::start();
+    let backend = RACK
+        .replace(
+            "fast) http",
+            "fast)\n  stops = stops + 1\n  if stops == 1 then error('the switch is stuck') elseif stops == 2 then return false end\n  http",
+        )
+        .replace("local Rack", "local stops = 0\nlocal Rack")
+        .replace("  return { handle", "  error('nobody knows whether it runs')\n  return { handle");
+    let mut master = Master::create(&config(&rack, &backend, "quarantine_initial_timeout = 600", ""));
+    master.launch();
+    let request = master.force("quick", json!({}));
+    rack.wait_live(1);
+    wait_for("the first failure is told", || master.log().contains("RackWorker:stop_instance: the switch is stuck").then_some(()));
+    wait_for("the second failure is told", || master.log().contains("RackWorker:stop_instance: returned false").then_some(()));
+    rack.wait_live(0);
+    wait_state(&master, "bot", "quarantined");
+    assert_eq!(rack.calls("POST").len(), 1);
+    assert!(master.builds_of(request).is_empty());
+}
+
+#[test]
+fn arguments_are_rendered_and_secrets_stay_hidden() {
+    let rack = Rack::start();
+    let backend = RACK
+        .replace("rack_url = \"string\" }", "rack_url = \"string\", size = \"string\", key = \"string\", tags = \"table?\" }")
+        .replace("/boot\"", "/boot?\" .. self.size .. \"-\" .. self.key .. \"-\" .. self.tags.of .. \"-\" .. self.tags.list[2] .. \"-\" .. (self.master_port or 0)")
+        .replace("handle) end\nfunction Rack:check", "handle .. \"?\" .. self.key)\n  if gone then error(\"key \" .. self.key) end\n  gone = true\n  error(\"again, \" .. self.key)\nend\nfunction Rack:check");
+    let backend = format!(
+        "local gone\nlocal Mine = secrets.SecretProviderBase:extend('Mine')\nfunction Mine:get(name) return name .. '-value' end\nc.secretsProviders = {{ Mine{{}} }}\n{backend}"
+    );
+    let options = "build_wait_timeout = 0, size = util.Interpolate('%(prop:size:-small)s'), key = util.Secret('rack'), \
+                   tags = { of = Property('owner'), list = { 'a', util.renderer(function(props) return props.buildername end) } }";
+    let mut master = Master::create(&config(&rack, &backend, options, ""));
+    boots(&rack, master.pb);
+    master.launch();
+    assert_eq!(master.build("quick", json!({ "owner": "me" }))["results"], SUCCESS);
+    assert_eq!(rack.calls("POST"), [format!("POST /boot?small-rack-value-me-quick-{}", master.pb)]);
+    wait_for("the unit is switched off with the key", || (!rack.calls("DELETE /units/u1?rack-value").is_empty()).then_some(()));
+    wait_for("the failure is told", || master.log().contains("RackWorker:stop_instance: again, <rack>").then_some(()));
+    assert!(!master.log().contains("rack-value"), "{}", master.log());
+}
+
+#[test]
+fn what_is_put_into_the_store_is_there_after_a_restart() {
+    let rack = Rack::start();
+    let backend = RACK.replace(
+        "  local unit",
+        "  local n = (store.get('launches') or { count = 0 }).count + 1\n  store.put('launches', { count = n })\n  local unit",
+    );
+    let backend = backend.replace("/boot\"", "/boot?\" .. n");
+    let mut master = master(&rack, &backend, "build_wait_timeout = 0");
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    rack.wait_live(0);
+    master.kill9();
+    master.launch();
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    assert_eq!(rack.calls("POST"), ["POST /boot?1", "POST /boot?2"]);
+    let mistake = master.command("reconfig", &[], &[]);
+    assert_eq!(mistake.code, Some(0), "{mistake:?}");
+    master.configure("store.put('a', 1)");
+    let mistake = master.command("reconfig", &[], &[]);
+    assert!(format!("{mistake:?}").contains("store.put: it is for callbacks of a running master, and none runs"), "{mistake:?}");
+}
+
+#[test]
+fn a_reload_in_the_middle_of_a_start_stops_nothing() {
+    let rack = Rack::start();
+    let of = |generation: u32| {
+        RACK.replace("/boot\"", &format!("/boot?{generation}\""))
+            .replace("/units/\" .. handle)\n", &format!("/units/\" .. handle .. \"?{generation}\")\n"))
+            .replace("  return { handle", "  while fs.exists('@DIR@/hold') do sleep(0.1) end\n  return { handle")
+            .replace("handle) end\nfunction Rack:check", &format!("handle .. \"?{generation}\") end\nfunction Rack:check"))
+    };
+    let mut master = Master::create(&config(&rack, &of(1), "build_wait_timeout = 1", ""));
+    boots(&rack, master.pb);
+    std::fs::write(master.dir().join("hold"), "").expect("the file");
+    master.launch();
+    let request = master.force("quick", json!({}));
+    rack.wait_live(1);
+    let told = reconfig(&master, &config(&rack, &of(2), "build_wait_timeout = 2", ""));
+    for change in ["build_wait_timeout 1 → 2 (at once)", "start_instance a function (master.lua:", "→ another function (master.lua:"] {
+        assert!(told.contains(change), "{told}");
+    }
+    assert!(!told.contains("rack_url") && !told.contains("list_instances"), "{told}");
+    assert_eq!(rack.live().len(), 1);
+    std::fs::remove_file(master.dir().join("hold")).expect("the file");
+    assert_eq!(master.wait_request(request), SUCCESS);
+    rack.wait_live(0);
+    assert_eq!(rack.calls("POST"), ["POST /boot?1"]);
+    assert_eq!(rack.calls("DELETE"), ["DELETE /units/u1?2"]);
+    // And the next one is all the new one's.
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    assert_eq!(rack.calls("POST").last().map(String::as_str), Some("POST /boot?2"));
+    wait_for("the old generation has ended", || (master.http.get("config").json()["config"]["generations_alive"] == 1).then_some(()));
+}
+
+#[test]
+fn two_hundred_launches_at_once() {
+    const WORKERS: usize = 200;
+    let rack = Rack::start();
+    let mut master = Master::create(&config(&rack, RACK, &format!("pool = {{ max = {WORKERS} }}, build_wait_timeout = 1"), ""));
+    let port = master.pb;
+    let on = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    rack.machines(move |name, password| {
+        let count = on.clone();
+        on.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        // In its own time: the unit is on when the call returns.
+        let (name, password) = (name.to_owned(), password.to_owned());
+        std::thread::spawn(move || {
+            // None is used twice.
+            wait_for("all are on", || (count.load(std::sync::atomic::Ordering::SeqCst) == WORKERS).then_some(()));
+            support::pb::Scripted::attach(port, &name, &password).serve_on()
+        });
+        Box::new(())
+    });
+    master.launch();
+    let began = std::time::Instant::now();
+    let requests: Vec<i64> = (0..WORKERS).map(|_| master.force("quick", json!({}))).collect();
+    for request in &requests {
+        assert_eq!(master.wait_request(*request), SUCCESS);
+    }
+    println!("{WORKERS} builds on {} units, {} at once: {:?}", rack.calls("POST").len(), rack.high_water(), began.elapsed());
+    assert_eq!((rack.calls("POST").len(), rack.high_water()), (WORKERS, WORKERS));
+    rack.wait_live(0);
 }

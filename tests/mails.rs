@@ -8,11 +8,12 @@ use std::path::Path;
 use buildmoon::base::{LogId, Timestamp};
 use buildmoon::config::{BodyType, FormatterKind, FormatterSpec, Place, TemplateTexts, WantedLogs, Wants};
 use buildmoon::model::{Absence, Results};
-use buildmoon::report::about::GaveUpFacts;
+use buildmoon::report::about::{GaveUpFacts, LogText};
 use buildmoon::report::compose::{compose, merge, wishes};
 use buildmoon::report::facts::{BuildFacts, BuilderFacts, RequestFacts};
 use buildmoon::report::notice::{LeakNotice, Notice, ReloadNotice, RunningBuild, WorkerNotice};
 use buildmoon::report::{About, Composed};
+use proptest::prelude::*;
 use support::reports::*;
 
 fn formatter(kind: FormatterKind) -> FormatterSpec {
@@ -315,8 +316,10 @@ fn several_messages_become_one() {
     let html = |text: &str| Composed { subject: text.into(), html: Some(text.into()), ..Composed::default() };
     let made = merge(vec![plain("a\n"), plain("b")], "");
     assert_eq!((made.subject.as_str(), made.text.as_deref(), made.html), ("a\n", Some("a\n\n\nb\n"), None));
-    let made = merge(vec![plain("<a>"), html("<b>b</b>")], "both");
-    assert_eq!((made.subject.as_str(), made.text, made.html.as_deref()), ("both", None, Some("<pre>&lt;a&gt;</pre>\n<hr>\n<b>b</b>")));
+    let two =
+        "<!DOCTYPE html>\n<html>\n<head><meta charset=\"utf-8\"></head>\n<body>\n<pre>&lt;a&gt;</pre>\n<hr>\n<b>b</b>\n</body>\n</html>\n";
+    let made = merge(vec![plain("<a>"), html("<html><body class='x'>\n<b>b</b></body></html>")], "both");
+    assert_eq!((made.subject.as_str(), made.text, made.html.as_deref()), ("both", None, Some(two)));
     let mut parts: Vec<Composed> = (0..100).map(|_| plain(&"x".repeat(100_000))).collect();
     parts[0].extra_info = serde_json::json!({ "a": { "b": 1 } });
     parts[1].extra_info = serde_json::json!({ "a": { "b": 2, "c": 3 }, "d": {} });
@@ -325,4 +328,53 @@ fn several_messages_become_one() {
     assert!(text.len() < 4_000_000 && text.ends_with("more builds are left out: the message is too large with them.\n"));
     assert_eq!(made.extra_info, serde_json::json!({ "a": { "b": 1, "c": 3 }, "d": {} }));
     assert_eq!(merge(Vec::new(), "none").subject, "none");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn whatever_names_there_are_the_page_is_ours(name in any::<String>(), state in "[\\PC\\x00-\\x1f<>&\"'{}%]{0,400}", log in any::<Vec<u8>>()) {
+        let mut build = build(Results::Failure);
+        build.builder = BuilderFacts { description: Some(state.clone()), ..builder(&name) };
+        build.worker = Some(state.clone());
+        build.build.state = state.clone();
+        build.url = format!("http://{name}");
+        (build.steps[2].step.name, build.steps[2].step.state) = (name.clone(), state.clone());
+        let content = [b"o".as_slice(), &log, b"\n"].concat();
+        let text = LogText { content, ..LogText::default() };
+        let given = Given {
+            title: name.clone(),
+            blamelist: vec![state.clone(), name],
+            subject: Some(format!("%(builder)s {state}")),
+            add_logs: WantedLogs::All,
+            logs: [(LogId(1002), text)].into(),
+            ..Given::default()
+        };
+        let made = compose(None, &About::Finished(&build), &given.setting());
+        sound("random", &made);
+        let html = made.html.expect("HTML");
+        for (at, _) in html.match_indices('<') {
+            let tag = html[at + 1..].trim_start_matches('/');
+            let known = ["!DOCTYPE", "html>", "head>", "meta ", "title>", "body", "p ", "p>", "table", "tr>", "td", "a ", "a>", "pre", "hr>"];
+            prop_assert!(known.iter().any(|k| tag.starts_with(k)), "{}", &html[at..]);
+        }
+    }
+}
+
+#[test]
+fn the_largest_build_set_makes_a_mail_of_usual_size() {
+    let many = (0..5000).map(|i| BuildFacts { builder: builder(&format!("{i}{}", "x".repeat(5000))), ..build(Results::Failure) });
+    let mut set = set(many.collect());
+    for build in &mut set.builds[..100] {
+        let step = build.steps[2].clone();
+        build.steps.extend(std::iter::repeat_n(step, 1000));
+        build.build.state = "y".repeat(1_000_000);
+    }
+    let given = Given { blamelist: vec!["z".repeat(100_000); 5000], title: "t".repeat(100_000), ..Given::default() };
+    let about = About::Set { set: &set, builds: set.builds.iter().collect(), combined: false };
+    let made = compose(None, &about, &given.setting());
+    sound("large", &made);
+    assert!(made.text.is_some_and(|t| t.len() < 60_000) && made.html.is_some_and(|h| h.len() < 120_000));
+    assert!(wishes(None, &about, &WantedLogs::All).iter().map(|w| w.bytes).sum::<usize>() < 8 << 20);
 }

@@ -13,10 +13,10 @@ use super::engine::EVENTS;
 use super::render::{RenderError, Renderer};
 use super::rules::{Flags, Progress};
 use super::steps;
-use crate::base::{Clock, StepId};
-use crate::config::{BuilderSpec, Condition, MasterConfig, StepSpec, Words};
+use crate::base::{BuilderId, Clock, StepId};
+use crate::config::{BuilderSpec, Condition, MasterConfig, StepSpec, Words, WorkerSpec};
 use crate::lua::{BuildInput, Generation, Kept, StepInput, StepsPlace};
-use crate::model::{Build, BuildRequest, Event, Log, Properties, Property, Results, SourceStamp, Step, WorkerInfo};
+use crate::model::{Build, BuildRequest, Buildset, Event, Log, Properties, Property, Results, SourceStamp, Step, WorkerInfo};
 use crate::secrets::{BuildSecrets, Mask, SecretSource};
 use crate::store::Store;
 use crate::workers::Link;
@@ -108,26 +108,43 @@ struct Queue {
 /// Steps that steps may add to a build; more is taken for a loop.
 const MOST_ADDED: usize = 10_000;
 
-/// The properties a build begins with: each later source wins over the earlier ones.
-pub fn initial_properties(job: &Job, spec: &crate::config::WorkerSpec) -> Properties {
+/// What is known of them before the worker has attached: each later source wins over the earlier ones. A build that has not begun has
+/// no number.
+pub fn properties_on(
+    config: &MasterConfig,
+    (builder, id, number): (&BuilderSpec, BuilderId, Option<i64>),
+    buildset: &Buildset,
+    worker: Option<&WorkerSpec>,
+) -> Properties {
     let mut p = Properties::default();
-    p.set_all(&job.config.properties, "Config");
-    if let [(_, stamp)] = job.request.buildset.sourcestamps.as_slice() {
+    p.set_all(&config.properties, "Config");
+    if let [(_, stamp)] = buildset.sourcestamps.as_slice() {
         p.set("branch", stamp.branch.clone(), "Build");
         p.set("revision", stamp.revision.clone(), "Build");
         p.set("repository", stamp.repository.clone(), "Build");
         p.set("project", stamp.project.clone(), "Build");
         p.set("codebase", stamp.codebase.clone(), "Build");
     }
-    p.update(&job.request.buildset.properties);
-    p.set("buildername", job.builder.name.as_str(), "Builder");
-    p.set("builderid", job.build.builder.0, "Builder");
-    p.set_all(&job.builder.properties, "Builder");
-    p.set_missing(&job.builder.default_properties, "Builder");
-    p.set("buildnumber", job.build.number, "Build");
-    p.set("workername", job.worker_name.as_str(), "Worker");
-    p.set_all(&spec.properties, "Worker");
-    p.set_missing(&spec.default_properties, "Worker");
+    p.update(&buildset.properties);
+    p.set("buildername", builder.name.as_str(), "Builder");
+    p.set("builderid", id.0, "Builder");
+    p.set_all(&builder.properties, "Builder");
+    p.set_missing(&builder.default_properties, "Builder");
+    if let Some(number) = number {
+        p.set("buildnumber", number, "Build");
+    }
+    if let Some(worker) = worker {
+        p.set("workername", worker.name.as_str(), "Worker");
+        p.set_all(&worker.properties, "Worker");
+        p.set_missing(&worker.default_properties, "Worker");
+    }
+    p
+}
+
+/// The properties a build begins with.
+pub fn initial_properties(job: &Job, spec: &WorkerSpec) -> Properties {
+    let builder = (&*job.builder, job.build.builder, Some(job.build.number));
+    let mut p = properties_on(&job.config, builder, &job.request.buildset, Some(spec));
     if !job.worker.basedir.is_empty() {
         let separator = if job.worker.system == "nt" { '\\' } else { '/' };
         p.set("basedir", job.worker.basedir.as_str(), "Worker");

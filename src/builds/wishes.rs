@@ -11,8 +11,10 @@ use serde_json::{Map, Value as Json};
 
 use super::distribute::{Askable, Start};
 use super::engine::{Engine, State};
+use super::run::properties_on;
 use super::why::Wished;
 use crate::base::{BuilderId, RequestId, Timestamp};
+use crate::latent::backend::WantedBuild;
 use crate::latent::driver::{Latent, View};
 use crate::latent::{Event, State as Machine};
 use crate::workers::registry::Availability;
@@ -184,15 +186,22 @@ impl Engine {
         }
     }
 
-    /// The properties of a request that waits, by name.
-    pub fn properties_of(&self, request: RequestId) -> Map<String, Json> {
+    /// The build of a request that waits, as it will begin on that worker.
+    pub fn wanted_build(&self, worker: &str, request: RequestId) -> Option<(Map<String, Json>, WantedBuild)> {
         let state = self.state();
-        let queued = state
-            .by_request
-            .get(&request)
-            .and_then(|(builder, priority)| state.builders.get(builder)?.waiting.get(&(Reverse(*priority), request)));
-        let Some(queued) = queued else { return Map::new() };
-        queued.request.buildset.properties.0.iter().map(|(name, p)| (name.clone(), p.value.clone())).collect()
+        let (id, priority) = state.by_request.get(&request)?;
+        let builder = state.builders.get(id)?;
+        let queued = builder.waiting.get(&(Reverse(*priority), request))?;
+        let config = &state.active.as_ref()?.config;
+        let buildset = &queued.request.buildset;
+        let place = config.workers.iter().find(|w| w.name == worker);
+        let properties = properties_on(config, (builder.spec.as_ref()?, *id, None), buildset, place.map(|w| &**w));
+        let build = WantedBuild {
+            builder: builder.name.clone(),
+            reason: buildset.reason.clone(),
+            sources: buildset.sourcestamps.iter().map(|(_, stamp)| stamp.clone()).collect(),
+        };
+        Some((properties.0.into_iter().map(|(name, p)| (name, p.value)).collect(), build))
     }
 
     /// What the request waits for, if it is a machine.

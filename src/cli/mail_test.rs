@@ -12,6 +12,7 @@ use super::mistakes;
 use crate::base::{Clock, MailAddress, SystemClock, suggest};
 use crate::config::{MailSpec, MasterConfig};
 use crate::lua;
+use crate::report::driver::reporters;
 use crate::report::mail::Mail;
 use crate::report::mailer::{MailSender, Surroundings};
 use crate::report::mime::{self, Mark};
@@ -53,10 +54,13 @@ async fn send(args: Args) -> Result<ExitCode> {
             bail!("the configuration has mistakes; nothing was sent");
         }
     };
-    let (name, spec) = notifier(&loaded.config, args.notifier.as_deref()).map_err(|e| anyhow!(e))?;
+    let host = lua::full_host_name().unwrap_or_else(|| "localhost".into());
+    let (name, spec) = notifier(&loaded.config, args.notifier.as_deref(), &host).map_err(|e| anyhow!(e))?;
+    if loaded.config.reporters.iter().all(|r| r.mail().is_none()) {
+        println!("* the configuration has no MailNotifier; this is the one that tells of missing workers");
+    }
     println!("* MailNotifier '{name}', from {}", spec.fromaddr);
 
-    let host = nix::unistd::gethostname().ok().and_then(|h| h.into_string().ok()).unwrap_or_else(|| "this machine".into());
     let now = SystemClock.now();
     let mail = test_mail(&spec, &args.address, &name, &host);
     let mut random = [0; 16];
@@ -86,22 +90,20 @@ async fn send(args: Args) -> Result<ExitCode> {
     }
 }
 
-/// The one of that name, or the first.
-fn notifier(config: &MasterConfig, wanted: Option<&str>) -> Result<(String, MailSpec), String> {
-    let mut all = config.reporters.iter().filter_map(|r| Some((&r.name, r.mail()?)));
-    let names: Vec<&str> = all.clone().map(|(name, _)| name.as_str()).collect();
+/// The one of that name, or the first; where there is none, the one that tells of missing workers.
+fn notifier(config: &MasterConfig, wanted: Option<&str>, host: &str) -> Result<(String, MailSpec), String> {
+    let all = reporters(config, host);
+    let mut mailers = all.iter().filter_map(|r| Some((&r.name, r.mail()?)));
+    let names: Vec<&str> = mailers.clone().map(|(name, _)| name.as_str()).collect();
     let found = match wanted {
-        Some(wanted) => all.find(|(name, _)| *name == wanted),
-        None => all.next(),
+        Some(wanted) => mailers.find(|(name, _)| *name == wanted),
+        None => mailers.next(),
     };
-    match (found, wanted) {
-        (Some((name, spec)), _) => Ok((name.clone(), spec.clone())),
-        (None, Some(wanted)) if !names.is_empty() => {
-            let hint = suggest::hint(wanted, names.iter().copied());
-            Err(format!("the configuration has no MailNotifier '{wanted}'{hint}; there are: {}", names.join(", ")))
-        }
-        _ => Err("the configuration has no MailNotifier: put reporters.MailNotifier{ fromaddr = \"…\" } into c.services".into()),
-    }
+    found.map(|(name, spec)| (name.clone(), spec.clone())).ok_or_else(|| {
+        let wanted = wanted.unwrap_or_default();
+        let hint = suggest::hint(wanted, names.iter().copied());
+        format!("the configuration has no MailNotifier '{wanted}'{hint}; there are: {}", names.join(", "))
+    })
 }
 
 fn test_mail(spec: &MailSpec, address: &str, name: &str, host: &str) -> Mail {

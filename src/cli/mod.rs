@@ -1,5 +1,6 @@
 //! The command line: one file per command. Errors go to stderr in one line that says what to do next.
 
+mod backend_test;
 mod checkconfig;
 mod client;
 mod completions;
@@ -17,6 +18,7 @@ mod run;
 mod start;
 mod status;
 mod stop;
+mod test;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -62,6 +64,10 @@ enum Command {
     Force(force::Args),
     /// Run a Lua file with the library of master.lua
     Lua(lua::Args),
+    /// Run the tests that people write in Lua for their configuration and backends
+    Test(test::Args),
+    /// Try a latent worker's backend: does it keep what the master relies on?
+    BackendTest(backend_test::Args),
     /// Write what lets an editor complete and check master.lua
     LuaTypes(lua_types::Args),
     /// Print shell completions
@@ -99,6 +105,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Force(args) => force::run(args),
         Command::Lua(args) => lua::run(args),
+        Command::Test(args) => test::run(args),
+        Command::BackendTest(args) => backend_test::run(args),
         Command::LuaTypes(args) => lua_types::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Manual(args) => completions::manual(args),

@@ -257,6 +257,9 @@ pub fn classes() -> &'static [ClassDecl] {
         let mut list = Vec::new();
         super::workers::declare(&mut list);
         super::backends::declare(&mut list);
+        super::shipped::declare(&mut list);
+        super::openstack::declare(&mut list);
+        super::processes::declare(&mut list);
         super::ec2::declare(&mut list);
         super::builders::declare(&mut list);
         super::steps::declare(&mut list);

@@ -14,7 +14,7 @@ use super::assemble::{name_of, subject};
 use super::class::{ArgDecl, Kind as ClassKind, Reload, class_named};
 use super::root;
 use super::spec::MasterConfig;
-use super::value::{FnRef, Object, Table, Value};
+use super::value::{FnRef, Object, OwnClass, Table, Value};
 
 /// More are counted: a file that was turned around is not read line by line.
 const MOST_CHANGES: usize = 1000;
@@ -249,7 +249,7 @@ impl Comparison<'_> {
         let same = a.class == b.class
             && a.custom_class == b.custom_class
             && self.equal_code(a, b)
-            && (self.equal_tables(&a.args, &b.args) || {
+            && ((a.own.is_none() && b.own.is_none() && self.equal_tables(&a.args, &b.args)) || {
                 let mut fields = Fields::default();
                 self.arguments("", a, b, &mut fields);
                 fields.list.is_empty()
@@ -283,7 +283,6 @@ impl Comparison<'_> {
     fn code(&mut self, path: &str, a: &Object, b: &Object, fields: &mut Fields) {
         let reload = match class_named(&b.class).map(|c| c.kind) {
             Some(ClassKind::Step) => Reload::NextBuild,
-            Some(ClassKind::Worker) => Reload::NextLaunch,
             _ => Reload::AtOnce,
         };
         let none = Table::default();
@@ -311,6 +310,19 @@ impl Comparison<'_> {
             if a.class == b.class {
                 self.value(&join(path, name), old.0.get(name), new.0.get(name), manner, fields);
             }
+        }
+        if let (Some(old), Some(new)) = (&a.own, &b.own) {
+            self.own(path, old, new, declared, fields);
+        }
+    }
+
+    /// The arguments that a class of the file adds.
+    fn own(&mut self, path: &str, old: &OwnClass, new: &OwnClass, declared: &[ArgDecl], fields: &mut Fields) {
+        let (a, b) = (&old.args.named, &new.args.named);
+        let names: BTreeSet<&String> = a.keys().chain(b.keys()).filter(|n| !declared.iter().any(|arg| arg.name == **n)).collect();
+        for name in names {
+            let manner = Manner { reload: Reload::NextLaunch, secret: sounds_secret(name) };
+            self.value(&join(path, name), a.get(name), b.get(name), manner, fields);
         }
     }
 
@@ -390,6 +402,12 @@ impl Comparison<'_> {
 /// Is it told part by part? A list of plain values is told whole.
 fn parts(table: &Table) -> bool {
     !table.named.is_empty() || table.items.iter().any(|v| matches!(v, Value::Table(_) | Value::Object(_)))
+}
+
+/// A class of the file does not say which of its arguments are secrets.
+fn sounds_secret(name: &str) -> bool {
+    let name = name.to_lowercase();
+    ["pass", "secret", "token", "key", "credential", "auth"].iter().any(|word| name.contains(word))
 }
 
 fn hidden(value: Option<&Value>) -> String {

@@ -34,6 +34,35 @@ function Rack:stop_instance(handle, fast) http.delete(self.rack_url .. "/units/"
 function Rack:list_instances() return http.get(self.rack_url .. "/units?owner=" .. self.master_id).json end
 c.workers = { Rack{ "bot", rack_url = "http://rack.example.org", build_wait_timeout = 600 } }"#,
     ),
+    note(
+        "OpenStackLatentWorker",
+        r##"c.workers = { OpenStackLatentWorker{ "bot", flavor = "m1.small", image = "debian-13", networks = { "builds" },
+  os_auth_url = "https://cloud.example:5000/v3", os_username = "ci", os_password = "pass", os_tenant_name = "builds",
+  user_data = util.Interpolate("#!/bin/sh\nbuildbot-worker create-worker /w %(prop:master_host)s %(prop:workername)s %(prop:workerpassword)s\nbuildbot-worker start /w\n") } }"##,
+    ),
+    note(
+        "ProcessLatentWorker",
+        r#"c.workers = {
+  ProcessLatentWorker{ "here", program = "/opt/worker/bin/buildbot-worker", build_wait_timeout = 60 },
+  ProcessLatentWorker{ "there", host = "builder@big.example.org", masterFQDN = "ci.example.org", max_builds = 4 },
+}"#,
+    ),
+    note(
+        "FakeLatentWorker",
+        r#"c.workers = { FakeLatentWorker{ "test", start_time = 5, build_wait_timeout = 0 } }
+c.schedulers = { schedulers.ForceScheduler{ name = "force", builderNames = { "check" },
+  properties = { util.ChoiceStringParameter{ name = "fake_start", choices = { "ok", "capacity", "error", "lost" }, default = "ok" } } } }
+c.builders = { util.BuilderConfig{ name = "check", workernames = { "test" }, factory = util.BuildFactory{} } }"#,
+    ),
+    note(
+        "DockerLatentWorker",
+        r#"c.workers = { DockerLatentWorker{ "bot", None, "unix:///var/run/docker.sock", image = Interpolate("ci/%(prop:distribution:-debian)s"),
+  hostconfig = { network_mode = "host", mem_limit = "4g" }, autopull = true } }"#,
+    ),
+    note(
+        "LibVirtWorker",
+        r#"c.workers = { LibVirtWorker{ "bot", None, base_image = "/srv/images/ci.qcow2", uri = "qemu:///system", memory = 4096, vcpus = 2 } }"#,
+    ),
     note("EC2LatentWorker", r#"c.workers = { EC2LatentWorker{ "bot", None, "m5.large", ami = "ami-1234", build_wait_timeout = 600 } }"#),
     other(
         "EC2LatentBuildSlave",

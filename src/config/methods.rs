@@ -20,6 +20,8 @@ impl Kind {
                 "canStartBuild",
                 "isCompatibleWithBuild",
                 "container_spec",
+                "check_config",
+                "worker_command",
                 "launch_choices",
             ],
             Kind::Factory => &["init", "addStep", "addSteps"],

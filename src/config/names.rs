@@ -22,8 +22,8 @@ pub(super) fn is_identifier(name: &str, longest: usize) -> Result<(), Wrong> {
 /// Classes, functions and modules of Buildbot that are not supported yet, and what does the same meanwhile.
 const NOT_YET: &[(&str, &str)] = &[
     (
-        "LocalLatentWorker DockerLatentWorker KubeLatentWorker OpenStackLatentWorker
-         LibVirtWorker MarathonLatentWorker UpcloudLatentWorker HyperLatentWorker
+        "KubeLatentWorker
+         MarathonLatentWorker UpcloudLatentWorker HyperLatentWorker
          KubeHardcodedConfig KubeCtlProxyConfigLoader KubeInClusterConfigLoader",
         "a Worker on a machine that is always there does the same",
     ),

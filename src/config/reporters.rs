@@ -105,7 +105,7 @@ fn mail_notifier(reader: &mut Reader, object: &Object, assembly: &mut Assembly) 
         .filter(|name| object.args.named.contains_key(name))
         .collect();
     if let (Some(_), Some(name)) = (&args.common.generators, old.first()) {
-        reader.wrong(format!("'{name}' belongs into one of its generators: give either generators or the arguments of old files"));
+        reader.wrong(format!("'{name}' belongs in one of its generators: give either generators or the arguments of old files"));
     }
     // `builders = {}` is how one says that only missing workers are told.
     let only_missing = old == ["builders"] && args.old.builders.as_ref().is_some_and(Vec::is_empty);
@@ -338,23 +338,6 @@ fn derived_name(class: &str, kind: &ReporterKind, generators: &[Arc<GeneratorSpe
     name.replace(char::is_control, " ")
 }
 
-/// Headers that a mail has by itself.
-const OWN_HEADERS: [&str; 13] = [
-    "From",
-    "To",
-    "Cc",
-    "Bcc",
-    "Subject",
-    "Date",
-    "Message-ID",
-    "In-Reply-To",
-    "References",
-    "MIME-Version",
-    "Content-Type",
-    "Content-Transfer-Encoding",
-    "Auto-Submitted",
-];
-
 fn header_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 76 && name.chars().all(|c| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?={}".contains(c))
 }
@@ -577,3 +560,6 @@ impl FromValue for ClientCertificate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

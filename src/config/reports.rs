@@ -82,6 +82,26 @@ pub struct MailSpec {
     pub dump_mails_to_log: bool,
 }
 
+/// Headers that say how a mail is made and how it travels: `extraHeaders` can't set them.
+pub const OWN_HEADERS: [&str; 16] = [
+    "From",
+    "Sender",
+    "To",
+    "Cc",
+    "Bcc",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "MIME-Version",
+    "Content-Type",
+    "Content-Transfer-Encoding",
+    "Return-Path",
+    "Received",
+    "Auto-Submitted",
+];
+
 impl Default for MailSpec {
     fn default() -> Self {
         MailSpec {

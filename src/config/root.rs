@@ -165,6 +165,11 @@ pub(super) fn tables() -> Vec<KeyTable> {
     tables
 }
 
+/// The keys of `BuildmasterConfig`.
+pub fn root_keys() -> Vec<ArgDecl> {
+    RootArgs::declared()
+}
+
 /// What the keys hold before the objects in them are looked at.
 pub(super) struct Root {
     pub workers: Vec<Arc<Object>>,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 
 use super::lifecycle::Failure;
 use crate::base::Secret;
-use crate::model::LaunchId;
+use crate::model::{LaunchId, SourceStamp};
 use crate::workers::link::BoxFuture;
 
 /// An instance to be started, or the same again: a second call with one launch id starts nothing.
@@ -18,6 +18,16 @@ pub struct Start {
     pub password: Secret,
     /// Of the build that waits, by name; empty for an instance that is kept warm.
     pub properties: Map<String, Json>,
+    pub build: WantedBuild,
+}
+
+/// What else is known of a build that has not begun; all empty for an instance that is kept warm.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct WantedBuild {
+    /// Its name.
+    pub builder: String,
+    pub reason: String,
+    pub sources: Vec<SourceStamp>,
 }
 
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -112,6 +122,12 @@ pub trait Backend: Send + Sync + 'static {
     /// Is this the handle of an instance that it could end?
     fn knows(&self, handle: &Json) -> bool {
         let _ = handle;
+        true
+    }
+
+    /// Is a handle of an instance that was started with these settings one of its own, whatever its own settings are?
+    fn serves(&self, settings: &str) -> bool {
+        let _ = settings;
         true
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
+use super::among::Among;
 use super::backend::{Backend, Instance, Start};
 use super::console;
 use super::lifecycle::{Action, Event, Failure, Lifecycle, Policy, Row, Shutdown, State};
@@ -121,7 +122,8 @@ impl Latent {
                     let _ = entry.orders.send(Order::Configure(Box::new(configured)));
                 }
                 None => {
-                    let record = open.remove(&*configured.name);
+                    // A machine of another kind is a stray: this backend could not end it.
+                    let record = open.remove(&*configured.name).filter(|r| r.backend == configured.backend.class());
                     let quarantine = quarantines.remove(&*configured.name).unwrap_or_default();
                     let name = configured.name.clone();
                     entries.insert(name, self.begin(configured, record, quarantine));
@@ -149,10 +151,7 @@ impl Latent {
                     stop: record.stop.clone(),
                     leak_told_at: record.leak_told_at,
                 };
-                if row.stop.is_none()
-                    && !configured.backend.settings().is_empty()
-                    && (record.backend != configured.backend.class() || record.settings != configured.backend.settings())
-                {
+                if row.stop.is_none() && !configured.backend.settings().is_empty() && record.settings != configured.backend.settings() {
                     row.stop = Some(("it was started with other settings".into(), now));
                 }
                 tracing::info!(worker = %configured.name, launch = %record.id, "a machine is left from before: looking after it");
@@ -168,7 +167,10 @@ impl Latent {
             view: view.clone(),
             kept_quarantine: life.quarantine.clone(),
             life,
-            launched_by: record.is_some().then(|| configured.backend.clone()),
+            launched_by: record.as_ref().map(|record| match configured.backend.serves(&record.settings) {
+                true => configured.backend.clone(),
+                false => Arc::new(Among::new([configured.backend.clone()])),
+            }),
             record,
             unsettled: Vec::new(),
             login: None,
@@ -589,12 +591,8 @@ impl Worker {
             }
         };
         self.login = Some(password.clone());
-        let start = Start {
-            launch: id.clone(),
-            worker: self.configured.name.clone(),
-            password,
-            properties: wanted_by.map(|r| around.properties(*r)).unwrap_or_default(),
-        };
+        let (properties, build) = wanted_by.map(|r| around.build(&self.configured.name, *r)).unwrap_or_default();
+        let start = Start { launch: id.clone(), worker: self.configured.name.clone(), password, properties, build };
         tracing::info!(worker = %self.configured.name, launch = %id, request = wanted_by.map(|r| r.0), "its machine is started");
         let worker = self.configured.name.clone();
         let call = backend.start(start);

@@ -3,7 +3,9 @@
 //! [`lifecycle`] says what is to happen with the machine of one worker: a pure function of state, event and time. What it decides is
 //! recorded first and done afterwards.
 
+pub mod among;
 pub mod backend;
+pub mod conformance;
 mod console;
 pub mod driver;
 pub mod ec2;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
 
-use super::backend::{Backend, Instance, Start, Started};
+use super::backend::{Backend, Instance, Start, Started, WantedBuild};
 use super::lifecycle::Failure;
-use crate::config::{LuaBackendSpec, Value};
+use crate::config::{LuaBackendSpec, Template, Value};
 use crate::lua::{BackendSelf, Generation, LuaFailure, Method, StartAnswer};
 use crate::model::LaunchId;
 use crate::secrets::Mask;
@@ -35,8 +35,8 @@ pub struct Rendered {
     pub mask: Arc<Mask>,
 }
 
-/// Renders a worker's arguments with the properties of a build; without any for calls that belong to none.
-pub type Render = Arc<dyn Fn(Map<String, Json>) -> BoxFuture<'static, Rendered> + Send + Sync>;
+/// Renders a worker's arguments for a build; for one that has no properties where a call belongs to none.
+pub type Render = Arc<dyn Fn(Map<String, Json>, WantedBuild) -> BoxFuture<'static, Rendered> + Send + Sync>;
 
 /// What the machines are told of the master.
 #[derive(Clone, Debug, Default)]
@@ -130,6 +130,10 @@ impl Backend for ScriptedBackend {
         self.settings.clone()
     }
 
+    fn serves(&self, settings: &str) -> bool {
+        self.settings == settings
+    }
+
     fn can_check(&self) -> bool {
         self.parts.spec.check.is_some()
     }
@@ -180,16 +184,16 @@ impl Parts {
         Method { class: &self.spec.class, function, limit }
     }
 
-    async fn rendered(&self, properties: Map<String, Json>) -> Rendered {
+    async fn rendered(&self, properties: Map<String, Json>, build: WantedBuild) -> Rendered {
         match &self.render {
-            Some(render) => render(properties).await,
+            Some(render) => render(properties, build).await,
             None => Rendered::default(),
         }
     }
 
     /// For calls that belong to no build.
     async fn me(&self, launch: Option<LaunchId>) -> (BackendSelf, Arc<Mask>) {
-        let Rendered { values, failed, mask } = self.rendered(Map::new()).await;
+        let Rendered { values, failed, mask } = self.rendered(Map::new(), WantedBuild::default()).await;
         (self.myself(launch, values, failed), mask)
     }
 
@@ -206,20 +210,33 @@ impl Parts {
         }
     }
 
+    /// What arguments are rendered with: the build's properties, and what a machine needs to know.
+    fn of_launch(&self, start: &Start) -> Map<String, Json> {
+        let mut properties = start.properties.clone();
+        properties.insert("workerpassword".into(), start.password.reveal().into());
+        properties.insert("master_host".into(), self.master.host.clone().into());
+        properties.insert("master_port".into(), self.master.port.into());
+        properties
+    }
+
     async fn start(&self, start: Start) -> Result<Started, Failure> {
-        let Rendered { values, failed, mask } = self.rendered(start.properties.clone()).await;
+        let Rendered { values, failed, mask } = self.rendered(self.of_launch(&start), start.build.clone()).await;
         if let Some((_, why)) = failed.iter().next() {
             return Err(Failure::Retry(mask.owned(why.as_str().unwrap_or_default().to_owned()), RENDER_REST));
         }
         let mask = mask.with("password", &start.password);
         let me = BackendSelf { password: Some(start.password.clone()), ..self.myself(Some(start.launch), values, failed) };
-        let builder = start.properties.get("buildername").cloned().unwrap_or_else(|| "".into());
-        let build = json!({ "builder": builder, "workername": start.worker, "reason": "", "sources": [] });
+        let WantedBuild { builder, reason, sources } = start.build;
+        let build = json!({ "builder": builder, "workername": start.worker, "reason": reason, "sources": sources });
         let method = self.method(&self.spec.start, self.missing_timeout);
         match self.generation.start_instance(method, &me, build, start.properties).await {
             Ok(StartAnswer::Started { handle, status, price_per_hour }) => Ok(Started { handle, status, price_per_hour }),
             Ok(StartAnswer::Capacity(why)) => Err(Failure::Capacity(mask.owned(why))),
             Ok(StartAnswer::Retry(why, after)) => Err(Failure::Retry(mask.owned(why), after)),
+            // What is wrong for this build may be right for the next one.
+            Ok(StartAnswer::ConfigError(why)) if self.spec.rendered.values().any(Template::differs) => {
+                Err(Failure::Retry(mask.owned(why), RENDER_REST))
+            }
             Ok(StartAnswer::ConfigError(why)) => Err(Failure::Configuration(mask.owned(why))),
             Err(failure) => Err(Failure::Unknown(told(&failure, &mask))),
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
+use super::backend::WantedBuild;
 use crate::base::duration::human;
 use crate::base::{RequestId, Secret};
 use crate::model::{LaunchId, LaunchRecord};
@@ -21,8 +22,8 @@ pub trait Surroundings: Send + Sync + 'static {
     fn changed(&self, worker: &str);
     /// What an instance of this launch logs in with; the error is why that is not known now.
     fn password(&self, worker: &str, launch: &LaunchId) -> Result<Secret, String>;
-    /// Of the build that the request is about.
-    fn properties(&self, request: RequestId) -> Map<String, Json>;
+    /// The build that the request is about, with the properties that it will have there as far as they are known.
+    fn build(&self, worker: &str, request: RequestId) -> (Map<String, Json>, WantedBuild);
     /// Those who are to know of a machine that can't be stopped are told. Answers when that is certain; asked again after an error, and
     /// once more for the same launch if the master dies before the answer is written down.
     fn leak(&self, leak: Leak) -> BoxFuture<'static, Result<(), String>> {

@@ -29,6 +29,9 @@ pub struct CallbackDecl {
     pub(super) entry: &'static str,
 }
 
+/// For a call that a test makes.
+const PLAIN_BUDGET: Duration = Duration::from_secs(30);
+
 macro_rules! callbacks {
     ($($constant:ident: $name:literal, $entry:literal ($arguments:literal): $returns:literal -> $result:literal, $when:literal, $seconds:literal s;)*) => {
         $(pub(super) const $constant: CallbackDecl = CallbackDecl {
@@ -119,6 +122,8 @@ fn markdown() -> String {
     page.push_str(&super::members::markdown());
     page.push('\n');
     page.push_str(&super::api::library::markdown());
+    page.push('\n');
+    page.push_str(&super::testing::words::markdown());
     page
 }
 
@@ -275,6 +280,11 @@ pub(super) fn signature_of(name: &str) -> String {
 }
 
 impl Generation {
+    /// Any function of the configuration, with plain data.
+    pub(super) async fn plain_call(&self, f: &FnRef, args: Vec<Json>) -> Result<Value, LuaFailure> {
+        self.call(("plain", "the function", PLAIN_BUDGET), f, args).await
+    }
+
     async fn ask<T>(
         &self,
         kind: CallbackDecl,

@@ -101,6 +101,26 @@ pub(super) const MEMBERS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "backend",
+        &[
+            (
+                "NAME",
+                "The argument of that name, one that the class declares too, rendered for the build where it is to be rendered: `self.rack_url`. `self.name` is the worker's; `self.password` is known in `start_instance` only.",
+            ),
+            (
+                "launch_id: string?",
+                "What marks the machine from its birth, 32 hexadecimal digits; known in `start_instance` and `stop_instance`. A second start with one launch_id must start nothing and answer as the first.",
+            ),
+            ("master_id: string", "The mark of this master on its machines."),
+            ("master_host: string?", "Where workers find the master: the interface that it listens on, or the machine's name."),
+            ("master_port: integer?", "The port for workers."),
+            (
+                "workername: string",
+                "The worker's name. Fields that a method sets are there in its next calls for this worker, until the configuration is loaded again: what a machine can't be stopped without belongs into its handle, which is in the ledger.",
+            ),
+        ],
+    ),
+    (
         "master",
         &[
             (
@@ -126,6 +146,7 @@ pub(super) fn type_name(object: &str) -> &str {
         "props" => "Properties",
         "build" => "Build",
         "step" => "RunningStep",
+        "backend" => "LatentWorker",
         "master" => "Master",
         other => other,
     }

@@ -1,5 +1,6 @@
 //! Small files in, values, mistakes and answers out. Each test of the language is named after the rule that it keeps.
 
+mod backends;
 mod calls;
 mod editor;
 mod language;

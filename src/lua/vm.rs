@@ -103,6 +103,16 @@ impl Vm {
         }
         prelude.raw_get::<Function>("seal")?.call::<()>(())?;
 
+        for (class, files) in modules::BACKENDS {
+            let mut value = Value::Nil;
+            for (name, source) in files {
+                let file = lua.load(*source).set_name(format!("=[builtin {name}]")).set_mode(ChunkMode::Text).into_function()?;
+                value = file.call(value)?;
+            }
+            let class: Value = lua.globals().raw_get(class)?;
+            prelude.raw_get::<Function>("add_members")?.call::<()>((class, value))?;
+        }
+
         let catcher = host.clone();
         let handler = lua.create_function(move |lua, error: Value| lua.create_userdata(Caught::new(lua, &catcher, &error)))?;
         let protect: Function = lua
@@ -361,6 +371,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
         entry.raw_set("secret", arg.is_secret())?;
         entry.raw_set("of_backend", is_latent && !latent.iter().any(|common| common.name == arg.name))?;
         entry.raw_set("default", default_value(lua, arg.default.as_ref())?)?;
+        entry.raw_set("takes_functions", arg.kind.contains("a function"))?;
         // A function in a class's body is a method, unless the argument of its name takes functions.
         entry.raw_set("callable", arg.kind.contains("function") || arg.kind.contains("render"))?;
         let spellings: Vec<&str> = arg.aliases.iter().copied().chain([arg.name]).collect();
@@ -383,7 +394,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
 }
 
 /// A default as the declaration shows it; what is no plain value or list (a table of names, a sentence) is nil.
-fn default_value(lua: &Lua, shown: &str) -> mlua::Result<Value> {
+pub(super) fn default_value(lua: &Lua, shown: &str) -> mlua::Result<Value> {
     Ok(match shown {
         "None" => Value::NULL,
         "true" => Value::Boolean(true),

@@ -9,10 +9,9 @@ use super::Master;
 use crate::base::Timestamp;
 use crate::config::{ReporterSpec, WorkerKind, WorkerSpec};
 use crate::model::Absence;
-use crate::report::About;
 use crate::report::driver::{absence_tellers, reporters};
 use crate::report::missing::{Seen, Tell, look};
-use crate::report::notice::{RunningBuild, WorkerNotice};
+use crate::report::notice::{Notice, RunningBuild, WorkerNotice};
 use crate::store::{Store, StoreError};
 use crate::workers::registry::Presence;
 
@@ -49,7 +48,8 @@ pub async fn watch(master: Weak<Master>) {
 
 impl Master {
     fn reporters(&self) -> Vec<Arc<ReporterSpec>> {
-        reporters(&self.at_work().loaded.config, &self.host)
+        // The name of this machine is in what they send only.
+        reporters(&self.at_work().loaded.config, "localhost")
     }
 
     /// How long nothing can come of another look, if nobody comes or goes.
@@ -150,8 +150,8 @@ impl Master {
             Tell::Returned(absence) => (absence, true),
         };
         let spec = &presence.spec;
-        let notify = told_of(reporters, spec);
-        if notify.is_empty() || (returned && !spec.notify_on_return) {
+        let told = told_of(reporters, spec);
+        if told.is_empty() || (returned && !spec.notify_on_return) {
             return Ok(());
         }
         // The same loss has the same key, whatever happens in between.
@@ -165,7 +165,7 @@ impl Master {
             version: Some(presence.info.version.clone()).filter(|version| !version.is_empty()),
             building: self.was_building(presence, absence).await,
             why,
-            notify,
+            notify: spec.notify_on_missing.clone(),
             url: format!("{}#/workers/{}", self.at_work().loaded.config.buildbot_url, presence.id),
         };
         tracing::warn!(
@@ -174,9 +174,8 @@ impl Master {
             "the worker is {}: mail is sent",
             if returned { "back" } else { "missing" }
         );
-        let about = if returned { About::Returned(&notice) } else { About::Missing(&notice) };
-        let told = self.reports.tell_absence(&about, &spec.name, &spec.notify_on_missing, &self.host, &key).await;
-        told.map_err(|e| e.to_string())
+        let notice = if returned { Notice::WorkerReturned(notice) } else { Notice::WorkerMissing(notice) };
+        self.reports.tell_of_worker(&notice, &key).await.map(drop).map_err(|e| e.to_string())
     }
 
     async fn was_building(&self, presence: &Presence, absence: &Absence) -> Vec<RunningBuild> {

@@ -4,6 +4,7 @@
 
 mod absences;
 mod backend;
+pub mod bench;
 #[cfg(feature = "ec2")]
 mod ec2;
 pub mod folder;
@@ -90,8 +91,6 @@ pub struct Master {
     /// What makes messages of what happens.
     pub reports: Arc<Reports>,
     absences: Absences,
-    /// The name of this machine, as mails have it.
-    host: String,
     master_id: Arc<str>,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
     config_timeout: Duration,
@@ -172,7 +171,6 @@ impl Master {
         let outbox = Outbox::new(store.clone(), clock.clone(), Policy::default());
         outbox::configure(&outbox, &at_work, &master_id);
         let absences = Absences::read(&store).await.map_err(|e| anyhow!("which workers are away can't be read: {e}"))?;
-        let host = tokio::task::spawn_blocking(outbox::host).await.unwrap_or_else(|_| "localhost".into());
         let reports = Reports::new(store.clone(), clock.clone(), engine.clone(), registry.clone(), outbox.clone());
         engine.adopt(recovery.waiting, &recovery.last_numbers);
         engine.remember_completions(&recovery.last_completions);
@@ -193,7 +191,6 @@ impl Master {
             outbox,
             reports: reports.clone(),
             absences,
-            host,
             master_id,
             tasks: tokio::sync::Mutex::new(JoinSet::new()),
             config_timeout: options.config_timeout,

@@ -29,7 +29,7 @@ impl Master {
             now: self.clock.now(),
         };
         let key = format!("machine of launch {} can't be stopped", notice.launch);
-        let told = self.reports.tell_people(&About::Leak(&notice), &people, &self.host, &key).await;
+        let told = self.reports.tell_people(&About::Leak(&notice), &people, &key).await;
         told.map(drop).map_err(|e| e.to_string())
     }
 
@@ -44,7 +44,7 @@ impl Master {
         let digest: String = digest.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
         let key = format!("reload refused with {digest}, at work since {}", at_work.since.0);
         let notice = ReloadNotice { at: record.at, mistakes: record.mistakes.clone() };
-        match self.reports.tell_people(&About::ReloadFailed(&notice), people, &self.host, &key).await {
+        match self.reports.tell_people(&About::ReloadFailed(&notice), people, &key).await {
             Ok(true) => {}
             Ok(false) => tracing::warn!("nobody is told that the file is not loaded: notify_on_reload_failure has no address of mail"),
             Err(e) => tracing::error!("nobody could be told that the file is not loaded: {e}"),

@@ -2,7 +2,7 @@
 //! left behind. It may run beside a master on the same folder.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,10 +45,14 @@ pub struct OneShot {
 }
 
 /// A folder that is removed when it is dropped.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn make() -> anyhow::Result<Scratch> {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn make() -> anyhow::Result<Scratch> {
         let mut name = [0u8; 8];
         getrandom::fill(&mut name).map_err(|e| anyhow!("no random numbers: {e}"))?;
         let path = std::env::temp_dir().join(format!("buildmoon-run-{:016x}", u64::from_le_bytes(name)));

@@ -10,6 +10,7 @@ use super::AtWork;
 use crate::config::{FnRef, ReporterKind, ReporterSpec};
 use crate::model::query::Row;
 use crate::model::{OutboxCount, OutboxItem, OutboxState};
+use crate::report::driver;
 use crate::report::mailer::{MailSender, Surroundings};
 use crate::report::outbox::{Outbox, Sender};
 use crate::report::own::OwnSender;
@@ -30,15 +31,10 @@ pub fn configure(outbox: &Outbox, at_work: &AtWork, master_id: &Arc<str>) {
         folder: PathBuf::from(generation.folder()),
         secrets: SecretSource::new(config.clone(), generation.clone()),
     };
-    let reporters = crate::report::driver::reporters(config, &host());
+    let reporters = driver::reporters(config, &driver::host());
     let own = |send_message: &FnRef| Box::new(OwnSender::new(send_message.clone(), generation.clone())) as Box<dyn Sender>;
     let sender = |spec: &ReporterSpec| spec.send_message.as_ref().map(own).or_else(|| sender(spec, &around));
     outbox.configure(reporters.iter().filter_map(|spec| Some((spec.name.clone(), sender(spec)?))).collect());
-}
-
-/// This machine, as the sender of mails names it.
-pub fn host() -> String {
-    crate::lua::full_host_name().unwrap_or_else(|| "localhost".into())
 }
 
 /// Who of the host sends for it.

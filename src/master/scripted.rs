@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-use super::AtWork;
 use crate::builds::render::Renderer;
 use crate::config::{Listen, LuaBackendSpec, MasterConfig, WorkerSpec};
-use crate::latent::backend::Backend;
+use crate::latent::backend::{Backend, WantedBuild};
 use crate::latent::scripted::{MasterFacts, Render, Rendered, ScriptedBackend};
-use crate::lua::BuildInput;
+use crate::lua::{BuildInput, Loaded};
 use crate::model::{Properties, WorkerInfo};
 use crate::secrets::{BuildSecrets, SecretSource};
 use crate::workers::registry::Registry;
@@ -25,27 +24,32 @@ impl Scripted {
         Scripted { master_id, registry: Arc::downgrade(registry) }
     }
 
+    /// For a test without a master.
+    pub fn alone(master_id: String) -> Scripted {
+        Scripted { master_id, registry: Weak::new() }
+    }
+
     pub fn backend(
         &self,
         worker: &WorkerSpec,
         spec: &Arc<LuaBackendSpec>,
         missing_timeout: Duration,
-        at_work: &AtWork,
+        loaded: &Loaded,
         source: &SecretSource,
     ) -> Arc<dyn Backend> {
-        let config = &at_work.loaded.config;
+        let config = &loaded.config;
         let (host, port) = address(config);
         let facts = MasterFacts { id: self.master_id.clone(), host, port };
-        let render = (!spec.rendered.is_empty()).then(|| self.render(worker, spec, at_work, source));
-        let generation = at_work.loaded.generation.clone();
+        let render = (!spec.rendered.is_empty()).then(|| self.render(worker, spec, loaded, source));
+        let generation = loaded.generation.clone();
         let worker = (spec.clone(), worker.name.as_str().into(), missing_timeout);
         Arc::new(ScriptedBackend::new(worker, generation, facts, render, &|id| config.said.functions.get(&id).copied()))
     }
 
-    fn render(&self, worker: &WorkerSpec, spec: &Arc<LuaBackendSpec>, at_work: &AtWork, source: &SecretSource) -> Render {
-        let (generation, source, registry) = (at_work.loaded.generation.clone(), source.clone(), self.registry.clone());
+    fn render(&self, worker: &WorkerSpec, spec: &Arc<LuaBackendSpec>, loaded: &Loaded, source: &SecretSource) -> Render {
+        let (generation, source, registry) = (loaded.generation.clone(), source.clone(), self.registry.clone());
         let (spec, name) = (spec.clone(), worker.name.clone());
-        Arc::new(move |given: Map<String, Json>| {
+        Arc::new(move |given: Map<String, Json>, wanted: WantedBuild| {
             let (generation, source, registry) = (generation.clone(), source.clone(), registry.clone());
             let (spec, name) = (spec.clone(), name.clone());
             Box::pin(async move {
@@ -53,16 +57,16 @@ impl Scripted {
                 let secrets = BuildSecrets::new(source, known);
                 let mut info = WorkerInfo::default();
                 info.files.insert("name".to_owned(), name.clone());
-                let builder = given.get("buildername").and_then(Json::as_str).unwrap_or_default().to_owned();
                 let mut properties = Properties::default();
                 for (name, value) in given {
                     properties.set(&name, value, "Build");
                 }
                 properties.set("workername", name.as_str(), "Worker");
-                let build = BuildInput { workername: name, builder, reason: "its machine starts".into(), ..BuildInput::default() };
+                let WantedBuild { builder, reason, sources } = wanted;
+                let build = BuildInput { workername: name, builder, reason, sources: sources.clone(), ..BuildInput::default() };
                 let renderer = Renderer {
                     properties: Arc::new(properties),
-                    sourcestamps: &[],
+                    sourcestamps: &sources,
                     worker: &info,
                     generation: &generation,
                     build,

@@ -1,11 +1,13 @@
 //! What happened that somebody may have to be told of: written down with what happened, struck out when all messages about it are queued.
 
-use crate::base::{BuildId, BuildsetId, RequestId, Timestamp};
+use crate::base::{BuildId, BuilderId, BuildsetId, RequestId, Timestamp};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Occurrence {
-    /// Counts up; the order in which they were committed.
-    pub seq: i64,
+    /// Counts up in the order in which they were committed; none is used twice while the master runs.
+    pub id: i64,
+    /// What has the same lane is told in its order; a set has none.
+    pub lane: Option<BuilderId>,
     pub what: What,
     pub at: Timestamp,
 }

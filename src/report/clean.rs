@@ -16,7 +16,7 @@ pub fn line(text: &str, most: usize) -> String {
             c if hidden(c) => '\u{fffd}',
             c => c,
         };
-        if c == ' ' && blank {
+        if c == ' ' && (blank || count == most) {
             continue;
         }
         blank = c == ' ';

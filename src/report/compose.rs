@@ -51,21 +51,24 @@ fn wanted<'a>(formatter: Option<&'a FormatterSpec>, add_logs: &'a WantedLogs) ->
 /// The whole message of a formatter that needs no Lua: by the built-in texts or by templates. [`super::format::message`] makes those
 /// of the others.
 pub fn compose(formatter: Option<&FormatterSpec>, about: &About<'_>, setting: &Setting<'_>) -> Composed {
-    let Some(formatter) = formatter else { return with_attachments(built_in(about, setting, None), None, about, setting) };
-    match each(formatter, about) {
-        Some(parts) => {
-            merge(parts.iter().map(|part| compose(Some(formatter), part, setting)).collect(), &set_subject(formatter, about, setting))
+    let made = match formatter.map(|f| (f, each(f, about))) {
+        None => built_in(about, setting, None),
+        Some((formatter, None)) => body(formatter, about, setting),
+        Some((formatter, Some(parts))) => {
+            let parts = parts.iter().map(|part| body(formatter, part, setting)).collect();
+            merge(parts, &set_subject(formatter, about, setting))
         }
-        None => {
-            let made = match &formatter.kind {
-                FormatterKind::Template(texts) | FormatterKind::Worker(texts) => {
-                    from_templates(texts, formatter, about, setting).unwrap_or_else(|why| fallen_back(formatter, &why, about, setting))
-                }
-                FormatterKind::Empty => Composed { subject: subject(None, about, setting), ..Composed::default() },
-                FormatterKind::Renderable { .. } | FormatterKind::Function | FormatterKind::FunctionRaw => built_in(about, setting, None),
-            };
-            with_attachments(made, Some(formatter), about, setting)
+    };
+    with_attachments(made, formatter, about, setting)
+}
+
+fn body(formatter: &FormatterSpec, about: &About<'_>, setting: &Setting<'_>) -> Composed {
+    match &formatter.kind {
+        FormatterKind::Template(texts) | FormatterKind::Worker(texts) => {
+            from_templates(texts, formatter, about, setting).unwrap_or_else(|why| fallen_back(formatter, &why, about, setting))
         }
+        FormatterKind::Empty => Composed { subject: subject(None, about, setting), ..Composed::default() },
+        FormatterKind::Renderable { .. } | FormatterKind::Function | FormatterKind::FunctionRaw => built_in(about, setting, None),
     }
 }
 
@@ -201,6 +204,9 @@ fn old_subject(about: &About<'_>, setting: &Setting<'_>) -> Option<String> {
 /// Several messages as one: the bodies after each other, the first subject unless there is one for all of them. What no mail would
 /// hold is left out, and counted.
 pub fn merge(mut parts: Vec<Composed>, subject: &str) -> Composed {
+    if subject.is_empty() && parts.len() == 1 {
+        return parts.remove(0);
+    }
     let mut size = 0;
     let fits = parts.iter().take_while(|p| {
         size += p.text.as_ref().map_or(0, String::len) + p.html.as_ref().map_or(0, String::len);
@@ -225,11 +231,12 @@ pub fn merge(mut parts: Vec<Composed>, subject: &str) -> Composed {
     // Where some are text only and others HTML only, text can be shown as HTML, not the other way round.
     if some && (all_html || !all_text) {
         let bodies = parts.iter().filter_map(|p| match (&p.html, &p.text) {
-            (Some(html), _) => Some(html.clone()),
+            (Some(html), _) => Some(inner(html).to_owned()),
             (None, Some(text)) => Some(format!("<pre>{}</pre>", escape(text))),
             (None, None) => None,
         });
-        whole.html = Some(bodies.collect::<Vec<_>>().join("\n<hr>\n"));
+        let bodies = bodies.collect::<Vec<_>>().join("\n<hr>\n");
+        whole.html = Some(format!("<!DOCTYPE html>\n<html>\n<head><meta charset=\"utf-8\"></head>\n<body>\n{bodies}\n</body>\n</html>\n"));
     }
     let mut data = Vec::new();
     for part in parts {
@@ -256,6 +263,15 @@ pub fn merge(mut parts: Vec<Composed>, subject: &str) -> Composed {
         _ => Some(Json::Array(data)),
     };
     whole
+}
+
+/// What is within the body of a page; all of what is no page.
+fn inner(html: &str) -> &str {
+    let start = html.find("<body").and_then(|at| Some(at + html[at..].find('>')? + 1));
+    match (start, html.rfind("</body>")) {
+        (Some(start), Some(end)) if start <= end => html[start..end].trim(),
+        _ => html,
+    }
 }
 
 fn escape(text: &str) -> String {

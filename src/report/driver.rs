@@ -4,21 +4,23 @@
 //! What happened stands in the store until its messages stand there as well: both change in one transaction, so a crash in between
 //! loses nothing and queues nothing twice. Events only say that there is something to read.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::about::About;
 use super::facts;
+use super::notice::Notice;
 use super::outbox::Outbox;
 use super::recipients::{self, Recipients};
 use super::telling::{Happened, Teller, concerns, mail_of, owners_of, write};
-use crate::base::{Clock, MailAddress};
+use crate::base::{BuilderId, Clock, MailAddress};
 use crate::builds::{Active, Engine};
 use crate::config::{GeneratorKind, GeneratorSpec, MailSpec, MasterConfig, Place, ReporterKind, ReporterSpec};
 use crate::model::report::{Occurrence, What};
@@ -30,12 +32,58 @@ use crate::workers::registry::Registry;
 
 /// Occurrences of one question.
 const BATCH: usize = 256;
-/// Builders whose messages are made at the same time.
-const LANES: usize = 16;
+/// Occurrences that are kept in memory; the others wait in the store.
+const MOST_HELD: usize = 2048;
+/// Builders whose messages are made at the same time. A function of the file that is slow holds up its builder's messages only.
+const MOST_RUNNING: usize = 64;
 /// Without a word from the engine it is looked all the same.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// When the store does not answer.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
+
+fn complain(error: &StoreError) {
+    tracing::error!("messages about builds wait, since the store does not answer: {error}");
+}
+
+/// What waits to be told, by builder: of each builder one is told at a time.
+#[derive(Default)]
+struct Lanes {
+    waiting: HashMap<Option<BuilderId>, VecDeque<Occurrence>>,
+    /// Lanes of which nothing is being told and something waits, the longest waiting first.
+    ready: VecDeque<Option<BuilderId>>,
+    /// The last one that was read.
+    last: i64,
+    /// Those that are told or wait.
+    held: usize,
+}
+
+impl Lanes {
+    fn add(&mut self, occurrence: Occurrence) {
+        self.held += 1;
+        match self.waiting.entry(occurrence.lane) {
+            Entry::Occupied(mut lane) => lane.get_mut().push_back(occurrence),
+            Entry::Vacant(lane) => {
+                lane.insert([occurrence].into());
+                self.ready.push_back(occurrence.lane);
+            }
+        }
+    }
+
+    /// The next that can be told; its lane rests until it [ends](Lanes::end).
+    fn start(&mut self) -> Option<Occurrence> {
+        let lane = self.ready.pop_front()?;
+        self.waiting.get_mut(&lane)?.pop_front()
+    }
+
+    fn end(&mut self, done: &Occurrence) {
+        self.held -= 1;
+        if self.waiting.get(&done.lane).is_some_and(VecDeque::is_empty) {
+            self.waiting.remove(&done.lane);
+        } else {
+            self.ready.push_back(done.lane);
+        }
+    }
+}
 
 /// The name of the notifier that there is where a configuration has none.
 const STANDARD: &str = "MailNotifier";
@@ -47,7 +95,14 @@ pub struct Reports {
     engine: Arc<Engine>,
     registry: Arc<Registry>,
     outbox: Arc<Outbox>,
+    /// This machine, as its mails name it.
+    host: String,
     wake: Notify,
+}
+
+/// This machine, as the sender of mails names it.
+pub fn host() -> String {
+    crate::lua::full_host_name().unwrap_or_else(|| "localhost".into())
 }
 
 /// The reporters of a configuration, and one for missing workers where it has no `MailNotifier`: from `buildbot@` this host through
@@ -115,7 +170,7 @@ pub fn absence_tellers(
 
 impl Reports {
     pub fn new(store: Store, clock: Arc<dyn Clock>, engine: Arc<Engine>, registry: Arc<Registry>, outbox: Arc<Outbox>) -> Arc<Reports> {
-        Arc::new(Reports { store, clock, engine, registry, outbox, wake: Notify::new() })
+        Arc::new(Reports { store, clock, engine, registry, outbox, host: host(), wake: Notify::new() })
     }
 
     /// For ever.
@@ -137,65 +192,78 @@ impl Reports {
     }
 
     async fn drive(&self) {
+        let mut lanes = Lanes::default();
+        let mut running = FuturesUnordered::new();
         loop {
-            match self.batch().await {
-                Ok(0) => {
-                    let _ = tokio::time::timeout(LOOK_EVERY, self.wake.notified()).await;
+            let mut all = false;
+            if lanes.held < MOST_HELD {
+                match self.read(&mut lanes).await {
+                    Ok(read) => all = read < BATCH,
+                    Err(StoreError::Closed) => return,
+                    Err(e) => {
+                        complain(&e);
+                        tokio::time::sleep(STORE_PAUSE).await;
+                        continue;
+                    }
                 }
-                Ok(_) => {}
-                Err(StoreError::Closed) => return,
-                Err(e) => {
-                    tracing::error!("messages about builds wait, since the store does not answer: {e}");
-                    tokio::time::sleep(STORE_PAUSE).await;
-                }
+            }
+            while running.len() < MOST_RUNNING
+                && let Some(occurrence) = lanes.start()
+            {
+                running.push(Box::pin(self.told(occurrence)) as BoxFuture<'_, Occurrence>);
+            }
+            // There is more to read, and room for it.
+            if !all && lanes.held < MOST_HELD {
+                continue;
+            }
+            tokio::select! {
+                Some(done) = running.next() => lanes.end(&done),
+                () = self.wake.notified(), if lanes.held < MOST_HELD => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
     }
 
-    /// The oldest occurrences that are not told of yet; how many there were.
-    async fn batch(&self) -> Result<usize, StoreError> {
+    /// Takes in what has happened since; how much that was.
+    async fn read(&self, lanes: &mut Lanes) -> Result<usize, StoreError> {
         let Some(active) = self.engine.active() else { return Ok(0) };
-        let found = self.store.occurrences(0, BATCH).await?;
+        let found = self.store.occurrences(lanes.last, BATCH).await?;
         let count = found.len();
         let concerned = |what: What| active.config.reporters.iter().any(|r| r.generators.iter().any(|g| concerns(&g.kind, what)));
-        let (wanted, unwanted): (Vec<Occurrence>, Vec<Occurrence>) = found.into_iter().partition(|o| concerned(o.what));
+        let (wanted, unwanted): (Vec<Occurrence>, Vec<Occurrence>) = found.iter().partition(|o| concerned(o.what));
         if !unwanted.is_empty() {
-            self.store.strike_occurrences(unwanted.iter().map(|o| o.seq).collect()).await?;
+            self.store.strike_occurrences(unwanted.iter().map(|o| o.id).collect()).await?;
         }
-        let mut lanes: Vec<Vec<(Occurrence, Happened)>> = Vec::new();
-        let mut known: HashMap<String, usize> = HashMap::new();
-        for occurrence in wanted {
-            match self.facts(occurrence.what, &active).await? {
-                Some(happened) => {
-                    let lane = *known.entry(happened.lane()).or_insert(lanes.len());
-                    if lane == lanes.len() {
-                        lanes.push(Vec::new());
-                    }
-                    lanes[lane].push((occurrence, happened));
-                }
-                None => {
-                    tracing::warn!(what = %occurrence.what, "nobody is told of it: it is not in the store any more");
-                    self.store.strike_occurrences(vec![occurrence.seq]).await?;
-                }
-            }
-        }
-        let active = &active;
-        let work = lanes.into_iter().map(|lane| Box::pin(self.lane(lane, active)) as BoxFuture<'_, _>).collect::<Vec<_>>();
-        let outcomes: Vec<Result<(), StoreError>> = stream::iter(work).buffer_unordered(LANES).collect().await;
-        outcomes.into_iter().collect::<Result<(), StoreError>>().map(|()| count)
+        lanes.last = found.last().map_or(lanes.last, |o| o.id);
+        wanted.into_iter().for_each(|occurrence| lanes.add(occurrence));
+        Ok(count)
     }
 
-    /// Of one builder, in their order.
-    async fn lane(&self, all: Vec<(Occurrence, Happened)>, active: &Active) -> Result<(), StoreError> {
-        for (occurrence, happened) in all {
-            let secrets = self.secrets(active);
-            let teller = self.teller(active, &secrets);
-            let messages = active.config.reporters.iter().map(|reporter| teller.message(reporter, occurrence.what, &happened));
-            let items: Vec<NewOutboxItem> = futures_util::future::join_all(messages).await.into_iter().flatten().collect();
-            tracing::debug!(what = %occurrence.what, messages = items.len(), "told");
-            self.outbox.put(items, vec![occurrence.seq]).await?;
+    /// Queues all messages about it, as soon as the store allows.
+    async fn told(&self, occurrence: Occurrence) -> Occurrence {
+        while let Err(e) = self.tell(occurrence).await {
+            if e == StoreError::Closed {
+                // The next start of the master tells of it.
+                std::future::pending::<()>().await;
+            }
+            complain(&e);
+            tokio::time::sleep(STORE_PAUSE).await;
         }
-        Ok(())
+        occurrence
+    }
+
+    async fn tell(&self, occurrence: Occurrence) -> Result<(), StoreError> {
+        let Some(active) = self.engine.active() else { return Ok(()) };
+        let Some(happened) = self.facts(occurrence.what, &active).await? else {
+            tracing::warn!(what = %occurrence.what, "nobody is told of it: it is not in the store any more");
+            return self.store.strike_occurrences(vec![occurrence.id]).await;
+        };
+        let secrets = self.secrets(&active);
+        let teller = self.teller(&active, &secrets);
+        let messages = active.config.reporters.iter().map(|reporter| teller.message(reporter, occurrence.what, &happened));
+        let items: Vec<NewOutboxItem> = futures_util::future::join_all(messages).await.into_iter().flatten().collect();
+        tracing::debug!(what = %occurrence.what, messages = items.len(), "told");
+        self.outbox.put(items, vec![occurrence.id]).await
     }
 
     async fn facts(&self, what: What, active: &Active) -> Result<Option<Happened>, StoreError> {
@@ -219,33 +287,39 @@ impl Reports {
         Teller { store: &self.store, config: &active.config, generation: &active.generation, secrets, now: self.clock.now() }
     }
 
-    /// Tells of a worker that is missing or has returned. `key` names that absence, so that it is told once.
-    pub async fn tell_absence(&self, about: &About<'_>, worker: &str, notify: &[String], host: &str, key: &str) -> Result<(), StoreError> {
-        let Some(active) = self.engine.active() else { return Ok(()) };
-        let all = reporters(&active.config, host);
+    /// Tells of a worker that is missing or has returned. `key` names that absence, so that it is told once. How many messages were
+    /// made; none: nobody is to be told.
+    pub async fn tell_of_worker(&self, notice: &Notice, key: &str) -> Result<usize, StoreError> {
+        let (Notice::WorkerMissing(facts) | Notice::WorkerReturned(facts)) = notice else { return Ok(0) };
+        let Some(active) = self.engine.active() else { return Ok(0) };
+        let (all, about, worker) = (reporters(&active.config, &self.host), About::from(notice), facts.absence.worker.as_str());
         let secrets = self.secrets(&active);
         let teller = self.teller(&active, &secrets);
         let mut items = Vec::new();
-        for (reporter, to) in absence_tellers(&all, worker, notify, owners_of(&active.config, worker)) {
+        for (reporter, to) in absence_tellers(&all, worker, &facts.notify, owners_of(&active.config, worker)) {
             let formatter = reporter.missing_generator(worker).and_then(|g| g.formatter.as_deref());
-            let names: Vec<String> = to.to.iter().map(ToString::to_string).collect();
             let payload = match reporter.mail().filter(|_| reporter.send_message.is_none()) {
                 Some(mail) => {
-                    write(&reporter, mail_of(mail, teller.compose(formatter, about).await, &to, Vec::new(), Some(worker.to_owned())))
+                    let composed = teller.compose(formatter, &about).await;
+                    write(&reporter, mail_of(mail, composed, &to, Vec::new(), Some(worker.to_owned())))
                 }
-                None => Some(teller.reported(&reporter, formatter, about, &names).await),
+                None => {
+                    let users: Vec<String> = to.to.iter().map(ToString::to_string).collect();
+                    Some(teller.reported(&reporter, formatter, &about, &users).await)
+                }
             };
             let lane = format!("worker {worker}");
             items.extend(payload.map(|payload| NewOutboxItem { reporter: reporter.name.clone(), key: key.to_owned(), lane, payload }));
         }
-        self.outbox.put(items, Vec::new()).await
+        let count = items.len();
+        self.outbox.put(items, Vec::new()).await.map(|()| count)
     }
 
     /// Tells people of something outside of builds by mail, through the first notifier that there is. False: none of them has an
     /// address, or there is no configuration.
-    pub async fn tell_people(&self, about: &About<'_>, people: &[String], host: &str, key: &str) -> Result<bool, StoreError> {
+    pub async fn tell_people(&self, about: &About<'_>, people: &[String], key: &str) -> Result<bool, StoreError> {
         let Some(active) = self.engine.active() else { return Ok(false) };
-        let all = reporters(&active.config, host);
+        let all = reporters(&active.config, &self.host);
         let Some((reporter, mail)) = all.iter().find_map(|r| r.mail().filter(|_| r.send_message.is_none()).map(|mail| (r, mail))) else {
             return Ok(false);
         };
@@ -258,5 +332,77 @@ impl Reports {
         let Some(payload) = write(reporter, mail_of(mail, composed, &to, Vec::new(), None)) else { return Ok(false) };
         let item = NewOutboxItem { reporter: reporter.name.clone(), key: key.to_owned(), lane: "master".into(), payload };
         self.outbox.put(vec![item], Vec::new()).await.map(|()| true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{BuildId, Timestamp};
+
+    fn occurrence(id: i64, lane: i64) -> Occurrence {
+        Occurrence { id, what: What::BuildFinished(BuildId(id)), lane: Some(BuilderId(lane)), at: Timestamp(0) }
+    }
+
+    #[test]
+    fn one_at_a_time_per_builder_in_order() {
+        let mut lanes = Lanes::default();
+        for (id, lane) in [(1, 7), (2, 7), (3, 8), (4, 7)] {
+            lanes.add(occurrence(id, lane));
+        }
+        let next = |lanes: &mut Lanes| lanes.start().map(|o| o.id);
+        assert_eq!((next(&mut lanes), next(&mut lanes), next(&mut lanes)), (Some(1), Some(3), None));
+        lanes.end(&occurrence(1, 7));
+        assert_eq!((next(&mut lanes), next(&mut lanes)), (Some(2), None));
+        lanes.add(occurrence(5, 8));
+        assert_eq!(next(&mut lanes), None);
+        lanes.end(&occurrence(3, 8));
+        lanes.end(&occurrence(2, 7));
+        assert_eq!((next(&mut lanes), next(&mut lanes)), (Some(5), Some(4)));
+        lanes.end(&occurrence(5, 8));
+        lanes.end(&occurrence(4, 7));
+        assert_eq!((lanes.held, lanes.waiting.len(), next(&mut lanes)), (0, 0, None));
+        lanes.add(occurrence(6, 7));
+        assert_eq!(next(&mut lanes), Some(6));
+    }
+
+    fn notifier(name: &str, mail: MailSpec, workers: Option<Vec<String>>) -> Arc<ReporterSpec> {
+        let mut spec = (*reporters(&MasterConfig::default(), "ci.example.org")[0]).clone();
+        let mut generator = (*spec.generators[0]).clone();
+        generator.kind = GeneratorKind::WorkerMissing { workers };
+        spec.generators = vec![Arc::new(generator)];
+        Arc::new(ReporterSpec { name: name.into(), kind: ReporterKind::Mail(Box::new(mail)), ..spec })
+    }
+
+    #[test]
+    fn an_absence_is_told_once_to_each() {
+        let owners = || MailSpec { send_to_worker_owners: true, ..MailSpec::default() };
+        let all = [
+            notifier("others", MailSpec { workers: Some(vec!["x".into()]), ..owners() }, None),
+            notifier("named", MailSpec::default(), Some(vec!["y".into()])),
+            notifier("first", MailSpec::default(), None),
+            notifier("second", owners(), None),
+            notifier("third", owners(), None),
+        ];
+        let told = |worker: &str, notify: &[&str], owners: &[&str]| -> Vec<String> {
+            let texts = |list: &[&str]| list.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+            let tellers = absence_tellers(&all, worker, &texts(notify), &texts(owners));
+            let to = |r: &Recipients| r.to.iter().map(|a| a.bare.clone()).collect::<Vec<_>>().join(" ");
+            tellers.iter().map(|(reporter, recipients)| format!("{}: {}", reporter.name, to(recipients))).collect()
+        };
+        assert_eq!(told("w", &["ops@b.example"], &["Own@b.example", "OPS@b.example"]), ["first: ops@b.example", "second: Own@b.example"]);
+        assert_eq!(told("y", &["ops@b.example"], &[]), ["named: ops@b.example"]);
+        assert_eq!(told("x", &["ops@b.example"], &["own@b.example"]), ["others: ops@b.example own@b.example"]);
+        assert_eq!(told("w", &[], &[]), [""; 0]);
+    }
+
+    #[test]
+    fn without_a_notifier_there_is_one_for_missing_workers() {
+        let all = reporters(&MasterConfig::default(), "ci.example.org");
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].mail().unwrap().fromaddr.bare, "buildbot@ci.example.org");
+        assert!(all[0].missing_generator("any").is_some());
+        let own = MasterConfig { reporters: vec![notifier("n", MailSpec::default(), None)], ..MasterConfig::default() };
+        assert_eq!(reporters(&own, "ci.example.org").len(), 1);
     }
 }

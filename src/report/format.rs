@@ -26,12 +26,17 @@ pub struct Callable<'a> {
 /// The whole message, ready to be sent to whomever. Its logs are in the setting: see [`super::compose::wishes`].
 pub async fn message(callable: Callable<'_>, formatter: Option<&FormatterSpec>, about: &About<'_>, setting: &Setting<'_>) -> Composed {
     let Some(formatter) = formatter.filter(|f| needs_lua(f)) else { return compose(formatter, about, setting) };
-    let Some(parts) = each(formatter, about) else { return one(callable, formatter, about, setting).await };
-    let mut made = Vec::with_capacity(parts.len());
-    for part in &parts {
-        made.push(one(callable, formatter, part, setting).await);
-    }
-    merge(made, &set_subject(formatter, about, setting))
+    let made = match each(formatter, about) {
+        None => one(callable, formatter, about, setting).await,
+        Some(parts) => {
+            let mut made = Vec::with_capacity(parts.len());
+            for part in &parts {
+                made.push(one(callable, formatter, part, setting).await);
+            }
+            merge(made, &set_subject(formatter, about, setting))
+        }
+    };
+    with_attachments(made, Some(formatter), about, setting)
 }
 
 fn needs_lua(formatter: &FormatterSpec) -> bool {
@@ -39,14 +44,10 @@ fn needs_lua(formatter: &FormatterSpec) -> bool {
 }
 
 async fn one(callable: Callable<'_>, formatter: &FormatterSpec, about: &About<'_>, setting: &Setting<'_>) -> Composed {
-    let made = match made(callable, formatter, about, setting).await {
-        Ok(made) => made,
-        Err(why) => {
-            tracing::warn!("{} ({}): a message has the built-in text: {why}", formatter.class, formatter.place);
-            fallen_back(formatter, &why, about, setting)
-        }
-    };
-    with_attachments(made, Some(formatter), about, setting)
+    made(callable, formatter, about, setting).await.unwrap_or_else(|why| {
+        tracing::warn!("{} ({}): a message has the built-in text: {why}", formatter.class, formatter.place);
+        fallen_back(formatter, &why, about, setting)
+    })
 }
 
 async fn made(callable: Callable<'_>, formatter: &FormatterSpec, about: &About<'_>, setting: &Setting<'_>) -> Result<Composed, String> {

@@ -9,31 +9,13 @@ use sha2::{Digest, Sha256};
 use url::Host;
 
 use super::mail::{Attachment, Mail};
-use crate::base::Timestamp;
+use crate::base::{MailAddress, Timestamp};
+use crate::config::OWN_HEADERS;
 
 /// Longer ones are cut: a subject is for a line of a screen.
 const SUBJECT: usize = 400;
 /// Of one header of the configuration, in bytes.
 const HEADER: usize = 4000;
-
-/// Headers that say how the mail is made: `extraHeaders` can't set them. Its other names replace what stands here.
-const OWN: [&str; 15] = [
-    "From",
-    "Sender",
-    "To",
-    "Cc",
-    "Bcc",
-    "Subject",
-    "Date",
-    "Message-ID",
-    "In-Reply-To",
-    "References",
-    "MIME-Version",
-    "Content-Type",
-    "Content-Transfer-Encoding",
-    "Return-Path",
-    "Received",
-];
 
 /// What makes a mail one and the same mail, however often it is sent.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +34,7 @@ pub struct Prepared {
     /// Everybody once.
     pub recipients: Vec<Address>,
     pub message_id: String,
+    /// Without the last line end, which the end of DATA brings.
     pub bytes: Vec<u8>,
     /// Addresses and headers that were left out, and why.
     pub remarks: Vec<String>,
@@ -105,7 +88,7 @@ pub fn prepare(mail: &Mail, mark: Mark<'_>) -> Result<Prepared, String> {
         builder = builder.raw_header(header(name, value.to_owned()).ok_or("a header has no name")?);
     }
     for (name, value) in &mail.extra_headers {
-        if OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+        if OWN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
             remarks.push(format!("header {name} of extraHeaders is left out: the mail has its own"));
             continue;
         }
@@ -132,7 +115,11 @@ pub fn prepare(mail: &Mail, mark: Mark<'_>) -> Result<Prepared, String> {
         }
     };
     let message = message.map_err(|e| format!("it can't be written as MIME: {e}"))?;
-    Ok(Prepared { from: from.email, recipients, message_id, bytes: message.formatted(), remarks })
+    let mut bytes = message.formatted();
+    while bytes.ends_with(b"\r\n") {
+        bytes.truncate(bytes.len() - 2);
+    }
+    Ok(Prepared { from: from.email, recipients, message_id, bytes, remarks })
 }
 
 enum Content {
@@ -172,21 +159,13 @@ fn attachment(one: &Attachment) -> Result<SinglePart, String> {
     Ok(lettre::message::Attachment::new(cut(&name, 200)).body(content, kind))
 }
 
-/// An address with or without a name, as `Name <name@host>` or `name@host`; a domain beyond ASCII becomes what DNS knows.
-pub fn mailbox(text: &str) -> Result<Mailbox, String> {
-    let bad = |why: &str| format!("{:?} is no mail address: {why}", cut(text, 200));
-    if text.chars().any(char::is_control) {
-        return Err(bad("it holds a line break or another control character"));
-    }
-    let (name, address) = match text.trim().strip_suffix('>').and_then(|t| t.rsplit_once('<')) {
-        Some((name, address)) => (name.trim(), address.trim()),
-        None => ("", text.trim()),
-    };
-    let (user, domain) = address.rsplit_once('@').ok_or_else(|| bad("it has no @"))?;
-    let address = Address::new(user, ascii_host(domain)).map_err(|e| bad(&e.to_string().to_lowercase()))?;
-    let name = name.strip_prefix('"').and_then(|n| n.strip_suffix('"')).unwrap_or(name);
-    let name = name.replace("\\\"", "\"").replace("\\\\", "\\");
-    Ok(Mailbox::new(Some(name).filter(|n| !n.is_empty()), address))
+/// An address with or without a name; a domain beyond ASCII becomes what DNS knows.
+fn mailbox(text: &str) -> Result<Mailbox, String> {
+    let bad = || format!("{:?} is no mail address", cut(text, 200));
+    let MailAddress { name, bare } = MailAddress::parse(text).ok_or_else(bad)?;
+    let (user, domain) = bare.rsplit_once('@').ok_or_else(bad)?;
+    let address = Address::new(user, ascii_host(domain)).map_err(|_| bad())?;
+    Ok(Mailbox::new(name, address))
 }
 
 /// The domain as DNS knows it, if it is one that is not so already.
@@ -352,7 +331,7 @@ mod tests {
             }
         }
         let none = prepare(&Mail { to: vec!["nobody".into()], ..mail() }, MARK).unwrap_err();
-        assert_eq!(none, "recipient \"nobody\" is no mail address: it has no @");
+        assert_eq!(none, "recipient \"nobody\" is no mail address");
         assert_eq!(prepare(&Mail { to: vec![], ..mail() }, MARK).unwrap_err(), "it has no recipient");
         assert!(prepare(&Mail { from: "x".into(), ..mail() }, MARK).unwrap_err().starts_with("fromaddr \"x\" is no mail address"));
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use lettre::Address;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters};
-use lettre::transport::smtp::commands::{Data, Ehlo, Mail as MailFrom, Quit, Rcpt, Rset};
+use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Quit, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::transport::smtp::response::{Response, Severity};
 use serde::{Deserialize, Serialize};
@@ -151,6 +151,8 @@ impl Smtp {
             let _ = self.command(Rset, "RSET", self.settings.limits.command, shown).await;
             return match progress.left.is_empty() {
                 true => Outcome::Refused(progress.refused.join("; ")),
+                // What is known of the others must not be asked again; else all is as before.
+                false if progress.refused.is_empty() => Outcome::Later { error: still(&progress), progress: None },
                 false => Outcome::Later { error: still(&progress), progress: written(&progress) },
             };
         }
@@ -197,7 +199,7 @@ impl Smtp {
         }
         let mut line =
             AsyncSmtpConnection::connect_tokio1((relayhost.as_str(), *port), None, &hello, at_once, None).await.map_err(explain)?;
-        shown.note(&format!("connected, the relay calls itself {}", line.server_info().name()));
+        shown.note("connected");
         let wanted = match security {
             Security::StartTls => true,
             Security::Plain => login.is_some() && line.can_starttls(),
@@ -212,10 +214,9 @@ impl Smtp {
             line.starttls(self.tls().await?, &hello).await.map_err(explain)?;
             shown.note("encrypted, the certificate is good");
         }
-        // Said again where somebody looks: the library keeps the first answer to itself.
-        shown.client(&format!("EHLO {hello}"));
-        let answer = line.command(Ehlo::new(hello)).await.map_err(explain)?;
-        show(&answer, shown);
+        // The library keeps the greeting and the answer to EHLO to itself.
+        let (name, offers) = (line.server_info().name(), line.server_info().to_string());
+        shown.note(&format!("the relay calls itself {name}: {}", one_line(&offers)));
         if let Some(login) = login {
             self.log_in(&mut line, login, shown).await?;
         }
@@ -384,7 +385,7 @@ fn still(progress: &Progress) -> String {
 fn show(answer: &Response, shown: &mut dyn Transcript) {
     let code = answer.code();
     for line in answer.message() {
-        shown.server(&format!("{code} {line}"));
+        shown.server(&one_line(&format!("{code} {line}")));
     }
 }
 
@@ -404,6 +405,11 @@ fn explain(e: lettre::transport::smtp::Error) -> String {
         (None, true) => e.to_string(),
         (None, false) => causes.join(": "),
     };
+    one_line(&text)
+}
+
+/// What a relay says is not trusted to be short or fit for a terminal.
+fn one_line(text: &str) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_ANSWER).collect();
     text.trim().to_owned()
 }

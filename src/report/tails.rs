@@ -38,7 +38,7 @@ pub fn telling(step: &StepFacts) -> Option<&Log> {
 
 /// The logs of these builds that a formatter or reporter asks for by name.
 pub fn named<'a>(builds: &[&'a BuildFacts], wanted: &'a [&WantedLogs]) -> impl Iterator<Item = (&'a BuildFacts, &'a StepFacts, &'a Log)> {
-    let all = builds.to_vec().into_iter().flat_map(|build| {
+    let all = builds.iter().copied().flat_map(|build| {
         let steps = build.steps.iter().filter(|s| !s.step.hidden);
         steps.flat_map(move |step| step.logs.iter().map(move |log| (build, step, log)))
     });
@@ -212,6 +212,8 @@ pub fn attachments(builds: &[&BuildFacts], wanted: &[&WantedLogs], texts: &LogTe
 mod tests {
     use super::*;
     use crate::base::{LogId, StepId};
+    use crate::model::build::Stream;
+    use crate::store::{LogLimits, StoreOptions};
 
     fn text(content: &str) -> LogText {
         LogText { content: content.as_bytes().to_vec(), ..LogText::default() }
@@ -247,5 +249,38 @@ mod tests {
         assert_eq!(tail(&log(LogKind::Text), &text("hello\n")).text, "hello");
         let wide = format!("o{}\n", "ä".repeat(9999));
         assert_eq!(shown(&wide).chars().count(), TAIL_LINE + 1);
+    }
+
+    /// A log of the store with these lines, and what is read of its end.
+    async fn read_back(lines: impl Iterator<Item = String>, bytes: usize) -> LogText {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions { database: folder.path().join("state.sqlite"), logs: folder.path().join("logs") };
+        let store = Store::open(options).await.unwrap();
+        let log = Log { id: store.next_log_id(), ..log(LogKind::Stdio) };
+        let mut writer = store.log_writer(log.clone(), LogLimits::default());
+        for line in lines {
+            writer.append(Stream::Stdout, format!("{line}\n").as_bytes()).unwrap();
+        }
+        store.put_log(&writer.finish().unwrap()).await.unwrap();
+        let gone = LogWish { log: LogId(999), bytes };
+        let mut texts = read(&store, &[LogWish { log: log.id, bytes }, gone]).await;
+        store.close().await;
+        assert!(texts.len() <= 2);
+        texts.remove(&log.id).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_log_is_read_whatever_its_lines_are_like() {
+        let text = read_back((0..200_000).map(|i| format!("line {i}")), 1000).await;
+        assert!(text.content.len() <= 1000 && text.content.len() > 900 && !text.cut);
+        assert!(text.content.ends_with(b"oline 199999\n"));
+        let first = String::from_utf8(text.content.split(|b| *b == b'\n').next().unwrap().to_vec()).unwrap();
+        assert_eq!(first, format!("oline {}", text.first_line));
+        // Lines that are shorter than expected: further back until there is enough.
+        let text = read_back((0..50_000).map(|_| "x".to_owned()), 90_000).await;
+        assert_eq!((text.content.len(), text.first_line), (90_000, 20_000));
+        let text = read_back((0..5).map(|_| "y".repeat(100_000)), 5000).await;
+        assert_eq!((text.content.len(), text.first_line, text.cut), (5000, 4, true));
+        assert_eq!(read_back((0..3).map(|i| i.to_string()), 5000).await.content, b"o0\no1\no2\n");
     }
 }

@@ -16,7 +16,7 @@ pub(super) const PUT_LOG: &str = "INSERT INTO logs (id, step_id, name, slug, kin
 impl Store {
     /// Claims the build's request and keeps the build, or neither: a request that runs or is complete is refused.
     pub async fn start_build(&self, build: &Build, properties: &Properties) -> Result<()> {
-        let (build, properties) = (build.clone(), json(&properties.to_api())?);
+        let (ids, build, properties) = (self.ids.clone(), build.clone(), json(&properties.to_api())?);
         let work = move |sql: &mut dyn Sql| {
             requests::claim(sql, build.request, build.started_at)?;
             sql.execute(
@@ -24,7 +24,7 @@ impl Store {
                     VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8)",
                 params![build.id, build.number, build.builder, build.request, build.worker, build.started_at, &build.state, &properties],
             )?;
-            occurrences::add(sql, What::BuildStarted(build.id), build.started_at)
+            occurrences::add(sql, &ids, What::BuildStarted(build.id), Some(build.builder), build.started_at)
         };
         self.engine.write("starting a build", work).await
     }
@@ -93,12 +93,12 @@ impl Store {
 
     /// Closes a build and its request, which is complete or waits again, and the build set with its last request.
     pub async fn finish_build(&self, build: &Build, end: &RequestEnd) -> Result<()> {
-        let (build, end) = (build.clone(), end.clone());
+        let (ids, build, end) = (self.ids.clone(), build.clone(), end.clone());
         let work = move |sql: &mut dyn Sql| {
             let now = build.complete_at.unwrap_or(build.started_at);
             close(sql, &build, now)?;
-            occurrences::add(sql, What::BuildFinished(build.id), now)?;
-            requests::end(sql, build.request, &end, now)
+            occurrences::add(sql, &ids, What::BuildFinished(build.id), Some(build.builder), now)?;
+            requests::end(sql, &ids, build.request, &end, now)
         };
         self.engine.write("finishing a build", work).await
     }

@@ -68,6 +68,7 @@ struct Ids {
     build: AtomicI64,
     step: AtomicI64,
     log: AtomicI64,
+    occurrence: AtomicI64,
 }
 
 fn next(counter: &AtomicI64) -> i64 {
@@ -87,6 +88,7 @@ impl Ids {
             build: after("builds")?,
             step: after("steps")?,
             log: after("logs")?,
+            occurrence: after("occurrences")?,
         })
     }
 }

@@ -298,8 +298,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = crate::store::tests::open(&folder).await;
         let what = crate::model::report::What::BuildFinished(crate::base::BuildId(7));
-        store.engine.write("a test", move |sql| occurrences::add(sql, what, Timestamp(5))).await.unwrap();
-        let seqs: Vec<i64> = store.occurrences(0, 10).await.unwrap().iter().map(|o| o.seq).collect();
+        let ids = store.ids.clone();
+        store.engine.write("a test", move |sql| occurrences::add(sql, &ids, what, None, Timestamp(5))).await.unwrap();
+        let seqs: Vec<i64> = store.occurrences(0, 10).await.unwrap().iter().map(|o| o.id).collect();
         assert_eq!(seqs.len(), 1);
         store.put_outbox(vec![new("a", "x")], seqs, Timestamp(10)).await.unwrap();
         assert!(store.occurrences(0, 10).await.unwrap().is_empty());

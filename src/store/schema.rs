@@ -13,7 +13,8 @@ const ABSENCES: &[&str] = &["CREATE TABLE absences (worker TEXT NOT NULL PRIMARY
     told_at {int})"];
 
 /// What happened and is not told of yet.
-const OCCURRENCES: &[&str] = &["CREATE TABLE occurrences (seq {id}, kind TEXT NOT NULL, subject {int} NOT NULL, at {int} NOT NULL)"];
+const OCCURRENCES: &[&str] =
+    &["CREATE TABLE occurrences (id {id}, kind TEXT NOT NULL, subject {int} NOT NULL, builder_id {int}, at {int} NOT NULL)"];
 
 /// Messages until they have arrived, and some time longer. Times of the waiting ones are not indexed: they are read by lane.
 const OUTBOX: &[&str] = &[

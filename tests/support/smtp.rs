@@ -166,5 +166,12 @@ def read(folder, n):
         pass
     return {"headers": headers, "text": part("plain"), "html": part("html"), "attachments": files, "defects": defects,
             "envelope": about, "to": addresses("to"), "cc": addresses("cc"), "from": addresses("from")}
-print(json.dumps([read(sys.argv[1], n) for n in range(1, int(sys.argv[2]) + 1)]))
+# A header that came as bytes, as SMTPUTF8 allows.
+def text(value):
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {k: text(v) for k, v in value.items()}
+    return [text(v) for v in value] if isinstance(value, list) else value
+print(json.dumps([text(read(sys.argv[1], n)) for n in range(1, int(sys.argv[2]) + 1)]))
 "#;

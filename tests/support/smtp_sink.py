@@ -18,6 +18,7 @@ with open(os.path.join(folder, "options.json")) as f:
 os.makedirs(os.path.join(folder, "mails"), exist_ok=True)
 used = {}
 connections = 0
+kept = len([f for f in os.listdir(os.path.join(folder, "mails")) if f.endswith(".json")])
 
 
 def script():
@@ -80,11 +81,13 @@ class Handler:
         note("DATA " + (answer or "accepted"))
         if answer:
             return answer
-        n = len([f for f in os.listdir(os.path.join(folder, "mails")) if f.endswith(".json")]) + 1
+        global kept
+        kept += 1
+        n = kept
         with open(os.path.join(folder, "mails", f"{n}.eml"), "wb") as f:
             f.write(envelope.original_content)
         about = {"from": envelope.mail_from, "to": envelope.rcpt_tos, "options": envelope.mail_options,
-                 "tls": session.ssl is not None, "user": getattr(session, "user", None), "connection": session.number}
+                 "tls": server.transport.get_extra_info("ssl_object") is not None, "user": getattr(session, "user", None), "connection": session.number}
         path = os.path.join(folder, "mails", f"{n}.json")
         with open(path + ".new", "w") as f:
             json.dump(about, f)

@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Map, json};
 
 use super::*;
-use crate::base::RequestId;
-use crate::base::SystemClock;
+use crate::base::{RequestId, SystemClock};
 use crate::latent::Timing;
-use crate::latent::backend::Started;
+use crate::latent::backend::{Started, WantedBuild};
 use crate::store::StoreOptions;
 use crate::workers::link::BoxFuture;
 
@@ -101,8 +100,8 @@ impl Surroundings for Around {
         lock(&self.1).push(leak);
         Box::pin(async { Ok(()) })
     }
-    fn properties(&self, _: RequestId) -> Map<String, Json> {
-        Map::new()
+    fn build(&self, _: &str, _: RequestId) -> (Map<String, Json>, WantedBuild) {
+        Default::default()
     }
 }
 

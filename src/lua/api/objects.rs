@@ -15,7 +15,41 @@ pub(in super::super) const OBJECTS: &[(&str, &[(&str, &str)])] = &[
             ("json: any", "Its content, decoded."),
             ("content: fun(): string", "The content; what else is named like a function in Python is a value here."),
             ("raise_for_status: fun()", "Raises unless it is `ok`."),
+            (
+                "body: Stream?",
+                "With `stream = true`, in place of `text`, `json` and `content`: what is read with the call that asked for it.",
+            ),
         ],
+    ),
+    (
+        "Stream",
+        &[
+            ("lines(): fun(): string?", "For `for line in stream:lines() do`: line by line, as they come, without their ends."),
+            (
+                "read(how?: string): string?",
+                "What is there, at least a byte; `\"l\"`: a line, `\"a\"`: all that is left, at most 16 MiB. Nil at the end. It waits.",
+            ),
+            ("close()", "Nothing more is read."),
+        ],
+    ),
+    (
+        "Process",
+        &[
+            ("pid: integer", "Its number, which is its group's, too."),
+            ("started: string", "What tells it from later processes of that number; text that may be kept."),
+            ("stdin: ProcessInput?", "With `stdin = \"pipe\"`."),
+            ("stdout: Stream?", "With `stdout = \"pipe\"`; what is not read makes the program wait."),
+            ("stderr: Stream?", "With `stderr = \"pipe\"`."),
+            (
+                "wait(seconds?: number|string): { status: integer?, signal: integer? }?",
+                "Waits for its end; nil if it still runs after that long.",
+            ),
+            ("kill(signal?: string|integer): boolean", "Sends a signal (`\"TERM\"`) to its group; false if it has ended."),
+        ],
+    ),
+    (
+        "ProcessInput",
+        &[("write(text: string)", "Waits until the program has room for it."), ("close()", "The program sees the end of its input.")],
     ),
     (
         "Regex",

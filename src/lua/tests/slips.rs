@@ -115,7 +115,7 @@ async fn the_page_of_the_library_has_what_is_there() {
         for name, value in pairs(_G) do
           local own = list.contains({
             "fs", "http", "json", "template", "log", "time", "list", "dict", "text", "path", "yaml", "toml", "ini", "config", "process",
-            "regex", "random", "url", "hash", "base64",
+            "regex", "random", "url", "hash", "base64", "store", "latent",
           }, name)
           if own then for f in pairs(value) do found[#found + 1] = name .. "." .. f end end
         end

@@ -134,7 +134,13 @@ fn backend(provider: &Arc<Provider>, settings: Settings) -> Ec2Backend {
 }
 
 fn start(launch: &str) -> Start {
-    Start { launch: LaunchId(launch.into()), worker: "bot".into(), password: Secret::new("x"), properties: Default::default() }
+    Start {
+        launch: LaunchId(launch.into()),
+        worker: "bot".into(),
+        password: Secret::new("x"),
+        properties: Default::default(),
+        build: Default::default(),
+    }
 }
 
 fn types(names: &[&str]) -> Vec<String> {

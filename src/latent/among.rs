@@ -1,0 +1,154 @@
+//! Ends an instance of which it is not known which of several backends made it: the one that lists it does. Since handles of two
+//! backends may look alike, a handle alone is never enough where somebody could be asked. Starts nothing.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::backend::{Backend, Instance, Start, Started};
+use super::lifecycle::Failure;
+use crate::model::LaunchId;
+use crate::workers::link::BoxFuture;
+
+/// Backends of one class, one of each group.
+pub struct Among(Vec<Arc<dyn Backend>>);
+
+impl Among {
+    pub fn new(backends: impl IntoIterator<Item = Arc<dyn Backend>>) -> Among {
+        let mut groups: Vec<Arc<dyn Backend>> = Vec::new();
+        for backend in backends {
+            if groups.iter().all(|known| known.group() != backend.group()) {
+                groups.push(backend);
+            }
+        }
+        Among(groups)
+    }
+}
+
+impl Backend for Among {
+    fn class(&self) -> &str {
+        self.0.first().map_or("", |backend| backend.class())
+    }
+
+    fn group(&self) -> String {
+        let groups: Vec<String> = self.0.iter().map(|backend| backend.group()).collect();
+        format!("one of: {}", groups.join(", "))
+    }
+
+    fn settings(&self) -> String {
+        String::new()
+    }
+
+    fn can_check(&self) -> bool {
+        false
+    }
+
+    fn can_list(&self) -> bool {
+        self.0.iter().all(|backend| backend.can_list())
+    }
+
+    fn start(&self, _: Start) -> BoxFuture<'static, Result<Started, Failure>> {
+        Box::pin(async { Err(Failure::Configuration("the worker's settings are others now".into())) })
+    }
+
+    fn stop(&self, launch: LaunchId, handle: Json, fast: bool) -> BoxFuture<'static, Result<(), String>> {
+        let backends = self.0.clone();
+        Box::pin(async move {
+            let blind = backends.iter().filter(|backend| !backend.can_list()).count();
+            if let ([only], 1) = (&backends[..], blind) {
+                return only.stop(launch, handle, fast).await;
+            }
+            for backend in backends.iter().filter(|backend| backend.can_list()) {
+                let there = backend.list().await.map_err(|why| format!("whose it is can't be found out: {why}"))?;
+                if let Some(instance) = there.into_iter().find(|instance| instance.launch == launch) {
+                    return backend.stop(launch, instance.handle, fast).await;
+                }
+            }
+            if blind > 0 {
+                return Err("no configured worker of its class lists it, and some can't list their instances: end it by hand".into());
+            }
+            tracing::warn!(%launch, %handle, "it was started with other settings and is not listed with those of now: it counts as gone");
+            Ok(())
+        })
+    }
+
+    fn check(&self, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
+        Box::pin(async { Ok(Ok(())) })
+    }
+
+    fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
+        let backends = self.0.clone();
+        Box::pin(async move {
+            let mut all = Vec::new();
+            for backend in backends {
+                all.extend(backend.list().await?);
+            }
+            Ok(all)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    struct Site {
+        name: &'static str,
+        lists: Option<Vec<&'static str>>,
+        stopped: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Backend for Site {
+        fn class(&self) -> &str {
+            "Site"
+        }
+        fn group(&self) -> String {
+            self.name.into()
+        }
+        fn settings(&self) -> String {
+            self.name.into()
+        }
+        fn can_check(&self) -> bool {
+            false
+        }
+        fn can_list(&self) -> bool {
+            self.lists.is_some()
+        }
+        fn start(&self, _: Start) -> BoxFuture<'static, Result<Started, Failure>> {
+            unreachable!()
+        }
+        fn stop(&self, _: LaunchId, handle: Json, _: bool) -> BoxFuture<'static, Result<(), String>> {
+            self.stopped.lock().unwrap().push(format!("{} {handle}", self.name));
+            Box::pin(async { Ok(()) })
+        }
+        fn check(&self, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
+            unreachable!()
+        }
+        fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
+            let of = |id: &&str| Instance { launch: LaunchId((*id).into()), handle: format!("{}-{id}", self.name).into() };
+            let list = self.lists.as_ref().ok_or("it can't").map(|l| l.iter().map(of).collect());
+            Box::pin(async move { list.map_err(str::to_owned) })
+        }
+    }
+
+    async fn stop(sites: &[(&'static str, Option<Vec<&'static str>>)], launch: &str) -> (Result<(), String>, Vec<String>) {
+        let stopped = Arc::new(Mutex::new(Vec::new()));
+        let backends =
+            sites.iter().map(|(name, lists)| Arc::new(Site { name, lists: lists.clone(), stopped: stopped.clone() }) as Arc<dyn Backend>);
+        let ended = Among::new(backends).stop(LaunchId(launch.into()), Json::from(7), false).await;
+        let stopped = stopped.lock().unwrap().clone();
+        (ended, stopped)
+    }
+
+    #[tokio::test]
+    async fn who_lists_it_stops_it() {
+        let two = [("a", Some(vec!["x"])), ("a", Some(vec!["x"])), ("b", Some(vec!["y", "z"]))];
+        assert_eq!(stop(&two, "z").await, (Ok(()), vec!["b \"b-z\"".to_owned()]));
+        assert_eq!(stop(&two, "none").await, (Ok(()), vec![]), "it is gone");
+        assert_eq!(stop(&[("a", None)], "x").await, (Ok(()), vec!["a 7".to_owned()]), "nobody could be asked");
+        let (ended, stopped) = stop(&[("a", None), ("b", Some(vec![]))], "x").await;
+        assert!(ended.is_err_and(|why| why.contains("end it by hand")) && stopped.is_empty());
+    }
+}
