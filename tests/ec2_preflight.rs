@@ -11,7 +11,7 @@ use support::*;
 fn config(fake: &FakeEc2) -> String {
     let lua = r#"
 local function machine(name, args)
-  args[1], args[3] = name, "m5.large"
+  args.name, args.instance_type = name, "m5.large"
   args.identifier, args.secret_identifier, args.endpoint_url = "AKIAEXAMPLE", "hunter2", "@URL@"
   args.build_wait_timeout = 0
   return EC2LatentWorker(args)
@@ -60,7 +60,7 @@ fn checkconfig_tells_which_worker_has_what_wrong() {
         ran.err
     );
     assert!(ran.err.contains("EC2LatentWorker \"placed\"") && ran.err.contains("master.lua:"), "{}", ran.err);
-    assert!(!ran.err.contains("\"good\"") && !ran.err.contains("hunter2") && ran.err.contains("5 mistakes"), "{}", ran.err);
+    assert!(!ran.err.contains("EC2LatentWorker \"good\"") && !ran.err.contains("hunter2") && ran.err.contains("5 mistakes"), "{}", ran.err);
 
     let ran = master.command("checkconfig", &[], &["--online", "--json"]);
     let told: Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {ran:?}"));

@@ -167,8 +167,15 @@ fn a_plain_machine_installs_its_worker() {
     );
     let mut master = Master::start(&lua);
     let home = machine::folder();
-    let script =
-        UserData { install: Install::Pip, user: "builder".into(), ..data(&home, master.pb) }.script("bot", PASSWORD, "").expect("a script");
+    let plain = UserData {
+        install: Install::Pip,
+        user: "builder".into(),
+        // Another user can't run a Python that lies in somebody's home.
+        python: "/usr/bin/python3".into(),
+        power_off_after: Duration::from_secs(20),
+        ..data(&home, master.pb)
+    };
+    let script = plain.script("bot", PASSWORD, "").expect("a script");
     let machine = Machine::boot(home, &script, Kind::default());
     wait_within(Duration::from_secs(180), "the worker attaches", || master.attached("bot").then_some(()));
     let build = master.build("quick", json!({}));

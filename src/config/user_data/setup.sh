@@ -118,6 +118,9 @@ esac
 command -v "$worker" >/dev/null || { say "there is no $worker on this machine"; exit 1; }
 worker="$(command -v "$worker")"
 python="$(command -v "$python")"
+if [ "$user" != "$(id -un)" ]; then
+    su -s /bin/sh "$user" -c "'$worker' --version" >/dev/null || { say "$user can't run $worker"; exit 1; }
+fi
 
 if [ -n "$prepare" ]; then
     sh -e -c "$prepare"
