@@ -33,14 +33,22 @@ None = nil
 
 ---@class SecretProvider: HostObject
 
----@class (exact) Worker.Arguments: { slavename?: any, name?: any, password?: any, max_builds?: any, notify_on_missing?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@class Reporter: HostObject
+
+---@class Generator: HostObject
+
+---@class Formatter: HostObject
+
+---@class (exact) Worker.Arguments: { slavename?: any, name?: any, password?: any, max_builds?: any, notify_on_missing?: any, notify_on_return?: any, owner?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
 ---@field name? string The name it logs in with.
 ---@field slavename? string Old spelling of `name`.
 ---@field [1]? string `name`
 ---@field password? string|Secret|None The password it logs in with; None: it can't. One that is a util.Secret is fetched when the master starts, again when the worker comes if that failed, and hidden in builds if it has at least four characters; one that is written here is not.
 ---@field [2]? string|Secret|None `password`
 ---@field max_builds? integer|None Builds at the same time over all builders; None: no limit. Default: None
----@field notify_on_missing? string|string[] Who is told when it is missing. Default: {}
+---@field notify_on_missing? string|string[] Who is told by mail when it is missing. Default: {}
+---@field notify_on_return? boolean Those who were told that it is missing are told when it is back. Default: false
+---@field owner? string|string[] Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners. Default: {}
 ---@field missing_timeout? number|string|None How long it may be away before it is called missing. Default: 3600
 ---@field properties? table<string, any> Properties of the builds that run on it. Default: {}
 ---@field defaultProperties? table<string, any> The same, where a build has no such property yet. Default: {}
@@ -55,7 +63,9 @@ None = nil
 ---@field name string The name it logs in with.
 ---@field password string|Secret|None The password it logs in with; None: it can't. One that is a util.Secret is fetched when the master starts, again when the worker comes if that failed, and hidden in builds if it has at least four characters; one that is written here is not.
 ---@field max_builds integer|None Builds at the same time over all builders; None: no limit.
----@field notify_on_missing any Who is told when it is missing.
+---@field notify_on_missing any Who is told by mail when it is missing.
+---@field notify_on_return boolean Those who were told that it is missing are told when it is back.
+---@field owner any Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners.
 ---@field missing_timeout number|string|None How long it may be away before it is called missing.
 ---@field properties table<string, any> Properties of the builds that run on it.
 ---@field defaultProperties table<string, any> The same, where a build has no such property yet.
@@ -81,14 +91,16 @@ None = nil
 ---@field mixin fun(self: Worker.Extended, from: table): Worker.Extended Copies what the class lacks.
 ---@field [string] any
 
----@class (exact) LocalWorker.Arguments: { slavename?: any, name?: any, workdir?: any, max_builds?: any, notify_on_missing?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@class (exact) LocalWorker.Arguments: { slavename?: any, name?: any, workdir?: any, max_builds?: any, notify_on_missing?: any, notify_on_return?: any, owner?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
 ---@field name? string Its name.
 ---@field slavename? string Old spelling of `name`.
 ---@field [1]? string `name`
 ---@field workdir? string|None Its folder, below the master's; default: workers/NAME. Default: None
 ---@field [2]? string|None `workdir`
 ---@field max_builds? integer|None Builds at the same time over all builders; None: no limit. Default: None
----@field notify_on_missing? string|string[] Who is told when it is missing. Default: {}
+---@field notify_on_missing? string|string[] Who is told by mail when it is missing. Default: {}
+---@field notify_on_return? boolean Those who were told that it is missing are told when it is back. Default: false
+---@field owner? string|string[] Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners. Default: {}
 ---@field missing_timeout? number|string|None How long it may be away before it is called missing. Default: 3600
 ---@field properties? table<string, any> Properties of the builds that run on it. Default: {}
 ---@field defaultProperties? table<string, any> The same, where a build has no such property yet. Default: {}
@@ -103,7 +115,9 @@ None = nil
 ---@field name string Its name.
 ---@field workdir string|None Its folder, below the master's; default: workers/NAME.
 ---@field max_builds integer|None Builds at the same time over all builders; None: no limit.
----@field notify_on_missing any Who is told when it is missing.
+---@field notify_on_missing any Who is told by mail when it is missing.
+---@field notify_on_return boolean Those who were told that it is missing are told when it is back.
+---@field owner any Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners.
 ---@field missing_timeout number|string|None How long it may be away before it is called missing.
 ---@field properties table<string, any> Properties of the builds that run on it.
 ---@field defaultProperties table<string, any> The same, where a build has no such property yet.
@@ -129,7 +143,541 @@ None = nil
 ---@field mixin fun(self: LocalWorker.Extended, from: table): LocalWorker.Extended Copies what the class lacks.
 ---@field [string] any
 
----@class (exact) EC2LatentWorker.Arguments: { slavename?: any, name?: any, password?: any, instance_type?: any, ami?: any, valid_ami_owners?: any, valid_ami_location_regex?: any, elastic_ip?: any, identifier?: any, secret_identifier?: any, aws_id_file_path?: any, user_data?: any, region?: any, keypair?: any, keypair_name?: any, security_name?: any, spot_instance?: any, max_spot_price?: any, price_multiplier?: any, product_description?: any, volumes?: any, placement?: any, tags?: any, subnet_id?: any, security_group_ids?: any, associate_public_ip?: any, instance_profile_name?: any, block_device_map?: any, endpoint_url?: any, profile?: any, build_wait_timeout?: any, check_instance_interval?: any, max_lifetime?: any, pool?: any, max_builds?: any, notify_on_missing?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [1]?: any, [2]?: any, [3]?: any, [string]: nil, [integer]: nil }
+---@class (exact) LatentWorker.Arguments: { slavename?: any, name?: any, password?: any, build_wait_timeout?: any, check_instance_interval?: any, max_lifetime?: any, pool?: any, max_builds?: any, notify_on_missing?: any, notify_on_return?: any, owner?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field name? string The name it logs in with.
+---@field slavename? string Old spelling of `name`.
+---@field [1]? string `name`
+---@field password? string|Secret|None The password it logs in with; None: a fresh one for each machine. Default: None
+---@field [2]? string|Secret|None `password`
+---@field build_wait_timeout? number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that. Default: 600
+---@field check_instance_interval? number|string How often a machine whose worker has not attached yet is asked for. Default: 10
+---@field max_lifetime? number|string|None The age at which a machine takes no more builds and is stopped. Default: None
+---@field pool? table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME. Default: None
+---@field max_builds? integer|None Builds at the same time over all builders; None: no limit. Default: None
+---@field notify_on_missing? string|string[] Who is told by mail when it is missing. Default: {}
+---@field notify_on_return? boolean Those who were told that it is missing are told when it is back. Default: false
+---@field owner? string|string[] Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners. Default: {}
+---@field missing_timeout? number|string|None How long it may be away before it is called missing. Default: 1200
+---@field properties? table<string, any> Properties of the builds that run on it. Default: {}
+---@field defaultProperties? table<string, any> The same, where a build has no such property yet. Default: {}
+---@field locks? None|false|any[] Locks that each build on it takes. Default: None
+---@field keepalive_interval? number|string|None How often an idle connection is asked for a sign of life; None: never. Default: 3600
+---@field machine_name? string|None The machine that it runs on. Default: None
+---@field quarantine_initial_timeout? number|string How long it rests after a build that could not start; doubles each time. Default: 10
+---@field quarantine_max_timeout? number|string The longest such rest. Default: 3600
+
+---A worker on a machine that methods of a class of your own start and stop: `LatentWorker:extend("Name")`.
+---@class LatentWorker: AnyWorker
+---@field name string The name it logs in with.
+---@field password string|Secret|None The password it logs in with; None: a fresh one for each machine.
+---@field build_wait_timeout number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that.
+---@field check_instance_interval number|string How often a machine whose worker has not attached yet is asked for.
+---@field max_lifetime number|string|None The age at which a machine takes no more builds and is stopped.
+---@field pool table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME.
+---@field max_builds integer|None Builds at the same time over all builders; None: no limit.
+---@field notify_on_missing any Who is told by mail when it is missing.
+---@field notify_on_return boolean Those who were told that it is missing are told when it is back.
+---@field owner any Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners.
+---@field missing_timeout number|string|None How long it may be away before it is called missing.
+---@field properties table<string, any> Properties of the builds that run on it.
+---@field defaultProperties table<string, any> The same, where a build has no such property yet.
+---@field locks any Locks that each build on it takes.
+---@field keepalive_interval number|string|None How often an idle connection is asked for a sign of life; None: never.
+---@field machine_name string|None The machine that it runs on.
+---@field quarantine_initial_timeout number|string How long it rests after a build that could not start; doubles each time.
+---@field quarantine_max_timeout number|string The longest such rest.
+---@field workername string The same as `name`.
+
+---A worker on a machine that methods of a class of your own start and stop: `LatentWorker:extend("Name")`.
+---@class LatentWorker.Class
+---@overload fun(args: LatentWorker.Arguments): LatentWorker
+---@overload fun(name: string, ...: any): LatentWorker
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: LatentWorker.Class, name: string, body?: table): LatentWorker.Extended A class of one's own below this one.
+
+---@class LatentWorker.Extended: LatentWorker, LatentWorker.Class
+---@overload fun(...: any): LatentWorker.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: LatentWorker.Extended, name: string, body?: table): LatentWorker.Extended A class of one's own below this one.
+---@field mixin fun(self: LatentWorker.Extended, from: table): LatentWorker.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) DockerLatentWorker.Arguments: { docker_host?: any, image?: any, command?: any, volumes?: any, dockerfile?: any, version?: any, tls?: any, followStartupLogs?: any, masterFQDN?: any, hostconfig?: any, autopull?: any, alwaysPull?: any, custom_context?: any, encoding?: any, target?: any, buildargs?: any, hostname?: any, master_protocol?: any, slavename?: any, name?: any, password?: any, build_wait_timeout?: any, check_instance_interval?: any, max_lifetime?: any, pool?: any, max_builds?: any, notify_on_missing?: any, notify_on_return?: any, owner?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [3]?: any, [4]?: any, [5]?: any, [6]?: any, [7]?: any, [8]?: any, [9]?: any, [10]?: any, [11]?: any, [12]?: any, [13]?: any, [14]?: any, [15]?: any, [16]?: any, [17]?: any, [18]?: any, [19]?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field docker_host? string|Renderable The engine: `unix:///var/run/docker.sock`, `tcp://HOST:2375`, `https://HOST:2376`.
+---@field [3]? string|Renderable `docker_host`
+---@field image? string|None|Renderable The image of its container. Without one it is built from `dockerfile`. Default: None
+---@field [4]? string|None|Renderable `image`
+---@field command? string|(string|Renderable)[]|Renderable What runs in the container; none: what the image says. Default: {}
+---@field [5]? string|(string|Renderable)[]|Renderable `command`
+---@field volumes? string|(string|Renderable)[]|Renderable Folders of the engine's machine as `/there:/in/the/container`, with `:ro` for those that are only read; `/in/the/container` alone is a volume that ends with it. Default: {}
+---@field [6]? string|(string|Renderable)[]|Renderable `volumes`
+---@field dockerfile? string|None|Renderable The text of a Dockerfile; the image is built where the engine does not have it. With `custom_context` the name of an archive or a folder. Default: None
+---@field [7]? string|None|Renderable `dockerfile`
+---@field version? string|None The version of the engine's interface, such as `1.41`; None: the engine's own. Default: None
+---@field [8]? string|None `version`
+---@field tls? table Certificates for an engine that is asked over TLS: `{ client_cert = { CERT, KEY }, ca_cert = FILE, verify = true }`. Default: None
+---@field [9]? table `tls`
+---@field followStartupLogs? boolean What the container writes until its worker attaches is shown in the master's log. Default: false
+---@field [10]? boolean `followStartupLogs`
+---@field masterFQDN? string|None|Renderable The name of this machine as containers know it, with `:PORT` if that is another one, too; None: the master's own. Default: None
+---@field [11]? string|None|Renderable `masterFQDN`
+---@field hostconfig? table<string, any>|Renderable How the container runs: `network_mode`, `extra_hosts`, `cap_add`, `init`, `mem_limit` and whatever else the engine's HostConfig has, in these words or in its own. Default: {}
+---@field [12]? table<string, any>|Renderable `hostconfig`
+---@field autopull? boolean An image that the engine does not have is pulled. Default: false
+---@field [13]? boolean `autopull`
+---@field alwaysPull? boolean The image is pulled before each start, so that it is the newest. Default: false
+---@field [14]? boolean `alwaysPull`
+---@field custom_context? boolean|Renderable `dockerfile` names what the image is built from. Default: false
+---@field [15]? boolean|Renderable `custom_context`
+---@field encoding? string|None How an archive is packed. Engines find that out by themselves. Default: "gzip"
+---@field [16]? string|None `encoding`
+---@field target? string|None|Renderable The stage of the Dockerfile that is built. Default: None
+---@field [17]? string|None|Renderable `target`
+---@field buildargs? table<string, any>|Renderable Values for the `ARG`s of the Dockerfile. Default: {}
+---@field [18]? table<string, any>|Renderable `buildargs`
+---@field hostname? string|None|Renderable The container's name in its own eyes. Default: None
+---@field [19]? string|None|Renderable `hostname`
+---@field master_protocol? string|None How the worker is to talk to the master, told as `BUILDMASTER_PROTOCOL`; only `pb`. Default: "pb"
+---@field name? string The name it logs in with.
+---@field slavename? string Old spelling of `name`.
+---@field [1]? string `name`
+---@field password? string|Secret|None The password it logs in with; None: a fresh one for each machine. Default: None
+---@field [2]? string|Secret|None `password`
+---@field build_wait_timeout? number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that. Default: 0
+---@field check_instance_interval? number|string How often a machine whose worker has not attached yet is asked for. Default: 10
+---@field max_lifetime? number|string|None The age at which a machine takes no more builds and is stopped. Default: None
+---@field pool? table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME. Default: None
+---@field max_builds? integer|None Builds at the same time over all builders; None: no limit. Default: None
+---@field notify_on_missing? string|string[] Who is told by mail when it is missing. Default: {}
+---@field notify_on_return? boolean Those who were told that it is missing are told when it is back. Default: false
+---@field owner? string|string[] Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners. Default: {}
+---@field missing_timeout? number|string|None How long it may be away before it is called missing. Default: 1200
+---@field properties? table<string, any> Properties of the builds that run on it. Default: {}
+---@field defaultProperties? table<string, any> The same, where a build has no such property yet. Default: {}
+---@field locks? None|false|any[] Locks that each build on it takes. Default: None
+---@field keepalive_interval? number|string|None How often an idle connection is asked for a sign of life; None: never. Default: 3600
+---@field machine_name? string|None The machine that it runs on. Default: None
+---@field quarantine_initial_timeout? number|string How long it rests after a build that could not start; doubles each time. Default: 10
+---@field quarantine_max_timeout? number|string The longest such rest. Default: 3600
+
+---A worker in a container that a Docker engine runs. It finds `BUILDMASTER`, `BUILDMASTER_PORT`, `WORKERNAME`, `WORKERPASS` and `BUILDMASTER_PROTOCOL` in its environment. A class of your own may write `container_spec(self, build)`: it changes and returns what `Class.super.container_spec(self, build)` made, the body of the engine's `POST /containers/create`.
+---@class DockerLatentWorker: AnyWorker
+---@field docker_host any The engine: `unix:///var/run/docker.sock`, `tcp://HOST:2375`, `https://HOST:2376`.
+---@field image any The image of its container. Without one it is built from `dockerfile`.
+---@field command any What runs in the container; none: what the image says.
+---@field volumes any Folders of the engine's machine as `/there:/in/the/container`, with `:ro` for those that are only read; `/in/the/container` alone is a volume that ends with it.
+---@field dockerfile any The text of a Dockerfile; the image is built where the engine does not have it. With `custom_context` the name of an archive or a folder.
+---@field version string|None The version of the engine's interface, such as `1.41`; None: the engine's own.
+---@field tls table Certificates for an engine that is asked over TLS: `{ client_cert = { CERT, KEY }, ca_cert = FILE, verify = true }`.
+---@field followStartupLogs boolean What the container writes until its worker attaches is shown in the master's log.
+---@field masterFQDN any The name of this machine as containers know it, with `:PORT` if that is another one, too; None: the master's own.
+---@field hostconfig any How the container runs: `network_mode`, `extra_hosts`, `cap_add`, `init`, `mem_limit` and whatever else the engine's HostConfig has, in these words or in its own.
+---@field autopull boolean An image that the engine does not have is pulled.
+---@field alwaysPull boolean The image is pulled before each start, so that it is the newest.
+---@field custom_context any `dockerfile` names what the image is built from.
+---@field encoding string|None How an archive is packed. Engines find that out by themselves.
+---@field target any The stage of the Dockerfile that is built.
+---@field buildargs any Values for the `ARG`s of the Dockerfile.
+---@field hostname any The container's name in its own eyes.
+---@field master_protocol string|None How the worker is to talk to the master, told as `BUILDMASTER_PROTOCOL`; only `pb`.
+---@field name string The name it logs in with.
+---@field password string|Secret|None The password it logs in with; None: a fresh one for each machine.
+---@field build_wait_timeout number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that.
+---@field check_instance_interval number|string How often a machine whose worker has not attached yet is asked for.
+---@field max_lifetime number|string|None The age at which a machine takes no more builds and is stopped.
+---@field pool table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME.
+---@field max_builds integer|None Builds at the same time over all builders; None: no limit.
+---@field notify_on_missing any Who is told by mail when it is missing.
+---@field notify_on_return boolean Those who were told that it is missing are told when it is back.
+---@field owner any Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners.
+---@field missing_timeout number|string|None How long it may be away before it is called missing.
+---@field properties table<string, any> Properties of the builds that run on it.
+---@field defaultProperties table<string, any> The same, where a build has no such property yet.
+---@field locks any Locks that each build on it takes.
+---@field keepalive_interval number|string|None How often an idle connection is asked for a sign of life; None: never.
+---@field machine_name string|None The machine that it runs on.
+---@field quarantine_initial_timeout number|string How long it rests after a build that could not start; doubles each time.
+---@field quarantine_max_timeout number|string The longest such rest.
+---@field workername string The same as `name`.
+
+---A worker in a container that a Docker engine runs. It finds `BUILDMASTER`, `BUILDMASTER_PORT`, `WORKERNAME`, `WORKERPASS` and `BUILDMASTER_PROTOCOL` in its environment. A class of your own may write `container_spec(self, build)`: it changes and returns what `Class.super.container_spec(self, build)` made, the body of the engine's `POST /containers/create`.
+---@class DockerLatentWorker.Class
+---@overload fun(args: DockerLatentWorker.Arguments): DockerLatentWorker
+---@overload fun(name: string, ...: any): DockerLatentWorker
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: DockerLatentWorker.Class, name: string, body?: table): DockerLatentWorker.Extended A class of one's own below this one.
+
+---@class DockerLatentWorker.Extended: DockerLatentWorker, DockerLatentWorker.Class
+---@overload fun(...: any): DockerLatentWorker.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: DockerLatentWorker.Extended, name: string, body?: table): DockerLatentWorker.Extended A class of one's own below this one.
+---@field mixin fun(self: DockerLatentWorker.Extended, from: table): DockerLatentWorker.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) LibVirtWorker.Arguments: { hd_image?: any, base_image?: any, uri?: any, xml?: any, masterFQDN?: any, cheap_copy?: any, graceful_shutdown?: any, memory?: any, vcpus?: any, network?: any, domain_type?: any, slavename?: any, name?: any, password?: any, build_wait_timeout?: any, check_instance_interval?: any, max_lifetime?: any, pool?: any, max_builds?: any, notify_on_missing?: any, notify_on_return?: any, owner?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [3]?: any, [4]?: any, [5]?: any, [6]?: any, [7]?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field hd_image? string|None|Renderable The disk that its domain starts from; made from `base_image` for each start where that is given. A folder: a disk of its own for each start is made there. Default: None
+---@field [3]? string|None|Renderable `hd_image`
+---@field base_image? string|None|Renderable The image that disks are made from; it is never written to. Default: None
+---@field [4]? string|None|Renderable `base_image`
+---@field uri? string The hypervisor, as libvirt names it. Default: "qemu:///system"
+---@field [5]? string `uri`
+---@field xml? string|None|Renderable The domain as libvirt describes it, started for each launch under a name and a UUID of its own; `{name}`, `{password}`, `{master}` and `{hd_image}` in it are filled in. None: the domain that libvirt knows by the worker's name, or if there is none, a plain one made of the arguments below. Default: None
+---@field [6]? string|None|Renderable `xml`
+---@field masterFQDN? string|None|Renderable The name of this machine as guests know it, for the domain's metadata. Default: None
+---@field [7]? string|None|Renderable `masterFQDN`
+---@field cheap_copy? boolean The disk refers to `base_image` and holds only what differs; false: it is a whole copy. Default: true
+---@field graceful_shutdown? boolean The guest is asked to shut down, and switched off when it has not done so within a minute. Default: false
+---@field memory? integer MiB of a domain that is made here. Default: 1024
+---@field vcpus? integer Processors of a domain that is made here. Default: 1
+---@field network? string|None The libvirt network of a domain that is made here; None: it has no network. Default: "default"
+---@field domain_type? string What runs a domain that is made here: `kvm`, or `qemu` where the processor does not help. Default: "kvm"
+---@field name? string The name it logs in with.
+---@field slavename? string Old spelling of `name`.
+---@field [1]? string `name`
+---@field password? string|Secret|None The password it logs in with; None: a fresh one for each machine. Default: None
+---@field [2]? string|Secret|None `password`
+---@field build_wait_timeout? number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that. Default: 600
+---@field check_instance_interval? number|string How often a machine whose worker has not attached yet is asked for. Default: 10
+---@field max_lifetime? number|string|None The age at which a machine takes no more builds and is stopped. Default: None
+---@field pool? table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME. Default: None
+---@field max_builds? integer|None Builds at the same time over all builders; None: no limit. Default: None
+---@field notify_on_missing? string|string[] Who is told by mail when it is missing. Default: {}
+---@field notify_on_return? boolean Those who were told that it is missing are told when it is back. Default: false
+---@field owner? string|string[] Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners. Default: {}
+---@field missing_timeout? number|string|None How long it may be away before it is called missing. Default: 1200
+---@field properties? table<string, any> Properties of the builds that run on it. Default: {}
+---@field defaultProperties? table<string, any> The same, where a build has no such property yet. Default: {}
+---@field locks? None|false|any[] Locks that each build on it takes. Default: None
+---@field keepalive_interval? number|string|None How often an idle connection is asked for a sign of life; None: never. Default: 3600
+---@field machine_name? string|None The machine that it runs on. Default: None
+---@field quarantine_initial_timeout? number|string How long it rests after a build that could not start; doubles each time. Default: 10
+---@field quarantine_max_timeout? number|string The longest such rest. Default: 3600
+
+---A worker in a virtual machine that libvirt runs, by the programs `virsh` and `qemu-img` of the master's machine. The domain's metadata has its login: `<auth username= password= master=/>` of the namespace `http://buildbot.net/`. Disks that were made for a launch are removed with it.
+---@class LibVirtWorker: AnyWorker
+---@field hd_image any The disk that its domain starts from; made from `base_image` for each start where that is given. A folder: a disk of its own for each start is made there.
+---@field base_image any The image that disks are made from; it is never written to.
+---@field uri string The hypervisor, as libvirt names it.
+---@field xml any The domain as libvirt describes it, started for each launch under a name and a UUID of its own; `{name}`, `{password}`, `{master}` and `{hd_image}` in it are filled in. None: the domain that libvirt knows by the worker's name, or if there is none, a plain one made of the arguments below.
+---@field masterFQDN any The name of this machine as guests know it, for the domain's metadata.
+---@field cheap_copy boolean The disk refers to `base_image` and holds only what differs; false: it is a whole copy.
+---@field graceful_shutdown boolean The guest is asked to shut down, and switched off when it has not done so within a minute.
+---@field memory integer MiB of a domain that is made here.
+---@field vcpus integer Processors of a domain that is made here.
+---@field network string|None The libvirt network of a domain that is made here; None: it has no network.
+---@field domain_type string What runs a domain that is made here: `kvm`, or `qemu` where the processor does not help.
+---@field name string The name it logs in with.
+---@field password string|Secret|None The password it logs in with; None: a fresh one for each machine.
+---@field build_wait_timeout number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that.
+---@field check_instance_interval number|string How often a machine whose worker has not attached yet is asked for.
+---@field max_lifetime number|string|None The age at which a machine takes no more builds and is stopped.
+---@field pool table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME.
+---@field max_builds integer|None Builds at the same time over all builders; None: no limit.
+---@field notify_on_missing any Who is told by mail when it is missing.
+---@field notify_on_return boolean Those who were told that it is missing are told when it is back.
+---@field owner any Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners.
+---@field missing_timeout number|string|None How long it may be away before it is called missing.
+---@field properties table<string, any> Properties of the builds that run on it.
+---@field defaultProperties table<string, any> The same, where a build has no such property yet.
+---@field locks any Locks that each build on it takes.
+---@field keepalive_interval number|string|None How often an idle connection is asked for a sign of life; None: never.
+---@field machine_name string|None The machine that it runs on.
+---@field quarantine_initial_timeout number|string How long it rests after a build that could not start; doubles each time.
+---@field quarantine_max_timeout number|string The longest such rest.
+---@field workername string The same as `name`.
+
+---A worker in a virtual machine that libvirt runs, by the programs `virsh` and `qemu-img` of the master's machine. The domain's metadata has its login: `<auth username= password= master=/>` of the namespace `http://buildbot.net/`. Disks that were made for a launch are removed with it.
+---@class LibVirtWorker.Class
+---@overload fun(args: LibVirtWorker.Arguments): LibVirtWorker
+---@overload fun(name: string, ...: any): LibVirtWorker
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: LibVirtWorker.Class, name: string, body?: table): LibVirtWorker.Extended A class of one's own below this one.
+
+---@class LibVirtWorker.Extended: LibVirtWorker, LibVirtWorker.Class
+---@overload fun(...: any): LibVirtWorker.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: LibVirtWorker.Extended, name: string, body?: table): LibVirtWorker.Extended A class of one's own below this one.
+---@field mixin fun(self: LibVirtWorker.Extended, from: table): LibVirtWorker.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) OpenStackLatentWorker.Arguments: { flavor?: any, os_username?: any, os_password?: any, os_tenant_name?: any, os_auth_url?: any, os_user_domain?: any, os_project_domain?: any, os_auth_args?: any, block_devices?: any, region?: any, image?: any, meta?: any, nova_args?: any, client_version?: any, networks?: any, user_data?: any, interface?: any, os_cacert?: any, slavename?: any, name?: any, password?: any, build_wait_timeout?: any, check_instance_interval?: any, max_lifetime?: any, pool?: any, max_builds?: any, notify_on_missing?: any, notify_on_return?: any, owner?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [3]?: any, [4]?: any, [5]?: any, [6]?: any, [7]?: any, [8]?: any, [9]?: any, [10]?: any, [11]?: any, [12]?: any, [13]?: any, [14]?: any, [15]?: any, [16]?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field flavor? string|Renderable The flavor of its server, by name or id.
+---@field [3]? string|Renderable `flavor`
+---@field os_username? string|None Who logs in to Keystone. Default: None
+---@field [4]? string|None `os_username`
+---@field os_password? string|Secret|None The password for Keystone. Default: None
+---@field [5]? string|Secret|None `os_password`
+---@field os_tenant_name? string|None The project. Default: None
+---@field [6]? string|None `os_tenant_name`
+---@field os_auth_url? string|None Where Keystone is: `https://cloud.example:5000/v3`. Default: None
+---@field [7]? string|None `os_auth_url`
+---@field os_user_domain? string|None The domain of the user by name; None: the one with the id `default`. Default: None
+---@field [8]? string|None `os_user_domain`
+---@field os_project_domain? string|None The domain of the project by name; None: the one with the id `default`. Default: None
+---@field [9]? string|None `os_project_domain`
+---@field os_auth_args? table<string, any>|Renderable What Keystone is told instead of all of the above: `auth_url`, `username`, `password`, `project_name`, `user_domain_name` …, or `application_credential_id` and `application_credential_secret`, or a `token`. Default: {}
+---@field [10]? table<string, any>|Renderable `os_auth_args`
+---@field block_devices? (table<string, any>|Renderable)[]|Renderable Its disks: tables of `uuid` (of an image also its name), `source_type`, `destination_type`, `volume_size` in GiB, `boot_index`, `delete_on_termination`, `device_name`. Default: {}
+---@field [11]? (table<string, any>|Renderable)[]|Renderable `block_devices`
+---@field region? string|None The region of the services; None: the first one. Default: None
+---@field [12]? string|None `region`
+---@field image? string|Renderable|function Its image by name (the newest of that name) or id, or a function that is given all images and gives one. Default: None
+---@field [13]? string|Renderable|function `image`
+---@field meta? table<string, any>|Renderable Metadata of the server. Default: {}
+---@field [14]? table<string, any>|Renderable `meta`
+---@field nova_args? table<string, any>|Renderable What else Nova is told: `key_name`, `security_groups`, `availability_zone`, `nics`, `userdata`, `config_drive` … Default: {}
+---@field [15]? table<string, any>|Renderable `nova_args`
+---@field client_version? string The version of Nova's interface, such as `2.72`. Default: "2"
+---@field [16]? string `client_version`
+---@field networks? string|table<string, any>|(string|table<string, any>|Renderable)[]|Renderable Its networks by name or id, or tables as Nova takes them; `"auto"` and `"none"` leave it to Nova. Default: {}
+---@field user_data? string|None|Renderable What cloud-init finds. The properties `workername`, `workerpassword`, `master_host` and `master_port` are those of the launch. Default: None
+---@field interface? string|None Which of the services' addresses are used: `public`, `internal` or `admin`. Default: "public"
+---@field os_cacert? string|None A file with certificates that the cloud's are signed with. Default: None
+---@field name? string The name it logs in with.
+---@field slavename? string Old spelling of `name`.
+---@field [1]? string `name`
+---@field password? string|Secret|None The password it logs in with; None: a fresh one for each machine. Default: None
+---@field [2]? string|Secret|None `password`
+---@field build_wait_timeout? number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that. Default: 600
+---@field check_instance_interval? number|string How often a machine whose worker has not attached yet is asked for. Default: 10
+---@field max_lifetime? number|string|None The age at which a machine takes no more builds and is stopped. Default: None
+---@field pool? table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME. Default: None
+---@field max_builds? integer|None Builds at the same time over all builders; None: no limit. Default: None
+---@field notify_on_missing? string|string[] Who is told by mail when it is missing. Default: {}
+---@field notify_on_return? boolean Those who were told that it is missing are told when it is back. Default: false
+---@field owner? string|string[] Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners. Default: {}
+---@field missing_timeout? number|string|None How long it may be away before it is called missing. Default: 1200
+---@field properties? table<string, any> Properties of the builds that run on it. Default: {}
+---@field defaultProperties? table<string, any> The same, where a build has no such property yet. Default: {}
+---@field locks? None|false|any[] Locks that each build on it takes. Default: None
+---@field keepalive_interval? number|string|None How often an idle connection is asked for a sign of life; None: never. Default: 3600
+---@field machine_name? string|None The machine that it runs on. Default: None
+---@field quarantine_initial_timeout? number|string How long it rests after a build that could not start; doubles each time. Default: 10
+---@field quarantine_max_timeout? number|string The longest such rest. Default: 3600
+
+---A worker on a server of an OpenStack cloud, over Keystone v3, Nova, Glance and Neutron.
+---@class OpenStackLatentWorker: AnyWorker
+---@field flavor any The flavor of its server, by name or id.
+---@field os_username string|None Who logs in to Keystone.
+---@field os_password string|Secret|None The password for Keystone.
+---@field os_tenant_name string|None The project.
+---@field os_auth_url string|None Where Keystone is: `https://cloud.example:5000/v3`.
+---@field os_user_domain string|None The domain of the user by name; None: the one with the id `default`.
+---@field os_project_domain string|None The domain of the project by name; None: the one with the id `default`.
+---@field os_auth_args any What Keystone is told instead of all of the above: `auth_url`, `username`, `password`, `project_name`, `user_domain_name` …, or `application_credential_id` and `application_credential_secret`, or a `token`.
+---@field block_devices any Its disks: tables of `uuid` (of an image also its name), `source_type`, `destination_type`, `volume_size` in GiB, `boot_index`, `delete_on_termination`, `device_name`.
+---@field region string|None The region of the services; None: the first one.
+---@field image any Its image by name (the newest of that name) or id, or a function that is given all images and gives one.
+---@field meta any Metadata of the server.
+---@field nova_args any What else Nova is told: `key_name`, `security_groups`, `availability_zone`, `nics`, `userdata`, `config_drive` …
+---@field client_version string The version of Nova's interface, such as `2.72`.
+---@field networks any Its networks by name or id, or tables as Nova takes them; `"auto"` and `"none"` leave it to Nova.
+---@field user_data any What cloud-init finds. The properties `workername`, `workerpassword`, `master_host` and `master_port` are those of the launch.
+---@field interface string|None Which of the services' addresses are used: `public`, `internal` or `admin`.
+---@field os_cacert string|None A file with certificates that the cloud's are signed with.
+---@field name string The name it logs in with.
+---@field password string|Secret|None The password it logs in with; None: a fresh one for each machine.
+---@field build_wait_timeout number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that.
+---@field check_instance_interval number|string How often a machine whose worker has not attached yet is asked for.
+---@field max_lifetime number|string|None The age at which a machine takes no more builds and is stopped.
+---@field pool table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME.
+---@field max_builds integer|None Builds at the same time over all builders; None: no limit.
+---@field notify_on_missing any Who is told by mail when it is missing.
+---@field notify_on_return boolean Those who were told that it is missing are told when it is back.
+---@field owner any Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners.
+---@field missing_timeout number|string|None How long it may be away before it is called missing.
+---@field properties table<string, any> Properties of the builds that run on it.
+---@field defaultProperties table<string, any> The same, where a build has no such property yet.
+---@field locks any Locks that each build on it takes.
+---@field keepalive_interval number|string|None How often an idle connection is asked for a sign of life; None: never.
+---@field machine_name string|None The machine that it runs on.
+---@field quarantine_initial_timeout number|string How long it rests after a build that could not start; doubles each time.
+---@field quarantine_max_timeout number|string The longest such rest.
+---@field workername string The same as `name`.
+
+---A worker on a server of an OpenStack cloud, over Keystone v3, Nova, Glance and Neutron.
+---@class OpenStackLatentWorker.Class
+---@overload fun(args: OpenStackLatentWorker.Arguments): OpenStackLatentWorker
+---@overload fun(name: string, ...: any): OpenStackLatentWorker
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: OpenStackLatentWorker.Class, name: string, body?: table): OpenStackLatentWorker.Extended A class of one's own below this one.
+
+---@class OpenStackLatentWorker.Extended: OpenStackLatentWorker, OpenStackLatentWorker.Class
+---@overload fun(...: any): OpenStackLatentWorker.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: OpenStackLatentWorker.Extended, name: string, body?: table): OpenStackLatentWorker.Extended A class of one's own below this one.
+---@field mixin fun(self: OpenStackLatentWorker.Extended, from: table): OpenStackLatentWorker.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) ProcessLatentWorker.Arguments: { host?: any, ssh_options?: any, program?: any, command?: any, basedir?: any, env?: any, masterFQDN?: any, slavename?: any, name?: any, password?: any, build_wait_timeout?: any, check_instance_interval?: any, max_lifetime?: any, pool?: any, max_builds?: any, notify_on_missing?: any, notify_on_return?: any, owner?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field host? string|None The machine that runs it, as ssh knows it (`NAME` or `USER@NAME`), with a key that needs no password; None: this one. Default: None
+---@field ssh_options? string|string[] Words for ssh, such as `{ "-p", "2222", "-i", "KEY" }`. Default: {}
+---@field program? string|None|Renderable The stock worker's program. Default: "buildbot-worker"
+---@field command? string|(string|Renderable)[]|Renderable A worker of one's own: what runs in its folder, in place of the stock worker. It finds `BUILDMASTER`, `BUILDMASTER_PORT`, `WORKERNAME` and `WORKERPASS` in its environment, and stays. Default: {}
+---@field basedir? string|None|Renderable Its folder, which is made and kept; None: `workers/NAME`. Relative to the master's, on another machine to the home folder. Default: None
+---@field env? table<string, any>|Renderable Variables of its environment. Of the master's it gets no more than a login would: `PATH`, `HOME`, `LANG` and their like. Default: {}
+---@field masterFQDN? string|None|Renderable Where it finds the master, as `NAME` or `NAME:PORT`; None: on this machine directly, from elsewhere by the master's own name. Default: None
+---@field name? string The name it logs in with.
+---@field slavename? string Old spelling of `name`.
+---@field [1]? string `name`
+---@field password? string|Secret|None The password it logs in with; None: a fresh one for each machine. Default: None
+---@field [2]? string|Secret|None `password`
+---@field build_wait_timeout? number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that. Default: 600
+---@field check_instance_interval? number|string How often a machine whose worker has not attached yet is asked for. Default: 10
+---@field max_lifetime? number|string|None The age at which a machine takes no more builds and is stopped. Default: None
+---@field pool? table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME. Default: None
+---@field max_builds? integer|None Builds at the same time over all builders; None: no limit. Default: None
+---@field notify_on_missing? string|string[] Who is told by mail when it is missing. Default: {}
+---@field notify_on_return? boolean Those who were told that it is missing are told when it is back. Default: false
+---@field owner? string|string[] Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners. Default: {}
+---@field missing_timeout? number|string|None How long it may be away before it is called missing. Default: 1200
+---@field properties? table<string, any> Properties of the builds that run on it. Default: {}
+---@field defaultProperties? table<string, any> The same, where a build has no such property yet. Default: {}
+---@field locks? None|false|any[] Locks that each build on it takes. Default: None
+---@field keepalive_interval? number|string|None How often an idle connection is asked for a sign of life; None: never. Default: 3600
+---@field machine_name? string|None The machine that it runs on. Default: None
+---@field quarantine_initial_timeout? number|string How long it rests after a build that could not start; doubles each time. Default: 10
+---@field quarantine_max_timeout? number|string The longest such rest. Default: 3600
+
+---A worker that is a process of this machine or, by ssh, of another one: started for builds, stopped afterwards.
+---@class ProcessLatentWorker: AnyWorker
+---@field host string|None The machine that runs it, as ssh knows it (`NAME` or `USER@NAME`), with a key that needs no password; None: this one.
+---@field ssh_options any Words for ssh, such as `{ "-p", "2222", "-i", "KEY" }`.
+---@field program any The stock worker's program.
+---@field command any A worker of one's own: what runs in its folder, in place of the stock worker. It finds `BUILDMASTER`, `BUILDMASTER_PORT`, `WORKERNAME` and `WORKERPASS` in its environment, and stays.
+---@field basedir any Its folder, which is made and kept; None: `workers/NAME`. Relative to the master's, on another machine to the home folder.
+---@field env any Variables of its environment. Of the master's it gets no more than a login would: `PATH`, `HOME`, `LANG` and their like.
+---@field masterFQDN any Where it finds the master, as `NAME` or `NAME:PORT`; None: on this machine directly, from elsewhere by the master's own name.
+---@field name string The name it logs in with.
+---@field password string|Secret|None The password it logs in with; None: a fresh one for each machine.
+---@field build_wait_timeout number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that.
+---@field check_instance_interval number|string How often a machine whose worker has not attached yet is asked for.
+---@field max_lifetime number|string|None The age at which a machine takes no more builds and is stopped.
+---@field pool table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME.
+---@field max_builds integer|None Builds at the same time over all builders; None: no limit.
+---@field notify_on_missing any Who is told by mail when it is missing.
+---@field notify_on_return boolean Those who were told that it is missing are told when it is back.
+---@field owner any Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners.
+---@field missing_timeout number|string|None How long it may be away before it is called missing.
+---@field properties table<string, any> Properties of the builds that run on it.
+---@field defaultProperties table<string, any> The same, where a build has no such property yet.
+---@field locks any Locks that each build on it takes.
+---@field keepalive_interval number|string|None How often an idle connection is asked for a sign of life; None: never.
+---@field machine_name string|None The machine that it runs on.
+---@field quarantine_initial_timeout number|string How long it rests after a build that could not start; doubles each time.
+---@field quarantine_max_timeout number|string The longest such rest.
+---@field workername string The same as `name`.
+
+---A worker that is a process of this machine or, by ssh, of another one: started for builds, stopped afterwards.
+---@class ProcessLatentWorker.Class
+---@overload fun(args: ProcessLatentWorker.Arguments): ProcessLatentWorker
+---@overload fun(name: string, ...: any): ProcessLatentWorker
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: ProcessLatentWorker.Class, name: string, body?: table): ProcessLatentWorker.Extended A class of one's own below this one.
+
+---@class ProcessLatentWorker.Extended: ProcessLatentWorker, ProcessLatentWorker.Class
+---@overload fun(...: any): ProcessLatentWorker.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: ProcessLatentWorker.Extended, name: string, body?: table): ProcessLatentWorker.Extended A class of one's own below this one.
+---@field mixin fun(self: ProcessLatentWorker.Extended, from: table): ProcessLatentWorker.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) FakeLatentWorker.Arguments: { start?: any, start_time?: any, attach?: any, attach_time?: any, lifetime?: any, check?: any, stop?: any, stop_time?: any, host?: any, ssh_options?: any, program?: any, command?: any, basedir?: any, env?: any, masterFQDN?: any, slavename?: any, name?: any, password?: any, build_wait_timeout?: any, check_instance_interval?: any, max_lifetime?: any, pool?: any, max_builds?: any, notify_on_missing?: any, notify_on_return?: any, owner?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field start? string|None How its start ends: `ok`, `capacity`, `retry`, `config_error`, `error`, `false` (as each of these is returned or raised), `lost` (it runs, and the answer is an error), `hang` (it never ends). Default: "ok"
+---@field start_time? number|string|None The seconds that it takes. Default: 0
+---@field attach? boolean|None Does a worker attach? Default: true
+---@field attach_time? number|string|None The seconds until then. Default: 0
+---@field lifetime? number|string|None The seconds after which the instance dies; 0: it does not. Default: 0
+---@field check? string|None What `check_instance` finds wrong with it; no worker attaches then. Default: None
+---@field stop? string|None How its stop ends: `ok`, `error`, `hang`. Default: "ok"
+---@field stop_time? number|string|None The seconds that it takes. Default: 0
+---@field host? string|None The machine that runs it, as ssh knows it (`NAME` or `USER@NAME`), with a key that needs no password; None: this one. Default: None
+---@field ssh_options? string|string[] Words for ssh, such as `{ "-p", "2222", "-i", "KEY" }`. Default: {}
+---@field program? string|None|Renderable The stock worker's program. Default: "buildbot-worker"
+---@field command? string|(string|Renderable)[]|Renderable A worker of one's own: what runs in its folder, in place of the stock worker. It finds `BUILDMASTER`, `BUILDMASTER_PORT`, `WORKERNAME` and `WORKERPASS` in its environment, and stays. Default: {}
+---@field basedir? string|None|Renderable Its folder, which is made and kept; None: `workers/NAME`. Relative to the master's, on another machine to the home folder. Default: None
+---@field env? table<string, any>|Renderable Variables of its environment. Of the master's it gets no more than a login would: `PATH`, `HOME`, `LANG` and their like. Default: {}
+---@field masterFQDN? string|None|Renderable Where it finds the master, as `NAME` or `NAME:PORT`; None: on this machine directly, from elsewhere by the master's own name. Default: None
+---@field name? string The name it logs in with.
+---@field slavename? string Old spelling of `name`.
+---@field [1]? string `name`
+---@field password? string|Secret|None The password it logs in with; None: a fresh one for each machine. Default: None
+---@field [2]? string|Secret|None `password`
+---@field build_wait_timeout? number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that. Default: 600
+---@field check_instance_interval? number|string How often a machine whose worker has not attached yet is asked for. Default: 10
+---@field max_lifetime? number|string|None The age at which a machine takes no more builds and is stopped. Default: None
+---@field pool? table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME. Default: None
+---@field max_builds? integer|None Builds at the same time over all builders; None: no limit. Default: None
+---@field notify_on_missing? string|string[] Who is told by mail when it is missing. Default: {}
+---@field notify_on_return? boolean Those who were told that it is missing are told when it is back. Default: false
+---@field owner? string|string[] Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners. Default: {}
+---@field missing_timeout? number|string|None How long it may be away before it is called missing. Default: 1200
+---@field properties? table<string, any> Properties of the builds that run on it. Default: {}
+---@field defaultProperties? table<string, any> The same, where a build has no such property yet. Default: {}
+---@field locks? None|false|any[] Locks that each build on it takes. Default: None
+---@field keepalive_interval? number|string|None How often an idle connection is asked for a sign of life; None: never. Default: 3600
+---@field machine_name? string|None The machine that it runs on. Default: None
+---@field quarantine_initial_timeout? number|string How long it rests after a build that could not start; doubles each time. Default: 10
+---@field quarantine_max_timeout? number|string The longest such rest. Default: 3600
+
+---A machine that behaves as a build wishes, to try out a configuration: each argument but those of ProcessLatentWorker is a wish, and the property `fake_NAME` of the build counts more. A process of this machine stands for it; builds really run.
+---@class FakeLatentWorker: AnyWorker
+---@field start string|None How its start ends: `ok`, `capacity`, `retry`, `config_error`, `error`, `false` (as each of these is returned or raised), `lost` (it runs, and the answer is an error), `hang` (it never ends).
+---@field start_time number|string|None The seconds that it takes.
+---@field attach boolean|None Does a worker attach?
+---@field attach_time number|string|None The seconds until then.
+---@field lifetime number|string|None The seconds after which the instance dies; 0: it does not.
+---@field check string|None What `check_instance` finds wrong with it; no worker attaches then.
+---@field stop string|None How its stop ends: `ok`, `error`, `hang`.
+---@field stop_time number|string|None The seconds that it takes.
+---@field host string|None The machine that runs it, as ssh knows it (`NAME` or `USER@NAME`), with a key that needs no password; None: this one.
+---@field ssh_options any Words for ssh, such as `{ "-p", "2222", "-i", "KEY" }`.
+---@field program any The stock worker's program.
+---@field command any A worker of one's own: what runs in its folder, in place of the stock worker. It finds `BUILDMASTER`, `BUILDMASTER_PORT`, `WORKERNAME` and `WORKERPASS` in its environment, and stays.
+---@field basedir any Its folder, which is made and kept; None: `workers/NAME`. Relative to the master's, on another machine to the home folder.
+---@field env any Variables of its environment. Of the master's it gets no more than a login would: `PATH`, `HOME`, `LANG` and their like.
+---@field masterFQDN any Where it finds the master, as `NAME` or `NAME:PORT`; None: on this machine directly, from elsewhere by the master's own name.
+---@field name string The name it logs in with.
+---@field password string|Secret|None The password it logs in with; None: a fresh one for each machine.
+---@field build_wait_timeout number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that.
+---@field check_instance_interval number|string How often a machine whose worker has not attached yet is asked for.
+---@field max_lifetime number|string|None The age at which a machine takes no more builds and is stopped.
+---@field pool table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME.
+---@field max_builds integer|None Builds at the same time over all builders; None: no limit.
+---@field notify_on_missing any Who is told by mail when it is missing.
+---@field notify_on_return boolean Those who were told that it is missing are told when it is back.
+---@field owner any Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners.
+---@field missing_timeout number|string|None How long it may be away before it is called missing.
+---@field properties table<string, any> Properties of the builds that run on it.
+---@field defaultProperties table<string, any> The same, where a build has no such property yet.
+---@field locks any Locks that each build on it takes.
+---@field keepalive_interval number|string|None How often an idle connection is asked for a sign of life; None: never.
+---@field machine_name string|None The machine that it runs on.
+---@field quarantine_initial_timeout number|string How long it rests after a build that could not start; doubles each time.
+---@field quarantine_max_timeout number|string The longest such rest.
+---@field workername string The same as `name`.
+
+---A machine that behaves as a build wishes, to try out a configuration: each argument but those of ProcessLatentWorker is a wish, and the property `fake_NAME` of the build counts more. A process of this machine stands for it; builds really run.
+---@class FakeLatentWorker.Class
+---@overload fun(args: FakeLatentWorker.Arguments): FakeLatentWorker
+---@overload fun(name: string, ...: any): FakeLatentWorker
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: FakeLatentWorker.Class, name: string, body?: table): FakeLatentWorker.Extended A class of one's own below this one.
+
+---@class FakeLatentWorker.Extended: FakeLatentWorker, FakeLatentWorker.Class
+---@overload fun(...: any): FakeLatentWorker.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: FakeLatentWorker.Extended, name: string, body?: table): FakeLatentWorker.Extended A class of one's own below this one.
+---@field mixin fun(self: FakeLatentWorker.Extended, from: table): FakeLatentWorker.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) EC2LatentWorker.Arguments: { slavename?: any, name?: any, password?: any, instance_type?: any, ami?: any, valid_ami_owners?: any, valid_ami_location_regex?: any, elastic_ip?: any, identifier?: any, secret_identifier?: any, aws_id_file_path?: any, user_data?: any, region?: any, keypair?: any, keypair_name?: any, security_name?: any, spot_instance?: any, max_spot_price?: any, price_multiplier?: any, product_description?: any, volumes?: any, placement?: any, tags?: any, subnet_id?: any, security_group_ids?: any, associate_public_ip?: any, instance_profile_name?: any, block_device_map?: any, price_per_hour?: any, endpoint_url?: any, profile?: any, build_wait_timeout?: any, check_instance_interval?: any, max_lifetime?: any, pool?: any, max_builds?: any, notify_on_missing?: any, notify_on_return?: any, owner?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [1]?: any, [2]?: any, [3]?: any, [string]: nil, [integer]: nil }
 ---@field name? string The name it logs in with.
 ---@field slavename? string Old spelling of `name`.
 ---@field [1]? string `name`
@@ -161,6 +709,7 @@ None = nil
 ---@field associate_public_ip? boolean|None Does it get a public address? None: as the subnet says. Default: None
 ---@field instance_profile_name? string|None The profile with the instance's role. Default: None
 ---@field block_device_map? table[] Devices: `{ { DeviceName = "/dev/xvda", Ebs = { VolumeSize = 50 } } }`. Default: {}
+---@field price_per_hour? number|None What an instance on demand costs an hour, so that its cost can be shown; at the spot market the price is known from there. Default: None
 ---@field endpoint_url? string|None Where the API is, if it is not Amazon's. Default: None
 ---@field profile? string|None The profile of the AWS configuration files that has the keys. Default: None
 ---@field build_wait_timeout? number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that. Default: 600
@@ -168,7 +717,9 @@ None = nil
 ---@field max_lifetime? number|string|None The age at which a machine takes no more builds and is stopped. Default: None
 ---@field pool? table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME. Default: None
 ---@field max_builds? integer|None Builds at the same time over all builders; None: no limit. Default: None
----@field notify_on_missing? string|string[] Who is told when it is missing. Default: {}
+---@field notify_on_missing? string|string[] Who is told by mail when it is missing. Default: {}
+---@field notify_on_return? boolean Those who were told that it is missing are told when it is back. Default: false
+---@field owner? string|string[] Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners. Default: {}
 ---@field missing_timeout? number|string|None How long it may be away before it is called missing. Default: 1200
 ---@field properties? table<string, any> Properties of the builds that run on it. Default: {}
 ---@field defaultProperties? table<string, any> The same, where a build has no such property yet. Default: {}
@@ -206,6 +757,7 @@ None = nil
 ---@field associate_public_ip boolean|None Does it get a public address? None: as the subnet says.
 ---@field instance_profile_name string|None The profile with the instance's role.
 ---@field block_device_map table[] Devices: `{ { DeviceName = "/dev/xvda", Ebs = { VolumeSize = 50 } } }`.
+---@field price_per_hour number|None What an instance on demand costs an hour, so that its cost can be shown; at the spot market the price is known from there.
 ---@field endpoint_url string|None Where the API is, if it is not Amazon's.
 ---@field profile string|None The profile of the AWS configuration files that has the keys.
 ---@field build_wait_timeout number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that.
@@ -213,7 +765,9 @@ None = nil
 ---@field max_lifetime number|string|None The age at which a machine takes no more builds and is stopped.
 ---@field pool table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME.
 ---@field max_builds integer|None Builds at the same time over all builders; None: no limit.
----@field notify_on_missing any Who is told when it is missing.
+---@field notify_on_missing any Who is told by mail when it is missing.
+---@field notify_on_return boolean Those who were told that it is missing are told when it is back.
+---@field owner any Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners.
 ---@field missing_timeout number|string|None How long it may be away before it is called missing.
 ---@field properties table<string, any> Properties of the builds that run on it.
 ---@field defaultProperties table<string, any> The same, where a build has no such property yet.
@@ -239,7 +793,7 @@ None = nil
 ---@field mixin fun(self: EC2LatentWorker.Extended, from: table): EC2LatentWorker.Extended Copies what the class lacks.
 ---@field [string] any
 
----@class (exact) EC2LatentBuildSlave.Arguments: { slavename?: any, name?: any, password?: any, instance_type?: any, ami?: any, valid_ami_owners?: any, valid_ami_location_regex?: any, elastic_ip?: any, identifier?: any, secret_identifier?: any, aws_id_file_path?: any, user_data?: any, region?: any, keypair?: any, keypair_name?: any, security_name?: any, spot_instance?: any, max_spot_price?: any, price_multiplier?: any, product_description?: any, volumes?: any, placement?: any, tags?: any, subnet_id?: any, security_group_ids?: any, associate_public_ip?: any, instance_profile_name?: any, block_device_map?: any, endpoint_url?: any, profile?: any, build_wait_timeout?: any, check_instance_interval?: any, max_lifetime?: any, pool?: any, max_builds?: any, notify_on_missing?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [1]?: any, [2]?: any, [3]?: any, [string]: nil, [integer]: nil }
+---@class (exact) EC2LatentBuildSlave.Arguments: { slavename?: any, name?: any, password?: any, instance_type?: any, ami?: any, valid_ami_owners?: any, valid_ami_location_regex?: any, elastic_ip?: any, identifier?: any, secret_identifier?: any, aws_id_file_path?: any, user_data?: any, region?: any, keypair?: any, keypair_name?: any, security_name?: any, spot_instance?: any, max_spot_price?: any, price_multiplier?: any, product_description?: any, volumes?: any, placement?: any, tags?: any, subnet_id?: any, security_group_ids?: any, associate_public_ip?: any, instance_profile_name?: any, block_device_map?: any, price_per_hour?: any, endpoint_url?: any, profile?: any, build_wait_timeout?: any, check_instance_interval?: any, max_lifetime?: any, pool?: any, max_builds?: any, notify_on_missing?: any, notify_on_return?: any, owner?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [1]?: any, [2]?: any, [3]?: any, [string]: nil, [integer]: nil }
 ---@field name? string The name it logs in with.
 ---@field slavename? string Old spelling of `name`.
 ---@field [1]? string `name`
@@ -271,6 +825,7 @@ None = nil
 ---@field associate_public_ip? boolean|None Does it get a public address? None: as the subnet says. Default: None
 ---@field instance_profile_name? string|None The profile with the instance's role. Default: None
 ---@field block_device_map? table[] Devices: `{ { DeviceName = "/dev/xvda", Ebs = { VolumeSize = 50 } } }`. Default: {}
+---@field price_per_hour? number|None What an instance on demand costs an hour, so that its cost can be shown; at the spot market the price is known from there. Default: None
 ---@field endpoint_url? string|None Where the API is, if it is not Amazon's. Default: None
 ---@field profile? string|None The profile of the AWS configuration files that has the keys. Default: None
 ---@field build_wait_timeout? number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that. Default: 600
@@ -278,7 +833,9 @@ None = nil
 ---@field max_lifetime? number|string|None The age at which a machine takes no more builds and is stopped. Default: None
 ---@field pool? table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME. Default: None
 ---@field max_builds? integer|None Builds at the same time over all builders; None: no limit. Default: None
----@field notify_on_missing? string|string[] Who is told when it is missing. Default: {}
+---@field notify_on_missing? string|string[] Who is told by mail when it is missing. Default: {}
+---@field notify_on_return? boolean Those who were told that it is missing are told when it is back. Default: false
+---@field owner? string|string[] Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners. Default: {}
 ---@field missing_timeout? number|string|None How long it may be away before it is called missing. Default: 1200
 ---@field properties? table<string, any> Properties of the builds that run on it. Default: {}
 ---@field defaultProperties? table<string, any> The same, where a build has no such property yet. Default: {}
@@ -316,6 +873,7 @@ None = nil
 ---@field associate_public_ip boolean|None Does it get a public address? None: as the subnet says.
 ---@field instance_profile_name string|None The profile with the instance's role.
 ---@field block_device_map table[] Devices: `{ { DeviceName = "/dev/xvda", Ebs = { VolumeSize = 50 } } }`.
+---@field price_per_hour number|None What an instance on demand costs an hour, so that its cost can be shown; at the spot market the price is known from there.
 ---@field endpoint_url string|None Where the API is, if it is not Amazon's.
 ---@field profile string|None The profile of the AWS configuration files that has the keys.
 ---@field build_wait_timeout number|string How long its machine is kept after its last build; 0: it is stopped at once; below 0: it is never stopped for that.
@@ -323,7 +881,9 @@ None = nil
 ---@field max_lifetime number|string|None The age at which a machine takes no more builds and is stopped.
 ---@field pool table `{ max = 20, min = 2 }`: 20 workers NAME-1 to NAME-20 of this definition, 2 of which are kept running; `workernames` may name NAME.
 ---@field max_builds integer|None Builds at the same time over all builders; None: no limit.
----@field notify_on_missing any Who is told when it is missing.
+---@field notify_on_missing any Who is told by mail when it is missing.
+---@field notify_on_return boolean Those who were told that it is missing are told when it is back.
+---@field owner any Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners.
 ---@field missing_timeout number|string|None How long it may be away before it is called missing.
 ---@field properties table<string, any> Properties of the builds that run on it.
 ---@field defaultProperties table<string, any> The same, where a build has no such property yet.
@@ -2160,6 +2720,42 @@ None = nil
 ---@overload fun(nestedlist: any, second: any, ...: any): FlattenList
 ---@field classname string
 
+---@class (exact) UserData.Arguments: { master?: any, install?: any, requirements?: any, index_url?: any, python?: any, packages?: any, prepare?: any, user?: any, basedir?: any, power_off_after?: any, setup_timeout?: any, metadata_url?: any, [1]?: any, [string]: nil, [integer]: nil }
+---@field master? string Where the worker finds the master: `ci.example.org`, `ci.example.org:9989`, `[2001:db8::1]:9989`.
+---@field [1]? string `master`
+---@field install? "pip"|"package"|"image" Where the worker comes from: `"pip"`, into a virtual environment; `"package"`, the distribution's; `"image"`, it is there. Default: "pip"
+---@field requirements? string|string[] What pip installs: `{ "buildbot-worker==4.3.0" }`. Default: { "buildbot-worker" }
+---@field index_url? string|None pip's index, if it is not PyPI. Default: None
+---@field python? string The Python that it runs with. Default: "python3"
+---@field packages? string|string[] Packages of the distribution that builds need. Default: {}
+---@field prepare? string|None|Renderable Lines of shell that root runs before the worker starts; if one fails, the machine powers off. Default: None
+---@field user? string The user who runs builds; made if there is none. Default: "buildbot"
+---@field basedir? string The worker's folder; beside it, in a folder named `….root`, stands what only root may change. Default: "/var/lib/buildbot-worker"
+---@field power_off_after? number|string The machine powers off when its worker had no connection to a master that answers for so long. Default: 1800
+---@field setup_timeout? number|string It powers off when the worker is not set up within that time. Default: 1800
+---@field metadata_url? string|None Where the machine asks whether the spot market takes it back, so that its worker takes no more builds then; None: it does not ask. Default: "http://169.254.169.254"
+
+---User data that makes a worker of a plain Linux image: a script for cloud-init that installs buildbot-worker, gives it the worker's name and its password for this launch, starts it, and powers the machine off when the setup fails or the master stays out of reach. A place for it is `user_data`.
+---@class UserData: RenderableObject
+---@field master string Where the worker finds the master: `ci.example.org`, `ci.example.org:9989`, `[2001:db8::1]:9989`.
+---@field install "pip"|"package"|"image" Where the worker comes from: `"pip"`, into a virtual environment; `"package"`, the distribution's; `"image"`, it is there.
+---@field requirements any What pip installs: `{ "buildbot-worker==4.3.0" }`.
+---@field index_url string|None pip's index, if it is not PyPI.
+---@field python string The Python that it runs with.
+---@field packages any Packages of the distribution that builds need.
+---@field prepare any Lines of shell that root runs before the worker starts; if one fails, the machine powers off.
+---@field user string The user who runs builds; made if there is none.
+---@field basedir string The worker's folder; beside it, in a folder named `….root`, stands what only root may change.
+---@field power_off_after number|string The machine powers off when its worker had no connection to a master that answers for so long.
+---@field setup_timeout number|string It powers off when the worker is not set up within that time.
+---@field metadata_url string|None Where the machine asks whether the spot market takes it back, so that its worker takes no more builds then; None: it does not ask.
+
+---User data that makes a worker of a plain Linux image: a script for cloud-init that installs buildbot-worker, gives it the worker's name and its password for this launch, starts it, and powers the machine off when the setup fails or the master stays out of reach. A place for it is `user_data`.
+---@class UserData.Class
+---@overload fun(args: UserData.Arguments): UserData
+---@overload fun(master: string, ...: any): UserData
+---@field classname string
+
 ---@class (exact) Secret.Arguments: { name?: any, [1]?: any, [string]: nil, [integer]: nil }
 ---@field name? string The name of the secret.
 ---@field [1]? string `name`
@@ -2302,6 +2898,620 @@ None = nil
 ---@field mixin fun(self: SecretProviderBase.Extended, from: table): SecretProviderBase.Extended Copies what the class lacks.
 ---@field [string] any
 
+---@class (exact) MailNotifier.Arguments: { fromaddr?: any, relayhost?: any, smtpPort?: any, useTls?: any, useSmtps?: any, smtpCaFile?: any, smtpUser?: any, smtpPassword?: any, lookup?: any, extraRecipients?: any, sendToInterestedUsers?: any, sendToWorkerOwners?: any, workers?: any, extraHeaders?: any, dumpMailsToLog?: any, name?: any, generators?: any, sendMessage?: any, mode?: any, builders?: any, categories?: any, tags?: any, schedulers?: any, branches?: any, subject?: any, addLogs?: any, addPatch?: any, buildSetSummary?: any, messageFormatter?: any, messageFormatterMissingWorker?: any, watchedWorkers?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field fromaddr? string Who sends.
+---@field [1]? string `fromaddr`
+---@field relayhost? string The server that takes the mails. Default: "localhost"
+---@field [2]? string `relayhost`
+---@field smtpPort? integer Its port. Default: 25
+---@field useTls? boolean STARTTLS is demanded. Default: false
+---@field useSmtps? boolean TLS from the first byte. Default: false
+---@field smtpCaFile? string|None A file in PEM of the authorities that may have signed the server's certificate, in place of the system's. Default: None
+---@field smtpUser? string|Secret|Interpolate|None The login of the server; with `smtpPassword`. Default: None
+---@field smtpPassword? string|Secret|Interpolate|None Its password. Default: None
+---@field lookup? string|(fun(name: string): string?)|None How the name of an author or owner becomes an address: a domain, or `function(name)` that gives an address or nil; it may wait. Default: None
+---@field extraRecipients? string[] Who gets every mail; as a copy, where interested users get it, too. Default: {}
+---@field sendToInterestedUsers? boolean Authors of changes and owners of the build get it. Default: true
+---@field sendToWorkerOwners? boolean The `owner` of a worker is told of failures on it, and of its absence. Default: false
+---@field workers? string[]|None Only builds on these workers, and only their absence. Default: None
+---@field extraHeaders? table<string, string|Renderable> Further headers; rendered with the properties that the builds share. Default: {}
+---@field dumpMailsToLog? boolean Each mail is written to the log as well. Default: false
+---@field name? string|None What it is called in logs and messages; needed where several of one class select the same. Default: None
+---@field generators? Generator[]|None Which events make a message; None: the usual ones of the class. Default: None
+---@field sendMessage? (fun(self: ReporterBase, reports: table<string, any>[]): any)|None A method of a class of one's own: `sendMessage(self, reports)` sends; what it raises is tried again later. Default: None
+---@field mode? string|string[]|None Of old files: of a BuildStatusGenerator. Default: None
+---@field builders? string[]|None Of old files: of a BuildStatusGenerator; `{}` tells of missing workers only. Default: None
+---@field tags? string[]|None Of old files: of a BuildStatusGenerator. Default: None
+---@field categories? string[]|None Old spelling of `tags`.
+---@field schedulers? string[]|None Of old files: of a BuildStatusGenerator. Default: None
+---@field branches? (string|None)[]|None Of old files: of a BuildStatusGenerator. Default: None
+---@field subject? string|None Of old files: the subject, with `%(result)s`, `%(title)s`, `%(builder)s`, `%(projectName)s`. Default: None
+---@field addLogs? boolean|string[]|None Of old files: `add_logs` of a BuildStatusGenerator. Default: None
+---@field addPatch? boolean|None Of old files: `add_patch` of a BuildStatusGenerator; there it is true. Default: None
+---@field buildSetSummary? boolean|None Of old files: a BuildSetStatusGenerator. Default: None
+---@field messageFormatter? Formatter|None Of old files: `message_formatter` of a BuildStatusGenerator. Default: None
+---@field messageFormatterMissingWorker? Formatter|None Of old files: `message_formatter` of a WorkerMissingGenerator. Default: None
+---@field watchedWorkers? "all"|string[]|None Of old files: `workers` of a WorkerMissingGenerator. Default: None
+
+---Sends mail about builds and missing workers; nothing is lost while the server is away.
+---@class MailNotifier: Reporter
+---@field fromaddr string Who sends.
+---@field relayhost string The server that takes the mails.
+---@field smtpPort integer Its port.
+---@field useTls boolean STARTTLS is demanded.
+---@field useSmtps boolean TLS from the first byte.
+---@field smtpCaFile string|None A file in PEM of the authorities that may have signed the server's certificate, in place of the system's.
+---@field smtpUser string|Secret|Interpolate|None The login of the server; with `smtpPassword`.
+---@field smtpPassword string|Secret|Interpolate|None Its password.
+---@field lookup string|(fun(name: string): string?)|None How the name of an author or owner becomes an address: a domain, or `function(name)` that gives an address or nil; it may wait.
+---@field extraRecipients string[] Who gets every mail; as a copy, where interested users get it, too.
+---@field sendToInterestedUsers boolean Authors of changes and owners of the build get it.
+---@field sendToWorkerOwners boolean The `owner` of a worker is told of failures on it, and of its absence.
+---@field workers string[]|None Only builds on these workers, and only their absence.
+---@field extraHeaders table<string, string|Renderable> Further headers; rendered with the properties that the builds share.
+---@field dumpMailsToLog boolean Each mail is written to the log as well.
+---@field name string|None What it is called in logs and messages; needed where several of one class select the same.
+---@field generators Generator[]|None Which events make a message; None: the usual ones of the class.
+---@field sendMessage (fun(self: ReporterBase, reports: table<string, any>[]): any)|None A method of a class of one's own: `sendMessage(self, reports)` sends; what it raises is tried again later.
+---@field mode any Of old files: of a BuildStatusGenerator.
+---@field builders string[]|None Of old files: of a BuildStatusGenerator; `{}` tells of missing workers only.
+---@field tags string[]|None Of old files: of a BuildStatusGenerator.
+---@field schedulers string[]|None Of old files: of a BuildStatusGenerator.
+---@field branches (string|None)[]|None Of old files: of a BuildStatusGenerator.
+---@field subject string|None Of old files: the subject, with `%(result)s`, `%(title)s`, `%(builder)s`, `%(projectName)s`.
+---@field addLogs any Of old files: `add_logs` of a BuildStatusGenerator.
+---@field addPatch boolean|None Of old files: `add_patch` of a BuildStatusGenerator; there it is true.
+---@field buildSetSummary boolean|None Of old files: a BuildSetStatusGenerator.
+---@field messageFormatter Formatter|None Of old files: `message_formatter` of a BuildStatusGenerator.
+---@field messageFormatterMissingWorker Formatter|None Of old files: `message_formatter` of a WorkerMissingGenerator.
+---@field watchedWorkers any Of old files: `workers` of a WorkerMissingGenerator.
+
+---Sends mail about builds and missing workers; nothing is lost while the server is away.
+---@class MailNotifier.Class
+---@overload fun(args: MailNotifier.Arguments): MailNotifier
+---@overload fun(fromaddr: string, ...: any): MailNotifier
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: MailNotifier.Class, name: string, body?: table): MailNotifier.Extended A class of one's own below this one.
+
+---@class MailNotifier.Extended: MailNotifier, MailNotifier.Class
+---@overload fun(...: any): MailNotifier.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: MailNotifier.Extended, name: string, body?: table): MailNotifier.Extended A class of one's own below this one.
+---@field mixin fun(self: MailNotifier.Extended, from: table): MailNotifier.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) HttpStatusPush.Arguments: { serverUrl?: any, auth?: any, headers?: any, debug?: any, verify?: any, cert?: any, skip_encoding?: any, name?: any, generators?: any, sendMessage?: any, [1]?: any, [2]?: any, [3]?: any, [string]: nil, [integer]: nil }
+---@field serverUrl? string Where each report is posted as JSON.
+---@field [1]? string `serverUrl`
+---@field auth? (string|Secret|Interpolate)[]|None The login of the server: `{ "user", "password" }`; each may be a util.Secret. Default: None
+---@field [2]? (string|Secret|Interpolate)[]|None `auth`
+---@field headers? table<string, string|Secret|Interpolate> Further headers; a value may be a util.Secret or an Interpolate with secrets. Default: {}
+---@field [3]? table<string, string|Secret|Interpolate> `headers`
+---@field debug? boolean Requests and answers are written to the log. Default: false
+---@field verify? boolean|string|None Certificates are checked: true, false, or a file in PEM of the authorities. Default: None
+---@field cert? string|string[]|None The client's certificate: a file in PEM, or a list of it and its key. Default: None
+---@field skip_encoding? boolean Has no effect: what is posted is never compressed. Default: false
+---@field name? string|None What it is called in logs and messages; needed where several of one class select the same. Default: None
+---@field generators? Generator[]|None Which events make a message; None: the usual ones of the class. Default: None
+---@field sendMessage? (fun(self: ReporterBase, reports: table<string, any>[]): any)|None A method of a class of one's own: `sendMessage(self, reports)` sends; what it raises is tried again later. Default: None
+
+---Posts each report as JSON; tried again while the server is away.
+---@class HttpStatusPush: Reporter
+---@field serverUrl string Where each report is posted as JSON.
+---@field auth (string|Secret|Interpolate)[]|None The login of the server: `{ "user", "password" }`; each may be a util.Secret.
+---@field headers table<string, string|Secret|Interpolate> Further headers; a value may be a util.Secret or an Interpolate with secrets.
+---@field debug boolean Requests and answers are written to the log.
+---@field verify boolean|string|None Certificates are checked: true, false, or a file in PEM of the authorities.
+---@field cert any The client's certificate: a file in PEM, or a list of it and its key.
+---@field skip_encoding boolean Has no effect: what is posted is never compressed.
+---@field name string|None What it is called in logs and messages; needed where several of one class select the same.
+---@field generators Generator[]|None Which events make a message; None: the usual ones of the class.
+---@field sendMessage (fun(self: ReporterBase, reports: table<string, any>[]): any)|None A method of a class of one's own: `sendMessage(self, reports)` sends; what it raises is tried again later.
+
+---Posts each report as JSON; tried again while the server is away.
+---@class HttpStatusPush.Class
+---@overload fun(args: HttpStatusPush.Arguments): HttpStatusPush
+---@overload fun(serverUrl: string, ...: any): HttpStatusPush
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: HttpStatusPush.Class, name: string, body?: table): HttpStatusPush.Extended A class of one's own below this one.
+
+---@class HttpStatusPush.Extended: HttpStatusPush, HttpStatusPush.Class
+---@overload fun(...: any): HttpStatusPush.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: HttpStatusPush.Extended, name: string, body?: table): HttpStatusPush.Extended A class of one's own below this one.
+---@field mixin fun(self: HttpStatusPush.Extended, from: table): HttpStatusPush.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) ReporterBase.Arguments: { name?: any, generators?: any, sendMessage?: any, [string]: nil, [integer]: nil }
+---@field name? string|None What it is called in logs and messages; needed where several of one class select the same. Default: None
+---@field generators? Generator[]|None Which events make a message; None: the usual ones of the class. Default: None
+---@field sendMessage? (fun(self: ReporterBase, reports: table<string, any>[]): any)|None A method of a class of one's own: `sendMessage(self, reports)` sends; what it raises is tried again later. Default: None
+
+---The base of reporters of one's own: their `sendMessage(self, reports)` is called with each report, again later if it raises.
+---@class ReporterBase: Reporter
+---@field name string|None What it is called in logs and messages; needed where several of one class select the same.
+---@field generators Generator[]|None Which events make a message; None: the usual ones of the class.
+---@field sendMessage (fun(self: ReporterBase, reports: table<string, any>[]): any)|None A method of a class of one's own: `sendMessage(self, reports)` sends; what it raises is tried again later.
+
+---The base of reporters of one's own: their `sendMessage(self, reports)` is called with each report, again later if it raises.
+---@class ReporterBase.Class
+---@overload fun(args?: ReporterBase.Arguments): ReporterBase
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: ReporterBase.Class, name: string, body?: table): ReporterBase.Extended A class of one's own below this one.
+
+---@class ReporterBase.Extended: ReporterBase, ReporterBase.Class
+---@overload fun(...: any): ReporterBase.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: ReporterBase.Extended, name: string, body?: table): ReporterBase.Extended A class of one's own below this one.
+---@field mixin fun(self: ReporterBase.Extended, from: table): ReporterBase.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) BuildStatusGenerator.Arguments: { mode?: any, report_new?: any, is_message_needed_by_results?: any, subject?: any, message_formatter?: any, categories?: any, tags?: any, builders?: any, schedulers?: any, branches?: any, add_logs?: any, add_patch?: any, is_message_needed_by_props?: any, [1]?: any, [string]: nil, [integer]: nil }
+---@field mode? string|string[] Which results are told. Default: { "failing", "passing", "warnings" }
+---@field [1]? string|string[] `mode`
+---@field report_new? boolean The start of a build is told, too. Default: false
+---@field is_message_needed_by_results? (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of `mode`. Default: None
+---@field subject? string|None The subject, with `%(result)s`, `%(title)s`, `%(builder)s`, `%(projectName)s`; today the formatter has it. Default: None
+---@field message_formatter? Formatter|None What the message says; None: the built-in text. Default: None
+---@field tags? string[]|None Only builders with one of these tags; not together with `builders`. Default: None
+---@field categories? string[]|None Old spelling of `tags`.
+---@field builders? string[]|None Only these builders; `{}`: none. Default: None
+---@field schedulers? string[]|None Only builds that these schedulers asked for. Default: None
+---@field branches? (string|None)[]|None Only builds of these branches; None in the list: builds without one. Default: None
+---@field add_logs? boolean|string[]|None Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says. Default: None
+---@field add_patch? boolean Patches hang on the message. Default: false
+---@field is_message_needed_by_props? (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of the arguments above. Default: None
+
+---One message for each build that ends.
+---@class BuildStatusGenerator: Generator
+---@field mode any Which results are told.
+---@field report_new boolean The start of a build is told, too.
+---@field is_message_needed_by_results (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of `mode`.
+---@field subject string|None The subject, with `%(result)s`, `%(title)s`, `%(builder)s`, `%(projectName)s`; today the formatter has it.
+---@field message_formatter Formatter|None What the message says; None: the built-in text.
+---@field tags string[]|None Only builders with one of these tags; not together with `builders`.
+---@field builders string[]|None Only these builders; `{}`: none.
+---@field schedulers string[]|None Only builds that these schedulers asked for.
+---@field branches (string|None)[]|None Only builds of these branches; None in the list: builds without one.
+---@field add_logs any Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says.
+---@field add_patch boolean Patches hang on the message.
+---@field is_message_needed_by_props (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of the arguments above.
+
+---One message for each build that ends.
+---@class BuildStatusGenerator.Class
+---@overload fun(args?: BuildStatusGenerator.Arguments): BuildStatusGenerator
+---@overload fun(mode: string, ...: any): BuildStatusGenerator
+---@overload fun(mode: string|string[], second: any, ...: any): BuildStatusGenerator
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: BuildStatusGenerator.Class, name: string, body?: table): BuildStatusGenerator.Extended A class of one's own below this one.
+
+---@class BuildStatusGenerator.Extended: BuildStatusGenerator, BuildStatusGenerator.Class
+---@overload fun(...: any): BuildStatusGenerator.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: BuildStatusGenerator.Extended, name: string, body?: table): BuildStatusGenerator.Extended A class of one's own below this one.
+---@field mixin fun(self: BuildStatusGenerator.Extended, from: table): BuildStatusGenerator.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) BuildSetStatusGenerator.Arguments: { mode?: any, is_message_needed_by_results?: any, subject?: any, message_formatter?: any, categories?: any, tags?: any, builders?: any, schedulers?: any, branches?: any, add_logs?: any, add_patch?: any, is_message_needed_by_props?: any, [1]?: any, [string]: nil, [integer]: nil }
+---@field mode? string|string[] Which builds of the set are told of; no such build, no message. Default: { "failing", "passing", "warnings" }
+---@field [1]? string|string[] `mode`
+---@field is_message_needed_by_results? (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of `mode`. Default: None
+---@field subject? string|None The subject, with `%(result)s`, `%(title)s`, `%(builder)s`, `%(projectName)s`; today the formatter has it. Default: None
+---@field message_formatter? Formatter|None What the message says of each build; None: the built-in text. Default: None
+---@field tags? string[]|None Only builders with one of these tags; not together with `builders`. Default: None
+---@field categories? string[]|None Old spelling of `tags`.
+---@field builders? string[]|None Only these builders; `{}`: none. Default: None
+---@field schedulers? string[]|None Only builds that these schedulers asked for. Default: None
+---@field branches? (string|None)[]|None Only builds of these branches; None in the list: builds without one. Default: None
+---@field add_logs? boolean|string[]|None Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says. Default: None
+---@field add_patch? boolean Patches hang on the message. Default: false
+---@field is_message_needed_by_props? (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of the arguments above. Default: None
+
+---One message for all builds of a set, when its last one has ended.
+---@class BuildSetStatusGenerator: Generator
+---@field mode any Which builds of the set are told of; no such build, no message.
+---@field is_message_needed_by_results (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of `mode`.
+---@field subject string|None The subject, with `%(result)s`, `%(title)s`, `%(builder)s`, `%(projectName)s`; today the formatter has it.
+---@field message_formatter Formatter|None What the message says of each build; None: the built-in text.
+---@field tags string[]|None Only builders with one of these tags; not together with `builders`.
+---@field builders string[]|None Only these builders; `{}`: none.
+---@field schedulers string[]|None Only builds that these schedulers asked for.
+---@field branches (string|None)[]|None Only builds of these branches; None in the list: builds without one.
+---@field add_logs any Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says.
+---@field add_patch boolean Patches hang on the message.
+---@field is_message_needed_by_props (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of the arguments above.
+
+---One message for all builds of a set, when its last one has ended.
+---@class BuildSetStatusGenerator.Class
+---@overload fun(args?: BuildSetStatusGenerator.Arguments): BuildSetStatusGenerator
+---@overload fun(mode: string, ...: any): BuildSetStatusGenerator
+---@overload fun(mode: string|string[], second: any, ...: any): BuildSetStatusGenerator
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: BuildSetStatusGenerator.Class, name: string, body?: table): BuildSetStatusGenerator.Extended A class of one's own below this one.
+
+---@class BuildSetStatusGenerator.Extended: BuildSetStatusGenerator, BuildSetStatusGenerator.Class
+---@overload fun(...: any): BuildSetStatusGenerator.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: BuildSetStatusGenerator.Extended, name: string, body?: table): BuildSetStatusGenerator.Extended A class of one's own below this one.
+---@field mixin fun(self: BuildSetStatusGenerator.Extended, from: table): BuildSetStatusGenerator.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) BuildSetCombinedStatusGenerator.Arguments: { message_formatter?: any, [1]?: any, [string]: nil, [integer]: nil }
+---@field message_formatter? Formatter|None What the message says of the set; None: the built-in text. Default: None
+---@field [1]? Formatter|None `message_formatter`
+
+---One message for the set as a whole, made by one call of the formatter.
+---@class BuildSetCombinedStatusGenerator: Generator
+---@field message_formatter Formatter|None What the message says of the set; None: the built-in text.
+
+---One message for the set as a whole, made by one call of the formatter.
+---@class BuildSetCombinedStatusGenerator.Class
+---@overload fun(args?: BuildSetCombinedStatusGenerator.Arguments): BuildSetCombinedStatusGenerator
+---@overload fun(message_formatter: Formatter|None, ...: any): BuildSetCombinedStatusGenerator
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: BuildSetCombinedStatusGenerator.Class, name: string, body?: table): BuildSetCombinedStatusGenerator.Extended A class of one's own below this one.
+
+---@class BuildSetCombinedStatusGenerator.Extended: BuildSetCombinedStatusGenerator, BuildSetCombinedStatusGenerator.Class
+---@overload fun(...: any): BuildSetCombinedStatusGenerator.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: BuildSetCombinedStatusGenerator.Extended, name: string, body?: table): BuildSetCombinedStatusGenerator.Extended A class of one's own below this one.
+---@field mixin fun(self: BuildSetCombinedStatusGenerator.Extended, from: table): BuildSetCombinedStatusGenerator.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) BuildStartEndStatusGenerator.Arguments: { start_formatter?: any, end_formatter?: any, categories?: any, tags?: any, builders?: any, schedulers?: any, branches?: any, add_logs?: any, add_patch?: any, is_message_needed_by_props?: any, [string]: nil, [integer]: nil }
+---@field start_formatter? Formatter|None What the message of the start says; None: the built-in text. Default: None
+---@field end_formatter? Formatter|None What the message of the end says; None: the built-in text. Default: None
+---@field tags? string[]|None Only builders with one of these tags; not together with `builders`. Default: None
+---@field categories? string[]|None Old spelling of `tags`.
+---@field builders? string[]|None Only these builders; `{}`: none. Default: None
+---@field schedulers? string[]|None Only builds that these schedulers asked for. Default: None
+---@field branches? (string|None)[]|None Only builds of these branches; None in the list: builds without one. Default: None
+---@field add_logs? boolean|string[]|None Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says. Default: None
+---@field add_patch? boolean Patches hang on the message. Default: false
+---@field is_message_needed_by_props? (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of the arguments above. Default: None
+
+---A message when a build starts and one when it ends, whatever its result.
+---@class BuildStartEndStatusGenerator: Generator
+---@field start_formatter Formatter|None What the message of the start says; None: the built-in text.
+---@field end_formatter Formatter|None What the message of the end says; None: the built-in text.
+---@field tags string[]|None Only builders with one of these tags; not together with `builders`.
+---@field builders string[]|None Only these builders; `{}`: none.
+---@field schedulers string[]|None Only builds that these schedulers asked for.
+---@field branches (string|None)[]|None Only builds of these branches; None in the list: builds without one.
+---@field add_logs any Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says.
+---@field add_patch boolean Patches hang on the message.
+---@field is_message_needed_by_props (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of the arguments above.
+
+---A message when a build starts and one when it ends, whatever its result.
+---@class BuildStartEndStatusGenerator.Class
+---@overload fun(args?: BuildStartEndStatusGenerator.Arguments): BuildStartEndStatusGenerator
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: BuildStartEndStatusGenerator.Class, name: string, body?: table): BuildStartEndStatusGenerator.Extended A class of one's own below this one.
+
+---@class BuildStartEndStatusGenerator.Extended: BuildStartEndStatusGenerator, BuildStartEndStatusGenerator.Class
+---@overload fun(...: any): BuildStartEndStatusGenerator.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: BuildStartEndStatusGenerator.Extended, name: string, body?: table): BuildStartEndStatusGenerator.Extended A class of one's own below this one.
+---@field mixin fun(self: BuildStartEndStatusGenerator.Extended, from: table): BuildStartEndStatusGenerator.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) BuildRequestGenerator.Arguments: { formatter?: any, categories?: any, tags?: any, builders?: any, schedulers?: any, branches?: any, add_logs?: any, add_patch?: any, is_message_needed_by_props?: any, [string]: nil, [integer]: nil }
+---@field formatter? Formatter|None What the message says; None: the built-in text. Default: None
+---@field tags? string[]|None Only builders with one of these tags; not together with `builders`. Default: None
+---@field categories? string[]|None Old spelling of `tags`.
+---@field builders? string[]|None Only these builders; `{}`: none. Default: None
+---@field schedulers? string[]|None Only builds that these schedulers asked for. Default: None
+---@field branches? (string|None)[]|None Only builds of these branches; None in the list: builds without one. Default: None
+---@field add_logs? boolean|string[]|None Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says. Default: None
+---@field add_patch? boolean Patches hang on the message. Default: false
+---@field is_message_needed_by_props? (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of the arguments above. Default: None
+
+---A message when a build is asked for, and when that is taken back before it started.
+---@class BuildRequestGenerator: Generator
+---@field formatter Formatter|None What the message says; None: the built-in text.
+---@field tags string[]|None Only builders with one of these tags; not together with `builders`.
+---@field builders string[]|None Only these builders; `{}`: none.
+---@field schedulers string[]|None Only builds that these schedulers asked for.
+---@field branches (string|None)[]|None Only builds of these branches; None in the list: builds without one.
+---@field add_logs any Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says.
+---@field add_patch boolean Patches hang on the message.
+---@field is_message_needed_by_props (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of the arguments above.
+
+---A message when a build is asked for, and when that is taken back before it started.
+---@class BuildRequestGenerator.Class
+---@overload fun(args?: BuildRequestGenerator.Arguments): BuildRequestGenerator
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: BuildRequestGenerator.Class, name: string, body?: table): BuildRequestGenerator.Extended A class of one's own below this one.
+
+---@class BuildRequestGenerator.Extended: BuildRequestGenerator, BuildRequestGenerator.Class
+---@overload fun(...: any): BuildRequestGenerator.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: BuildRequestGenerator.Extended, name: string, body?: table): BuildRequestGenerator.Extended A class of one's own below this one.
+---@field mixin fun(self: BuildRequestGenerator.Extended, from: table): BuildRequestGenerator.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) WorkerMissingGenerator.Arguments: { workers?: any, message_formatter?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field workers? "all"|string[] Whose absence is told: `"all"` or a list of names. Default: "all"
+---@field [1]? "all"|string[] `workers`
+---@field message_formatter? Formatter|None What the message says; None: the built-in text. Default: None
+---@field [2]? Formatter|None `message_formatter`
+
+---A message to those in `notify_on_missing` of a worker that stays away.
+---@class WorkerMissingGenerator: Generator
+---@field workers any Whose absence is told: `"all"` or a list of names.
+---@field message_formatter Formatter|None What the message says; None: the built-in text.
+
+---A message to those in `notify_on_missing` of a worker that stays away.
+---@class WorkerMissingGenerator.Class
+---@overload fun(args?: WorkerMissingGenerator.Arguments): WorkerMissingGenerator
+---@overload fun(workers: "all", ...: any): WorkerMissingGenerator
+---@overload fun(workers: "all"|string[], second: any, ...: any): WorkerMissingGenerator
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: WorkerMissingGenerator.Class, name: string, body?: table): WorkerMissingGenerator.Extended A class of one's own below this one.
+
+---@class WorkerMissingGenerator.Extended: WorkerMissingGenerator, WorkerMissingGenerator.Class
+---@overload fun(...: any): WorkerMissingGenerator.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: WorkerMissingGenerator.Extended, name: string, body?: table): WorkerMissingGenerator.Extended A class of one's own below this one.
+---@field mixin fun(self: WorkerMissingGenerator.Extended, from: table): WorkerMissingGenerator.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) MessageFormatter.Arguments: { extra_info_cb?: any, template?: any, subject?: any, template_type?: any, template_name?: any, template_filename?: any, subject_filename?: any, template_dir?: any, ctx?: any, wantProperties?: any, want_properties?: any, wantSteps?: any, want_steps?: any, want_logs?: any, wantLogs?: any, want_logs_content?: any, format?: any, [1]?: any, [2]?: any, [3]?: any, [string]: nil, [integer]: nil }
+---@field extra_info_cb? (fun(ctx: MessageContext): table?)|None Gives what services are told besides: a table of tables, such as `{ pushover = { priority = 1 } }`. Default: None
+---@field template? string|None The body, as a template; None: the built-in text. Default: None
+---@field [1]? string|None `template`
+---@field subject? string|None The subject, as a template; None: the built-in one. Default: None
+---@field [2]? string|None `subject`
+---@field template_type? "plain"|"html"|None `plain` or `html`; what fills a template of HTML is escaped unless it is `|safe`. None: plain; of the built-in texts both. Default: None
+---@field [3]? "plain"|"html"|None `template_type`
+---@field template_filename? string|None The file with the template, instead of the template itself. Default: None
+---@field template_name? string|None Old spelling of `template_filename`.
+---@field subject_filename? string|None The file with the subject. Default: None
+---@field template_dir? string|None The folder of these files; None: the configuration's. Default: None
+---@field ctx? table<string, any> What templates see besides: names and values, functions among them. Default: {}
+---@field want_properties? boolean The build is shown with its properties. Default: true
+---@field wantProperties? boolean Old spelling of `want_properties`.
+---@field want_steps? boolean The build is shown with its steps. Default: false
+---@field wantSteps? boolean Old spelling of `want_steps`.
+---@field want_logs? boolean The steps are shown with their logs; this wants the steps, too. Default: false
+---@field want_logs_content? boolean|string[] The logs are shown with what is in them, and hang on mails: all, or those of these names (`stdio`, `compile.stdio`); of a long log the end. Default: false
+---@field wantLogs? boolean|string[] Old spelling of `want_logs_content`.
+---@field format? (fun(self: Formatter, ctx: MessageContext): string|table)|None `function(self, ctx)`: makes the message itself: a text, or a table of `body`, `type`, `subject`, `extra_info`, and `html` beside a plain body. Usually a method of a class of one's own. Default: None
+
+---What a message about builds says, by templates.
+---@class MessageFormatter: Formatter
+---@field extra_info_cb (fun(ctx: MessageContext): table?)|None Gives what services are told besides: a table of tables, such as `{ pushover = { priority = 1 } }`.
+---@field template string|None The body, as a template; None: the built-in text.
+---@field subject string|None The subject, as a template; None: the built-in one.
+---@field template_type "plain"|"html"|None `plain` or `html`; what fills a template of HTML is escaped unless it is `|safe`. None: plain; of the built-in texts both.
+---@field template_filename string|None The file with the template, instead of the template itself.
+---@field subject_filename string|None The file with the subject.
+---@field template_dir string|None The folder of these files; None: the configuration's.
+---@field ctx table<string, any> What templates see besides: names and values, functions among them.
+---@field want_properties boolean The build is shown with its properties.
+---@field want_steps boolean The build is shown with its steps.
+---@field want_logs boolean The steps are shown with their logs; this wants the steps, too.
+---@field want_logs_content any The logs are shown with what is in them, and hang on mails: all, or those of these names (`stdio`, `compile.stdio`); of a long log the end.
+---@field format (fun(self: Formatter, ctx: MessageContext): string|table)|None `function(self, ctx)`: makes the message itself: a text, or a table of `body`, `type`, `subject`, `extra_info`, and `html` beside a plain body. Usually a method of a class of one's own.
+
+---What a message about builds says, by templates.
+---@class MessageFormatter.Class
+---@overload fun(args?: MessageFormatter.Arguments): MessageFormatter
+---@overload fun(template: string|None, ...: any): MessageFormatter
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: MessageFormatter.Class, name: string, body?: table): MessageFormatter.Extended A class of one's own below this one.
+
+---@class MessageFormatter.Extended: MessageFormatter, MessageFormatter.Class
+---@overload fun(...: any): MessageFormatter.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: MessageFormatter.Extended, name: string, body?: table): MessageFormatter.Extended A class of one's own below this one.
+---@field mixin fun(self: MessageFormatter.Extended, from: table): MessageFormatter.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) MessageFormatterRenderable.Arguments: { template?: any, subject?: any, ctx?: any, wantProperties?: any, want_properties?: any, wantSteps?: any, want_steps?: any, want_logs?: any, wantLogs?: any, want_logs_content?: any, format?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field template? string|Renderable The body, such as an `Interpolate`.
+---@field [1]? string|Renderable `template`
+---@field subject? string|None|Renderable The subject; None: the built-in one. Default: None
+---@field [2]? string|None|Renderable `subject`
+---@field ctx? table<string, any> What templates see besides: names and values, functions among them. Default: {}
+---@field want_properties? boolean The build is shown with its properties. Default: true
+---@field wantProperties? boolean Old spelling of `want_properties`.
+---@field want_steps? boolean The build is shown with its steps. Default: false
+---@field wantSteps? boolean Old spelling of `want_steps`.
+---@field want_logs? boolean The steps are shown with their logs; this wants the steps, too. Default: false
+---@field want_logs_content? boolean|string[] The logs are shown with what is in them, and hang on mails: all, or those of these names (`stdio`, `compile.stdio`); of a long log the end. Default: false
+---@field wantLogs? boolean|string[] Old spelling of `want_logs_content`.
+---@field format? (fun(self: Formatter, ctx: MessageContext): string|table)|None `function(self, ctx)`: makes the message itself: a text, or a table of `body`, `type`, `subject`, `extra_info`, and `html` beside a plain body. Usually a method of a class of one's own. Default: None
+
+---What a message about a build says, rendered with the build's properties.
+---@class MessageFormatterRenderable: Formatter
+---@field template any The body, such as an `Interpolate`.
+---@field subject any The subject; None: the built-in one.
+---@field ctx table<string, any> What templates see besides: names and values, functions among them.
+---@field want_properties boolean The build is shown with its properties.
+---@field want_steps boolean The build is shown with its steps.
+---@field want_logs boolean The steps are shown with their logs; this wants the steps, too.
+---@field want_logs_content any The logs are shown with what is in them, and hang on mails: all, or those of these names (`stdio`, `compile.stdio`); of a long log the end.
+---@field format (fun(self: Formatter, ctx: MessageContext): string|table)|None `function(self, ctx)`: makes the message itself: a text, or a table of `body`, `type`, `subject`, `extra_info`, and `html` beside a plain body. Usually a method of a class of one's own.
+
+---What a message about a build says, rendered with the build's properties.
+---@class MessageFormatterRenderable.Class
+---@overload fun(args: MessageFormatterRenderable.Arguments): MessageFormatterRenderable
+---@overload fun(template: string|Renderable, ...: any): MessageFormatterRenderable
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: MessageFormatterRenderable.Class, name: string, body?: table): MessageFormatterRenderable.Extended A class of one's own below this one.
+
+---@class MessageFormatterRenderable.Extended: MessageFormatterRenderable, MessageFormatterRenderable.Class
+---@overload fun(...: any): MessageFormatterRenderable.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: MessageFormatterRenderable.Extended, name: string, body?: table): MessageFormatterRenderable.Extended A class of one's own below this one.
+---@field mixin fun(self: MessageFormatterRenderable.Extended, from: table): MessageFormatterRenderable.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) MessageFormatterFunction.Arguments: { function?: any, template_type?: any, ctx?: any, wantProperties?: any, want_properties?: any, wantSteps?: any, want_steps?: any, want_logs?: any, wantLogs?: any, want_logs_content?: any, format?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
+---@field function? (fun(ctx: MessageContext): any) Called with the context; gives the body.
+---@field [1]? (fun(ctx: MessageContext): any) `function`
+---@field template_type? "plain"|"html"|"json" What it gives: `plain`, `html`, or `json` for data.
+---@field [2]? "plain"|"html"|"json" `template_type`
+---@field ctx? table<string, any> What templates see besides: names and values, functions among them. Default: {}
+---@field want_properties? boolean The build is shown with its properties. Default: true
+---@field wantProperties? boolean Old spelling of `want_properties`.
+---@field want_steps? boolean The build is shown with its steps. Default: false
+---@field wantSteps? boolean Old spelling of `want_steps`.
+---@field want_logs? boolean The steps are shown with their logs; this wants the steps, too. Default: false
+---@field want_logs_content? boolean|string[] The logs are shown with what is in them, and hang on mails: all, or those of these names (`stdio`, `compile.stdio`); of a long log the end. Default: false
+---@field wantLogs? boolean|string[] Old spelling of `want_logs_content`.
+---@field format? (fun(self: Formatter, ctx: MessageContext): string|table)|None `function(self, ctx)`: makes the message itself: a text, or a table of `body`, `type`, `subject`, `extra_info`, and `html` beside a plain body. Usually a method of a class of one's own. Default: None
+
+---What a message says, by a function.
+---@class MessageFormatterFunction: Formatter
+---@field function (fun(ctx: MessageContext): any) Called with the context; gives the body.
+---@field template_type "plain"|"html"|"json" What it gives: `plain`, `html`, or `json` for data.
+---@field ctx table<string, any> What templates see besides: names and values, functions among them.
+---@field want_properties boolean The build is shown with its properties.
+---@field want_steps boolean The build is shown with its steps.
+---@field want_logs boolean The steps are shown with their logs; this wants the steps, too.
+---@field want_logs_content any The logs are shown with what is in them, and hang on mails: all, or those of these names (`stdio`, `compile.stdio`); of a long log the end.
+---@field format (fun(self: Formatter, ctx: MessageContext): string|table)|None `function(self, ctx)`: makes the message itself: a text, or a table of `body`, `type`, `subject`, `extra_info`, and `html` beside a plain body. Usually a method of a class of one's own.
+
+---What a message says, by a function.
+---@class MessageFormatterFunction.Class
+---@overload fun(args: MessageFormatterFunction.Arguments): MessageFormatterFunction
+---@overload fun(f: (fun(ctx: MessageContext): any), ...: any): MessageFormatterFunction
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: MessageFormatterFunction.Class, name: string, body?: table): MessageFormatterFunction.Extended A class of one's own below this one.
+
+---@class MessageFormatterFunction.Extended: MessageFormatterFunction, MessageFormatterFunction.Class
+---@overload fun(...: any): MessageFormatterFunction.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: MessageFormatterFunction.Extended, name: string, body?: table): MessageFormatterFunction.Extended A class of one's own below this one.
+---@field mixin fun(self: MessageFormatterFunction.Extended, from: table): MessageFormatterFunction.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) MessageFormatterFunctionRaw.Arguments: { function?: any, ctx?: any, wantProperties?: any, want_properties?: any, wantSteps?: any, want_steps?: any, want_logs?: any, wantLogs?: any, want_logs_content?: any, format?: any, [1]?: any, [string]: nil, [integer]: nil }
+---@field function? (fun(master: Master, ctx: MessageContext): table) Called with the master and the context; gives a table of `body`, `type`, `subject`, `extra_info`.
+---@field [1]? (fun(master: Master, ctx: MessageContext): table) `function`
+---@field ctx? table<string, any> What templates see besides: names and values, functions among them. Default: {}
+---@field want_properties? boolean The build is shown with its properties. Default: true
+---@field wantProperties? boolean Old spelling of `want_properties`.
+---@field want_steps? boolean The build is shown with its steps. Default: false
+---@field wantSteps? boolean Old spelling of `want_steps`.
+---@field want_logs? boolean The steps are shown with their logs; this wants the steps, too. Default: false
+---@field want_logs_content? boolean|string[] The logs are shown with what is in them, and hang on mails: all, or those of these names (`stdio`, `compile.stdio`); of a long log the end. Default: false
+---@field wantLogs? boolean|string[] Old spelling of `want_logs_content`.
+---@field format? (fun(self: Formatter, ctx: MessageContext): string|table)|None `function(self, ctx)`: makes the message itself: a text, or a table of `body`, `type`, `subject`, `extra_info`, and `html` beside a plain body. Usually a method of a class of one's own. Default: None
+
+---The whole message by a function.
+---@class MessageFormatterFunctionRaw: Formatter
+---@field function (fun(master: Master, ctx: MessageContext): table) Called with the master and the context; gives a table of `body`, `type`, `subject`, `extra_info`.
+---@field ctx table<string, any> What templates see besides: names and values, functions among them.
+---@field want_properties boolean The build is shown with its properties.
+---@field want_steps boolean The build is shown with its steps.
+---@field want_logs boolean The steps are shown with their logs; this wants the steps, too.
+---@field want_logs_content any The logs are shown with what is in them, and hang on mails: all, or those of these names (`stdio`, `compile.stdio`); of a long log the end.
+---@field format (fun(self: Formatter, ctx: MessageContext): string|table)|None `function(self, ctx)`: makes the message itself: a text, or a table of `body`, `type`, `subject`, `extra_info`, and `html` beside a plain body. Usually a method of a class of one's own.
+
+---The whole message by a function.
+---@class MessageFormatterFunctionRaw.Class
+---@overload fun(args: MessageFormatterFunctionRaw.Arguments): MessageFormatterFunctionRaw
+---@overload fun(f: (fun(master: Master, ctx: MessageContext): table), ...: any): MessageFormatterFunctionRaw
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: MessageFormatterFunctionRaw.Class, name: string, body?: table): MessageFormatterFunctionRaw.Extended A class of one's own below this one.
+
+---@class MessageFormatterFunctionRaw.Extended: MessageFormatterFunctionRaw, MessageFormatterFunctionRaw.Class
+---@overload fun(...: any): MessageFormatterFunctionRaw.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: MessageFormatterFunctionRaw.Extended, name: string, body?: table): MessageFormatterFunctionRaw.Extended A class of one's own below this one.
+---@field mixin fun(self: MessageFormatterFunctionRaw.Extended, from: table): MessageFormatterFunctionRaw.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) MessageFormatterEmpty.Arguments: { ctx?: any, wantProperties?: any, want_properties?: any, wantSteps?: any, want_steps?: any, want_logs?: any, wantLogs?: any, want_logs_content?: any, format?: any, [string]: nil, [integer]: nil }
+---@field ctx? table<string, any> What templates see besides: names and values, functions among them. Default: {}
+---@field want_properties? boolean The build is shown with its properties. Default: true
+---@field wantProperties? boolean Old spelling of `want_properties`.
+---@field want_steps? boolean The build is shown with its steps. Default: false
+---@field wantSteps? boolean Old spelling of `want_steps`.
+---@field want_logs? boolean The steps are shown with their logs; this wants the steps, too. Default: false
+---@field want_logs_content? boolean|string[] The logs are shown with what is in them, and hang on mails: all, or those of these names (`stdio`, `compile.stdio`); of a long log the end. Default: false
+---@field wantLogs? boolean|string[] Old spelling of `want_logs_content`.
+---@field format? (fun(self: Formatter, ctx: MessageContext): string|table)|None `function(self, ctx)`: makes the message itself: a text, or a table of `body`, `type`, `subject`, `extra_info`, and `html` beside a plain body. Usually a method of a class of one's own. Default: None
+
+---No text: for services that are told only how a build stands.
+---@class MessageFormatterEmpty: Formatter
+---@field ctx table<string, any> What templates see besides: names and values, functions among them.
+---@field want_properties boolean The build is shown with its properties.
+---@field want_steps boolean The build is shown with its steps.
+---@field want_logs boolean The steps are shown with their logs; this wants the steps, too.
+---@field want_logs_content any The logs are shown with what is in them, and hang on mails: all, or those of these names (`stdio`, `compile.stdio`); of a long log the end.
+---@field format (fun(self: Formatter, ctx: MessageContext): string|table)|None `function(self, ctx)`: makes the message itself: a text, or a table of `body`, `type`, `subject`, `extra_info`, and `html` beside a plain body. Usually a method of a class of one's own.
+
+---No text: for services that are told only how a build stands.
+---@class MessageFormatterEmpty.Class
+---@overload fun(args?: MessageFormatterEmpty.Arguments): MessageFormatterEmpty
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: MessageFormatterEmpty.Class, name: string, body?: table): MessageFormatterEmpty.Extended A class of one's own below this one.
+
+---@class MessageFormatterEmpty.Extended: MessageFormatterEmpty, MessageFormatterEmpty.Class
+---@overload fun(...: any): MessageFormatterEmpty.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: MessageFormatterEmpty.Extended, name: string, body?: table): MessageFormatterEmpty.Extended A class of one's own below this one.
+---@field mixin fun(self: MessageFormatterEmpty.Extended, from: table): MessageFormatterEmpty.Extended Copies what the class lacks.
+---@field [string] any
+
+---@class (exact) MessageFormatterMissingWorker.Arguments: { ctx?: any, format?: any, template?: any, subject?: any, template_type?: any, template_name?: any, template_filename?: any, subject_filename?: any, template_dir?: any, [1]?: any, [2]?: any, [3]?: any, [string]: nil, [integer]: nil }
+---@field ctx? table<string, any> What templates see besides: names and values, functions among them. Default: {}
+---@field format? (fun(self: Formatter, ctx: MessageContext): string|table)|None `function(self, ctx)`: makes the message itself, as of `MessageFormatter`. Default: None
+---@field template? string|None The body, as a template; None: the built-in text. Default: None
+---@field [1]? string|None `template`
+---@field subject? string|None The subject, as a template; None: the built-in one. Default: None
+---@field [2]? string|None `subject`
+---@field template_type? "plain"|"html"|None `plain` or `html`; what fills a template of HTML is escaped unless it is `|safe`. None: plain; of the built-in texts both. Default: None
+---@field [3]? "plain"|"html"|None `template_type`
+---@field template_filename? string|None The file with the template, instead of the template itself. Default: None
+---@field template_name? string|None Old spelling of `template_filename`.
+---@field subject_filename? string|None The file with the subject. Default: None
+---@field template_dir? string|None The folder of these files; None: the configuration's. Default: None
+
+---What a message says about a worker that is missing or has returned.
+---@class MessageFormatterMissingWorker: Formatter
+---@field ctx table<string, any> What templates see besides: names and values, functions among them.
+---@field format (fun(self: Formatter, ctx: MessageContext): string|table)|None `function(self, ctx)`: makes the message itself, as of `MessageFormatter`.
+---@field template string|None The body, as a template; None: the built-in text.
+---@field subject string|None The subject, as a template; None: the built-in one.
+---@field template_type "plain"|"html"|None `plain` or `html`; what fills a template of HTML is escaped unless it is `|safe`. None: plain; of the built-in texts both.
+---@field template_filename string|None The file with the template, instead of the template itself.
+---@field subject_filename string|None The file with the subject.
+---@field template_dir string|None The folder of these files; None: the configuration's.
+
+---What a message says about a worker that is missing or has returned.
+---@class MessageFormatterMissingWorker.Class
+---@overload fun(args?: MessageFormatterMissingWorker.Arguments): MessageFormatterMissingWorker
+---@overload fun(template: string|None, ...: any): MessageFormatterMissingWorker
+---@field classname string
+---@field init fun(self: any, args: table) The parent's, for an `init` of one's own.
+---@field extend fun(self: MessageFormatterMissingWorker.Class, name: string, body?: table): MessageFormatterMissingWorker.Extended A class of one's own below this one.
+
+---@class MessageFormatterMissingWorker.Extended: MessageFormatterMissingWorker, MessageFormatterMissingWorker.Class
+---@overload fun(...: any): MessageFormatterMissingWorker.Extended
+---@field super any The class that it extends.
+---@field extend fun(self: MessageFormatterMissingWorker.Extended, name: string, body?: table): MessageFormatterMissingWorker.Extended A class of one's own below this one.
+---@field mixin fun(self: MessageFormatterMissingWorker.Extended, from: table): MessageFormatterMissingWorker.Extended Copies what the class lacks.
+---@field [string] any
+
 ---What the file fills, usually as `c`.
 ---@class (exact) BuildmasterConfig
 ---@field workers? AnyWorker|AnyWorker[] The workers. Default: {}
@@ -2330,8 +3540,8 @@ None = nil
 ---@field buildbotNetUsageData? any Nothing is ever sent. Default: None
 ---@field change_source? None|false Where changes come from. Default: {}
 ---@field sources? None|false Old spelling of `change_source`.
----@field services? None|false Reporters and other services. Default: {}
----@field status? None|false Old spelling of `services`.
+---@field services? Reporter|Reporter[] Reporters. Default: {}
+---@field status? Reporter|Reporter[] Old spelling of `services`.
 ---@field configurators? None|false What adds to the configuration. Default: {}
 ---@field secretsProviders? SecretProvider|SecretProvider[] Where secrets come from; asked in their order. Default: {}
 ---@field codebaseGenerator? None|false The codebase of a change. Default: None
@@ -2428,6 +3638,48 @@ LocalWorker = nil
 ---@type LocalWorker.Class
 LocalBuildSlave = nil
 
+---@type LatentWorker.Class
+LatentWorker = nil
+
+---@deprecated use LatentWorker
+---@type LatentWorker.Class
+AbstractLatentWorker = nil
+
+---@deprecated use LatentWorker
+---@type LatentWorker.Class
+AbstractLatentBuildSlave = nil
+
+---@type DockerLatentWorker.Class
+DockerLatentWorker = nil
+
+---@deprecated use DockerLatentWorker
+---@type DockerLatentWorker.Class
+DockerLatentBuildSlave = nil
+
+---@type LibVirtWorker.Class
+LibVirtWorker = nil
+
+---@deprecated use LibVirtWorker
+---@type LibVirtWorker.Class
+LibVirtSlave = nil
+
+---@type OpenStackLatentWorker.Class
+OpenStackLatentWorker = nil
+
+---@deprecated use OpenStackLatentWorker
+---@type OpenStackLatentWorker.Class
+OpenStackLatentBuildSlave = nil
+
+---@type ProcessLatentWorker.Class
+ProcessLatentWorker = nil
+
+---@deprecated use ProcessLatentWorker
+---@type ProcessLatentWorker.Class
+LocalLatentWorker = nil
+
+---@type FakeLatentWorker.Class
+FakeLatentWorker = nil
+
 ---@type EC2LatentWorker.Class
 EC2LatentWorker = nil
 
@@ -2439,3 +3691,6 @@ Property = nil
 
 ---@type Interpolate.Class
 Interpolate = nil
+
+---@type MailNotifier.Class
+MailNotifier = nil

@@ -275,7 +275,7 @@ hash = nil
 ---@class httplib
 local httplib = {}
 
----`http.request{ method, url, … }`: one request, which waits. Options: `headers json form data body params files timeout connect_timeout auth bearer verify cert unix_socket proxy follow_redirects max_size check`. The answer has `status headers text json ok url reason`, `code`, `content()`, `raise_for_status()`.
+---`http.request{ method, url, … }`: one request, which waits. Options: `headers json form data body params files timeout connect_timeout auth bearer verify cert unix_socket proxy follow_redirects max_size check stream`. With `stream = true` the call answers when the head is there, and `answer.body` is read piece by piece; `timeout` is for each. The answer has `status headers text json ok url reason`, `code`, `content()`, `raise_for_status()`.
 ---@param options table
 ---@return HttpResponse
 function httplib.request(options) end
@@ -363,6 +363,25 @@ function jsonlib.load_file(name, options) end
 
 ---@type jsonlib
 json = nil
+
+---@class latentlib
+local latentlib = {}
+
+---Ends `start_instance` where nothing was started since there is no room: the build waits, or goes elsewhere.
+---@param why string
+function latentlib.capacity(why) end
+
+---The same where it may work after so many seconds (60).
+---@param why string
+---@param seconds? number
+function latentlib.retry(why, seconds) end
+
+---The same where nothing helps but another configuration: the worker starts nothing until it is loaded again.
+---@param why string
+function latentlib.config_error(why) end
+
+---@type latentlib
+latent = nil
 
 ---@class listlib
 local listlib = {}
@@ -475,9 +494,37 @@ local processlib = {}
 
 ---Runs a program (a list) or a text for the shell: `{ status, signal, stdout, stderr }`. `env` is added, None in it takes away; `check` raises unless the status is 0; more than `max_output` bytes (16 MiB) are an error. The processes end with the call. It runs under `checkconfig`, too.
 ---@param command string|(string|integer)[]
----@param options? { cwd?: string, env?: table<string, string|integer|None>, clear_env?: boolean, stdin?: string, timeout?: number|string, check?: boolean, max_output?: integer }
+---@param options? { cwd?: string, env?: table<string, any>, clear_env?: boolean, stdin?: string, timeout?: number|string, check?: boolean, max_output?: integer }
 ---@return { status?: integer, signal?: integer, stdout: string, stderr: string }
 function processlib.run(command, options) end
+
+---Starts a program that goes on beside what follows, and ends with the configuration that started it (if the master is killed it goes on); a `detached` one outlives the master (only in callbacks). `stdout` and `stderr` are `"null"`, `"pipe"` or a file that is added to, `stderr` may be `"stdout"`; `stdin` is `"null"` or `"pipe"`.
+---@param command string|(string|integer)[]
+---@param options? { cwd?: string, env?: table<string, any>, clear_env?: boolean, stdin?: string, stdout?: string, stderr?: string, detached?: boolean }
+---@return Process
+function processlib.start(command, options) end
+
+---The processes of this machine that have all these variables in their environment, with that value, or with any where it is true; what a marked process starts has its mark, too. Those of other users are not seen.
+---@param env table<string, string|integer|boolean>
+---@return { pid: integer, started: string, parent: integer, env: table<string, string> }[]
+function processlib.find(env) end
+
+---Does this very process still run? `which` is what `process.start` or `process.find` gave, or a table with its `pid` and `started`: a later process of the same number is another one.
+---@param which { pid: integer, started: string }
+---@return boolean
+function processlib.alive(which) end
+
+---Sends a signal (`"TERM"`) to it, and to its group where it leads one; false if it is gone.
+---@param which { pid: integer, started: string }
+---@param signal? string|integer
+---@return boolean
+function processlib.kill(which, signal) end
+
+---The same with TERM, after so long (10 s) with KILL; waits until it is gone. False if it was.
+---@param which { pid: integer, started: string }
+---@param grace? number|string
+---@return boolean
+function processlib.stop(which, grace) end
 
 ---@type processlib
 process = nil
@@ -585,6 +632,21 @@ local renderer = {}
 function renderer:withArgs(...) end
 
 ---@class reporterslib
+---@field MailNotifier MailNotifier.Class Sends mail about builds and missing workers; nothing is lost while the server is away.
+---@field HttpStatusPush HttpStatusPush.Class Posts each report as JSON; tried again while the server is away.
+---@field ReporterBase ReporterBase.Class The base of reporters of one's own: their `sendMessage(self, reports)` is called with each report, again later if it raises.
+---@field BuildStatusGenerator BuildStatusGenerator.Class One message for each build that ends.
+---@field BuildSetStatusGenerator BuildSetStatusGenerator.Class One message for all builds of a set, when its last one has ended.
+---@field BuildSetCombinedStatusGenerator BuildSetCombinedStatusGenerator.Class One message for the set as a whole, made by one call of the formatter.
+---@field BuildStartEndStatusGenerator BuildStartEndStatusGenerator.Class A message when a build starts and one when it ends, whatever its result.
+---@field BuildRequestGenerator BuildRequestGenerator.Class A message when a build is asked for, and when that is taken back before it started.
+---@field WorkerMissingGenerator WorkerMissingGenerator.Class A message to those in `notify_on_missing` of a worker that stays away.
+---@field MessageFormatter MessageFormatter.Class What a message about builds says, by templates.
+---@field MessageFormatterRenderable MessageFormatterRenderable.Class What a message about a build says, rendered with the build's properties.
+---@field MessageFormatterFunction MessageFormatterFunction.Class What a message says, by a function.
+---@field MessageFormatterFunctionRaw MessageFormatterFunctionRaw.Class The whole message by a function.
+---@field MessageFormatterEmpty MessageFormatterEmpty.Class No text: for services that are told only how a build stands.
+---@field MessageFormatterMissingWorker MessageFormatterMissingWorker.Class What a message says about a worker that is missing or has returned.
 local reporterslib = {}
 
 ---@type reporterslib
@@ -646,6 +708,22 @@ local stepslib = {}
 
 ---@type stepslib
 steps = nil
+
+---@class storelib
+local storelib = {}
+
+---What callbacks have kept under that name in the master's database; nil without it.
+---@param key string
+---@return any
+function storelib.get(key) end
+
+---Keeps a JSON value over restarts, for all callbacks alike: begin a key with the name of who uses it. nil forgets it. At most 256 KiB each, 10000 values and 64 MiB in all; it is there for certain when the call returns.
+---@param key string
+---@param value any
+function storelib.put(key, value) end
+
+---@type storelib
+store = nil
 
 ---@class Task
 local Task = {}
@@ -825,6 +903,7 @@ url = nil
 ---@field Transform Transform.Class What a function gives for arguments that are rendered.
 ---@field renderer renderer.Class What a function gives for a build; a plain function does as well, but for `:withArgs(a, b, { name = c })`: values that are rendered and follow the properties, the named ones in a table.
 ---@field FlattenList FlattenList.Class A list of what is in lists of lists.
+---@field UserData UserData.Class User data that makes a worker of a plain Linux image: a script for cloud-init that installs buildbot-worker, gives it the worker's name and its password for this launch, starts it, and powers the machine off when the setup fails or the master stays out of reach. A place for it is `user_data`.
 ---@field Secret Secret.Class The value of a secret, asked of `c.secretsProviders` once for each build. Logs, properties and whatever else is shown have `<NAME>` in its place, of several lines in place of each; what a program makes of it otherwise is not hidden.
 ---@field LogObserver OwnClass
 ---@field LogLineObserver OwnClass
@@ -878,6 +957,12 @@ util = nil
 ---@class workerlib
 ---@field Worker Worker.Class A worker that connects by itself.
 ---@field LocalWorker LocalWorker.Class A worker inside the master.
+---@field LatentWorker LatentWorker.Class A worker on a machine that methods of a class of your own start and stop: `LatentWorker:extend("Name")`.
+---@field DockerLatentWorker DockerLatentWorker.Class A worker in a container that a Docker engine runs. It finds `BUILDMASTER`, `BUILDMASTER_PORT`, `WORKERNAME`, `WORKERPASS` and `BUILDMASTER_PROTOCOL` in its environment. A class of your own may write `container_spec(self, build)`: it changes and returns what `Class.super.container_spec(self, build)` made, the body of the engine's `POST /containers/create`.
+---@field LibVirtWorker LibVirtWorker.Class A worker in a virtual machine that libvirt runs, by the programs `virsh` and `qemu-img` of the master's machine. The domain's metadata has its login: `<auth username= password= master=/>` of the namespace `http://buildbot.net/`. Disks that were made for a launch are removed with it.
+---@field OpenStackLatentWorker OpenStackLatentWorker.Class A worker on a server of an OpenStack cloud, over Keystone v3, Nova, Glance and Neutron.
+---@field ProcessLatentWorker ProcessLatentWorker.Class A worker that is a process of this machine or, by ssh, of another one: started for builds, stopped afterwards.
+---@field FakeLatentWorker FakeLatentWorker.Class A machine that behaves as a build wishes, to try out a configuration: each argument but those of ProcessLatentWorker is a wish, and the property `fake_NAME` of the build counts more. A process of this machine stands for it; builds really run.
 ---@field EC2LatentWorker EC2LatentWorker.Class A worker on an instance of Amazon EC2 that is started when a build wants it and stopped afterwards.
 ---@field EC2LatentBuildSlave EC2LatentBuildSlave.Class The old spelling of `EC2LatentWorker`.
 local workerlib = {}

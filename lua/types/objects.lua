@@ -65,6 +65,15 @@
 ---@field json any Its content, decoded.
 ---@field content (fun(): string) The content; what else is named like a function in Python is a value here.
 ---@field raise_for_status (fun()) Raises unless it is `ok`.
+---@field body Stream? With `stream = true`, in place of `text`, `json` and `content`: what is read with the call that asked for it.
+
+---@class LatentWorker
+---@field [string] any The argument of that name, one that the class declares too, rendered for the build where it is to be rendered: `self.rack_url`. `self.name` is the worker's; `self.password` is known in `start_instance` only.
+---@field launch_id string? What marks the machine from its birth, 32 hexadecimal digits; known in `start_instance` and `stop_instance`. A second start with one launch_id must start nothing and answer as the first.
+---@field master_id string The mark of this master on its machines.
+---@field master_host string? Where workers find the master: the interface that it listens on, or the machine's name.
+---@field master_port integer? The port for workers.
+---@field workername string The worker's name. Fields that a method sets are there in its next calls for this worker, until the configuration is loaded again: what a machine can't be stopped without belongs into its handle, which is in the ledger.
 
 ---@class Log
 ---@field addStdout (fun(self: Log, text: string)) Output.
@@ -80,6 +89,41 @@
 ---@class Master
 ---@field config { title: string, titleURL: string, buildbotURL: string } What the configuration says: `title`, `titleURL`, `buildbotURL`.
 ---@field data DataApi `data:get("builders/1/builds?limit=5")` or `data:get({ "builders", 1, "builds" }, { limit = 5 })`: what the REST API answers to GET at that path, as `{ builds = { … }, meta = { total = … } }`; nil where there is no such thing. Waits.
+
+---@class MessageContext
+---@field results Results? How the build ended, or the build set; nil while it runs.
+---@field result_names string[] What results are called: in a template `result_names[results]`, here `result_names[results + 1]`.
+---@field mode string[] The modes of the generator.
+---@field buildername string The builder.
+---@field workername string The worker.
+---@field build table The build as REST shows it, with `builder`, `buildrequest`, `buildset`, `url`, and as they are wanted `properties` (of name to value and source), `steps`, their `logs`, and `content` of these.
+---@field builds table[] All of them, of a build set.
+---@field buildset table The build set as REST shows it.
+---@field is_buildset boolean Is the message about a build set?
+---@field previous_results Results? How the builder's build before ended.
+---@field status_detected string What became of it, such as `new failure`.
+---@field summary string The same as a sentence.
+---@field blamelist string[] Who is responsible.
+---@field projects string The projects of the source stamps, or the title.
+---@field sourcestamps string What was built.
+---@field build_url string Where the build is shown.
+---@field buildbot_title string The title of the configuration.
+---@field buildbot_url string Where the master is.
+---@field state string Of a worker: `missing` or `returned`.
+---@field worker table Of a worker: `name`, `notify`, `workerinfo`, `last_connection`, `last_seen`, `connected_from`, `building`.
+
+---@class Process
+---@field pid integer Its number, which is its group's, too.
+---@field started string What tells it from later processes of that number; text that may be kept.
+---@field stdin ProcessInput? With `stdin = "pipe"`.
+---@field stdout Stream? With `stdout = "pipe"`; what is not read makes the program wait.
+---@field stderr Stream? With `stderr = "pipe"`.
+---@field wait (fun(self: Process, seconds?: number|string): { status: integer?, signal: integer? }?) Waits for its end; nil if it still runs after that long.
+---@field kill (fun(self: Process, signal?: string|integer): boolean) Sends a signal (`"TERM"`) to its group; false if it has ended.
+
+---@class ProcessInput
+---@field write (fun(self: ProcessInput, text: string)) Waits until the program has room for it.
+---@field close (fun(self: ProcessInput)) The program sees the end of its input.
 
 ---@class Properties
 ---@field [string] any The property of that name; also `props["a name"]`. Nil without one, or if it is null.
@@ -130,6 +174,11 @@
 ---@field repository string Its repository.
 ---@field project string Its project.
 ---@field codebase string Its codebase.
+
+---@class Stream
+---@field lines (fun(self: Stream): fun(): string?) For `for line in stream:lines() do`: line by line, as they come, without their ends.
+---@field read (fun(self: Stream, how?: string): string?) What is there, at least a byte; `"l"`: a line, `"a"`: all that is left, at most 16 MiB. Nil at the end. It waits.
+---@field close (fun(self: Stream)) Nothing more is read.
 
 ---@class Template
 ---@field render (fun(self: Template, context?: table): string) The text for these values.

@@ -13,3 +13,13 @@ c.services = {
   notifier{ name = "ops", workers = { "bto" }, smtpUser = "ops", smtpPassword = util.Secret("smtp"), extraHeaders = { Subject = "x" } },
 }
 
+--[==[ told
+master.lua:11: MailNotifier: it is called 'MailNotifier' as the one of master.lua:10 is: give name = "…"
+  --> master.lua:11
+   | 11 |   notifier{ extraRecipients = { "ann@example.org" } },
+master.lua:13: MailNotifier "ops": it uses the secret 'smtp', but c.secretsProviders is empty
+  --> master.lua:13
+   | 13 |   notifier{ name = "ops", workers = { "bto" }, smtpUser = "ops", smtpPassword = util.Secret("smtp"), extraHeaders = { Subject = "x" } },
+2 mistakes
+exit 1
+]==]
