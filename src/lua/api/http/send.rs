@@ -153,7 +153,7 @@ async fn exchange(clients: &Clients, request: Request, told: &Told) -> Result<An
         rest: None,
     };
     let mut rest = Rest { response, left: limit, max_size: limit, told: told.clone() };
-    if request.stream && !(request.check && !status.is_success()) {
+    if request.stream && (!request.check || status.is_success()) {
         answer.rest = Some(Box::new(rest));
         return Ok(answer);
     }
