@@ -205,6 +205,21 @@ fn scenario_08_an_instance_of_another_master() {
     site.finish();
 }
 
+/// There is no lease: another master's machines are never ended here, however long that master is gone. Their own switch ends them.
+#[test]
+fn scenario_09_the_other_master_is_gone_for_good() {
+    let mut site = Site::new(1);
+    let foreign = site.ec2.with(|w| w.found(&[("buildmoon:master", "master-2"), ("buildmoon:launch", NOBODYS)]));
+    site.start();
+    site.ec2.with(|w| w.ahead += Duration::from_secs(24 * 3600));
+    for _ in 0..3 {
+        assert_eq!(site.reap(), 0);
+    }
+    assert!(site.ec2.calls_naming(&foreign).is_empty() && site.ec2.live().len() == 1, "{}", site.ec2.story());
+    site.ec2.kill(&foreign, "Client.InstanceInitiatedShutdown: its switch");
+    site.finish();
+}
+
 #[test]
 fn scenario_10_stopping_fails_for_a_long_time() {
     let mut site = Site::new(1);
@@ -221,6 +236,24 @@ fn scenario_10_stopping_fails_for_a_long_time() {
     // The first attempts of two tries are as far apart as the backoff says.
     let calls = site.ec2.calls("TerminateInstances").len();
     assert!(calls < 80, "{calls} calls");
+    site.ec2.no_faults();
+    site.finish();
+}
+
+#[test]
+fn scenario_10_people_are_told_once_of_what_can_t_be_stopped() {
+    let mut site = Site::new(1);
+    site.policy.timing.leak_after = ms(600);
+    site.ec2.fault("TerminateInstances", When::Always, Act::Error("UnauthorizedOperation"));
+    site.start();
+    let build = site.build(0, ms(10));
+    site.wait_done(build);
+    site.wait("they are told", |s| s.open_rows().iter().any(|r| r.leak_told_at.is_some()));
+    site.crash();
+    site.start();
+    site.wait("it is tried again", |s| s.view(0).tries >= 3);
+    assert_eq!(site.leaks().len(), 1);
+    assert!(site.leaks()[0].contains("UnauthorizedOperation") && site.leaks()[0].contains("may still cost money"), "{:?}", site.leaks());
     site.ec2.no_faults();
     site.finish();
 }
@@ -313,6 +346,23 @@ fn scenario_15_no_worker_ever_attaches() {
 }
 
 #[test]
+fn scenario_15_the_console_tells_why() {
+    let mut site = Site::new(1);
+    site.ec2.boots_nothing();
+    site.policy.missing_timeout = ms(1500);
+    site.start();
+    let build = site.build(0, ms(10));
+    site.wait("its console is shown", |s| s.view(0).console == ["cloud-init: no worker could be started"]);
+    site.wait("it is missed", |s| !s.missing().is_empty());
+    let told = "; its console ends with \"cloud-init: no worker could be started\"";
+    assert!(site.missing()[0].ends_with(told), "{:?}", site.missing());
+    assert!(site.request(build).refusals[0].ends_with(told), "{:?}", site.request(build));
+    site.boots();
+    site.wait_done(build);
+    site.finish();
+}
+
+#[test]
 fn scenario_16_the_instance_dies_during_a_build() {
     let mut site = Site::new(1);
     site.start();
@@ -344,6 +394,9 @@ fn scenario_17_the_spot_market_takes_it_back() {
     assert_eq!(options["InstanceMarketOptions.SpotOptions.MaxPrice"], "0.300000");
     let places: Vec<String> = site.ec2.calls("RunInstances").iter().map(|c| c.params["SubnetId"].clone()).collect();
     assert_eq!(places, ["subnet-a", "subnet-b"], "where it was taken back there is no room now");
+    let rows = site.rows();
+    assert!(rows.iter().any(|r| r.gone.as_ref().is_some_and(|(why, _)| why.starts_with("the spot market took instance"))), "{rows:?}");
+    assert!(rows.iter().all(|r| r.price_per_hour == Some(0.2)), "the market's price: {rows:?}");
     site.finish();
 }
 
@@ -554,5 +607,20 @@ fn anything_at_any_time() {
     for build in builds {
         site.wait_done(build);
     }
+    site.finish();
+}
+
+#[test]
+fn a_missing_security_group_is_made_by_the_first_launch() {
+    let mut site = Site::new(2);
+    site.settings.security_name = Some("ci".into());
+    site.start();
+    let builds = [site.build(0, ms(10)), site.build(1, ms(10))];
+    for build in builds {
+        site.wait_done(build);
+        assert!(site.request(build).refusals.is_empty());
+    }
+    assert_eq!(site.ec2.with(|w| w.groups.iter().filter(|(name, _)| name == "ci").count()), 1);
+    assert!(site.ec2.calls("AuthorizeSecurityGroupIngress").is_empty(), "no port is open");
     site.finish();
 }

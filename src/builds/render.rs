@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use crate::config::template::{Form, Part, Source};
+use crate::config::user_data::UserData;
 use crate::config::{Arg, FnRef, FromValue, Template, Value, Wrong};
 use crate::lua::{BuildInput, Generation, RenderInput};
 use crate::model::{Properties, SourceStamp, WorkerInfo};
@@ -103,6 +104,7 @@ impl Renderer<'_> {
                     flatten(self.walk(list, depth + 1).await?, &mut flat);
                     flat.into()
                 }
+                Template::UserData(data) => self.user_data(data, depth).await?.into(),
                 Template::Call(function) => {
                     let value = self.generation.render(function, &self.input()).await.map_err(|e| RenderError(e.to_string()))?;
                     self.walk(&given("renderer", function, &value)?, depth + 1).await?
@@ -128,6 +130,18 @@ impl Renderer<'_> {
             _ => return Ok(None),
         };
         answer.map(Some).map_err(|e| RenderError(e.to_string()))
+    }
+
+    async fn user_data(&self, data: &UserData, depth: usize) -> Result<String, RenderError> {
+        let of_launch = |what: &str| self.worker.files.get(what).map(String::as_str);
+        let (Some(name), Some(password)) = (of_launch("name"), of_launch("password")) else {
+            return Err(RenderError("util.UserData tells of a machine that starts: its place is 'user_data' of a latent worker".into()));
+        };
+        let prepare = match &data.prepare {
+            Some(template) => show(&self.walk(template, depth + 1).await?),
+            None => String::new(),
+        };
+        data.script(name, password, &prepare).map_err(|why| RenderError(format!("util.UserData: {why}")))
     }
 
     fn input(&self) -> RenderInput {

@@ -38,6 +38,8 @@ pub struct Wished {
     /// None: it has not begun to start.
     pub launch: Option<String>,
     pub since: Timestamp,
+    /// The last lines of its console.
+    pub console: Vec<String>,
 }
 
 /// `{"text": …, "code": …, …}`.
@@ -85,7 +87,7 @@ pub fn why(waits: &Waits, now: Timestamp) -> Json {
 }
 
 fn machine_reason(wished: &Wished, now: Timestamp) -> Json {
-    let Wished { worker, state, launch, since } = wished;
+    let Wished { worker, state, launch, since, console } = wished;
     let what = match state {
         Machine::Idle | Machine::Quarantined => "is about to start",
         Machine::Starting => "is starting",
@@ -93,8 +95,12 @@ fn machine_reason(wished: &Wished, now: Timestamp) -> Json {
         Machine::Ready => "is ready",
         Machine::Stopping => "is being stopped; a new one starts afterwards",
     };
-    let text = format!("the machine of worker {worker} {what} (for {})", crate::base::duration::human(now.since(*since)));
-    json!({ "code": "worker_machine", "worker": worker, "state": state, "launch_id": launch, "since": since.seconds(), "text": text })
+    let last = console.last().map(|line| format!("; its console ends with \"{line}\"")).unwrap_or_default();
+    let text = format!("the machine of worker {worker} {what} (for {}){last}", crate::base::duration::human(now.since(*since)));
+    json!({
+        "code": "worker_machine", "worker": worker, "state": state, "launch_id": launch, "since": since.seconds(), "console": console,
+        "text": text,
+    })
 }
 
 fn worker_reason(builder: &str, worker: &str, availability: &Availability, building: Option<i64>, now: Timestamp) -> Json {
@@ -185,12 +191,23 @@ mod tests {
 
     #[test]
     fn tells_of_a_machine() {
-        let wished = Wished { worker: "bot".into(), state: Machine::Waiting, launch: Some("ab".into()), since: Timestamp(40_000) };
+        let wished = Wished {
+            worker: "bot".into(),
+            state: Machine::Waiting,
+            launch: Some("ab".into()),
+            since: Timestamp(40_000),
+            console: Vec::new(),
+        };
         let off = Availability::NotAttached { last_seen: None };
         let waiting = Waits { wished: Some(wished), ..waits(vec![("bot", off.clone(), None)]) };
         let told = why(&waiting, Timestamp(100_000));
         let text = "the machine of worker bot runs, and the worker on it has not attached yet (for 1 min 0 s)";
         assert_eq!((told["text"].as_str(), told["launch_id"].as_str(), told["state"].as_str()), (Some(text), Some("ab"), Some("waiting")));
+        let talks =
+            Waits { wished: waiting.wished.clone().map(|w| Wished { console: vec!["a".into(), "no route".into()], ..w }), ..waiting };
+        let told = why(&talks, Timestamp(100_000));
+        assert!(told["text"].as_str().is_some_and(|t| t.ends_with("; its console ends with \"no route\"")), "{told}");
+        assert_eq!(told["console"], json!(["a", "no route"]));
         let closed = Waits { closed: HashMap::from([("bot", "no room".to_owned())]), ..waits(vec![("bot", off, None)]) };
         assert_eq!(why(&closed, Timestamp(0))["text"], "worker bot starts no machine now: no room");
     }

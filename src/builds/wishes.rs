@@ -213,6 +213,7 @@ impl Engine {
             state: view.state,
             launch: view.record.as_ref().map(|r| r.id.to_string()),
             since: view.since.max(wish.since),
+            console: view.console,
         })
     }
 

@@ -14,13 +14,12 @@ use super::latent::{self, BackendSpec, LatentCommon};
 use super::lua_type::LuaType;
 use super::spec::{Password, WorkerKind};
 use super::template::Arg;
+use super::user_data::LONGEST as LONGEST_USER_DATA;
 use super::value::{Object, Value};
 use super::workers::{self, WorkerName};
 
 const KEY_PAIR: &str = "latent_buildbot_worker";
 const OLD_KEY_PAIR: &str = "latent_buildbot_slave";
-/// AWS takes no longer user data.
-const LONGEST_USER_DATA: usize = 16 << 10;
 
 arguments! {
     Ec2Args {
@@ -51,6 +50,7 @@ arguments! {
         "associate_public_ip" associate_public_ip: Option<bool> = None => "None", "Does it get a public address? None: as the subnet says.", NextLaunch;
         "instance_profile_name" instance_profile_name: Option<Word> = None => "None", "The profile with the instance's role.", NextLaunch;
         "block_device_map" block_device_map: Vec<Settings> = Vec::new() => "{}", "Devices: `{ { DeviceName = \"/dev/xvda\", Ebs = { VolumeSize = 50 } } }`.", NextLaunch;
+        "price_per_hour" price: Option<Price> = None => "None", "What an instance on demand costs an hour, so that its cost can be shown; at the spot market the price is known from there.", NextLaunch;
         "endpoint_url" endpoint_url: Option<Word> = None => "None", "Where the API is, if it is not Amazon's.", NextLaunch;
         "profile" profile: Option<Word> = None => "None", "The profile of the AWS configuration files that has the keys.", AtOnce;
     }
@@ -105,6 +105,8 @@ pub struct Ec2Spec {
     pub keypair_name: Option<String>,
     pub security_name: Option<String>,
     pub spot: Option<Ec2Spot>,
+    /// Of an instance on demand.
+    pub price_per_hour: Option<f64>,
     /// Volume and device.
     pub volumes: Vec<(String, String)>,
     pub placements: Vec<String>,
@@ -249,6 +251,7 @@ fn build(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Optio
             multiplier: args.price_multiplier.map(|p| p.0),
             product: args.product_description.0,
         }),
+        price_per_hour: args.price.map(|p| p.0),
         volumes: args.volumes.into_iter().map(|v| (v.id, v.device)).collect(),
         placements: texts(args.placement),
         tags: args.tags,

@@ -40,6 +40,7 @@ pub mod template;
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod user_data;
 pub mod value;
 pub mod warnings;
 mod workers;

@@ -71,6 +71,7 @@ pub(super) fn declare(list: &mut Vec<ClassDecl>) {
         .open(),
     );
     list.push(ClassDecl::new::<FlattenArgs>("FlattenList", Kind::Renderable, build, "A list of what is in lists of lists.").open());
+    super::user_data::declare(list, build);
     list.push(ClassDecl::new::<SecretArgs>(
         "Secret",
         Kind::Renderable,
@@ -110,6 +111,7 @@ fn read(reader: &mut Reader, object: &Object) -> Option<Template> {
             Called { function, args, named } => Template::CallWith { function, args, named },
         }),
         "FlattenList" => flatten(reader, object),
+        "UserData" => super::user_data::read(reader).map(|data| Template::UserData(Box::new(data))),
         "WithProperties" => {
             reader.wrong("is gone: write Interpolate, with '%(prop:name)s' for '%(name)s'");
             None

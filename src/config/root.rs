@@ -229,6 +229,7 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
             collapse_requests: args.collapse_requests,
             prioritize_builders: args.prioritize_builders,
             select_next_worker: args.select_next_worker,
+            notify_on_leak: args.notify_on_leak.0.into_iter().map(|a| a.0).collect(),
             notify_on_reload_failure: args.notify_on_reload_failure.0.into_iter().map(|a| a.0).collect(),
             log_max_size: args.log_max_size.map(|n| size(n.0)),
             log_max_tail_size: args.log_max_tail_size.map(|n| size(n.0)),

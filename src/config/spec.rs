@@ -39,6 +39,8 @@ pub struct MasterConfig {
     pub limits: LuaLimits,
     /// Who is told when a reload fails.
     pub notify_on_reload_failure: Vec<String>,
+    /// Who is told of a machine that can't be stopped.
+    pub notify_on_leak: Vec<String>,
     /// What the file said, for the difference to another one.
     pub said: Said,
     /// Asked in this order.

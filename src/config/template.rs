@@ -5,6 +5,7 @@
 use serde_json::Value as Json;
 
 use super::convert::{self, FromValue, Wrong};
+use super::user_data::UserData;
 use super::value::{FnRef, Value};
 
 /// A value that may have to be rendered for each build.
@@ -39,6 +40,8 @@ pub enum Template {
     },
     /// A list without lists in it.
     Flatten(Box<Template>),
+    /// The script that makes a worker of the machine that starts.
+    UserData(Box<UserData>),
 }
 
 /// A part of an `Interpolate`.
@@ -144,6 +147,7 @@ impl Template {
             Template::List(items) => items.iter().find_map(Template::function),
             Template::Map(entries) => entries.iter().find_map(|(_, item)| item.function()),
             Template::Property { default: Some(inner), .. } | Template::Flatten(inner) => inner.function(),
+            Template::UserData(data) => data.prepare.as_ref().and_then(Template::function),
             _ => None,
         }
     }

@@ -46,6 +46,15 @@ pub struct Instance {
     pub handle: Json,
 }
 
+/// What a preflight found out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Finding {
+    /// No machine can be started like that.
+    Wrong(String),
+    /// What people should know, or what could not be found out.
+    Note(String),
+}
+
 /// Stands for a backend that can't be had: nothing starts, and what may run is not forgotten.
 pub struct Unusable {
     pub class: &'static str,
@@ -72,6 +81,11 @@ impl Backend for Unusable {
     fn can_list(&self) -> bool {
         // It could not say that something is gone.
         true
+    }
+
+    fn preflight(&self) -> BoxFuture<'static, Vec<Finding>> {
+        let why = self.why.clone();
+        Box::pin(async move { vec![Finding::Wrong(why)] })
     }
 
     fn start(&self, _: Start) -> BoxFuture<'static, Result<Started, Failure>> {
@@ -120,6 +134,23 @@ pub trait Backend: Send + Sync + 'static {
     fn can_check(&self) -> bool;
 
     fn can_list(&self) -> bool;
+
+    /// Would the list of this backend have it, if it is there? What is elsewhere is not gone because it is not listed.
+    fn lists(&self, handle: &Json) -> bool {
+        let _ = handle;
+        self.can_list()
+    }
+
+    /// What the machine wrote to its console, or the end of it; none where machines have no console.
+    fn console(&self, handle: Json) -> BoxFuture<'static, Result<Option<String>, String>> {
+        let _ = handle;
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Asks the provider whether a machine could be started as configured; starts and changes nothing.
+    fn preflight(&self) -> BoxFuture<'static, Vec<Finding>> {
+        Box::pin(async { Vec::new() })
+    }
 
     fn start(&self, start: Start) -> BoxFuture<'static, Result<Started, Failure>>;
 

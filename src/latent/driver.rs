@@ -7,16 +7,18 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use super::among::Among;
-use super::backend::{Backend, Instance, Start, WantedBuild};
+use super::backend::{Backend, Instance, Start};
+use super::console;
 use super::lifecycle::{Action, Event, Failure, Lifecycle, Policy, Row, Shutdown, State};
+pub use super::surroundings::{Leak, Surroundings};
 use crate::base::duration::human;
-use crate::base::{Clock, RequestId, Secret, Timestamp};
+use crate::base::{Clock, Secret, Timestamp};
 use crate::model::{LaunchId, LaunchRecord, Quarantine};
 use crate::store::Store;
 
@@ -24,22 +26,8 @@ use crate::store::Store;
 const PASSWORD_REST: Duration = Duration::from_secs(10);
 const CHECK_DEADLINE: Duration = Duration::from_secs(30);
 const LIST_DEADLINE: Duration = Duration::from_secs(60);
-
-/// What a latent worker's machine means to the rest of the program.
-pub trait Surroundings: Send + Sync + 'static {
-    /// The one answer to a request that wanted the worker.
-    fn answer(&self, worker: &str, request: RequestId, answer: Result<(), String>);
-    /// Its connection is to be closed; nothing if there is none.
-    fn disconnect(&self, worker: &str, why: &str);
-    /// It did not attach in time, or was lost for too long.
-    fn missing(&self, worker: &str, why: &str);
-    /// Its state may have changed.
-    fn changed(&self, worker: &str);
-    /// What an instance of this launch logs in with; the error is why that is not known now.
-    fn password(&self, worker: &str, launch: &LaunchId) -> Result<Secret, String>;
-    /// The build that the request is about, with the properties that it will have there as far as they are known.
-    fn build(&self, worker: &str, request: RequestId) -> (Map<String, Json>, WantedBuild);
-}
+/// Where nobody could be told of a leak, it is tried again after that.
+const TELL_AGAIN: Duration = Duration::from_secs(300);
 
 /// A configured latent worker.
 #[derive(Clone)]
@@ -58,6 +46,10 @@ pub struct View {
     pub record: Option<LaunchRecord>,
     pub quarantine: Quarantine,
     pub tries: u32,
+    /// Why the last try to stop it failed.
+    pub stop_error: Option<String>,
+    /// The last lines of its console, while its worker is not attached.
+    pub console: Vec<String>,
     /// It may take a build now.
     pub available: bool,
     /// May a request ask for it? If not, why.
@@ -68,6 +60,8 @@ pub struct View {
 
 enum Order {
     Event(Event),
+    /// What the launch costs an hour.
+    Price(LaunchId, f64),
     Configure(Box<Configured>),
 }
 
@@ -155,6 +149,7 @@ impl Latent {
                     handle: record.handle.clone(),
                     attached_at: record.attached_at,
                     stop: record.stop.clone(),
+                    leak_told_at: record.leak_told_at,
                 };
                 if row.stop.is_none() && !configured.backend.settings().is_empty() && record.settings != configured.backend.settings() {
                     row.stop = Some(("it was started with other settings".into(), now));
@@ -178,6 +173,7 @@ impl Latent {
             }),
             record,
             unsettled: Vec::new(),
+            login: None,
             start: None,
             stop: None,
         };
@@ -257,8 +253,9 @@ impl Latent {
         let mut stopped = 0;
         for (backend, workers) in groups.into_values() {
             // Before the listing: what is started meanwhile is not missed for want of being seen.
+            let here = |r: &LaunchRecord| r.handle.as_ref().is_none_or(|handle| backend.lists(handle));
             let launches: Vec<(Arc<str>, LaunchId)> =
-                workers.into_iter().filter_map(|w| Some((w.clone(), self.view(&w)?.record?.id))).collect();
+                workers.into_iter().filter_map(|w| Some((w.clone(), self.view(&w)?.record.filter(here)?.id))).collect();
             let there = match timeout(LIST_DEADLINE, backend.list()).await {
                 Ok(Ok(there)) => there,
                 Ok(Err(why)) => {
@@ -318,6 +315,8 @@ struct Worker {
     stop: Option<AbortHandle>,
     /// What started the machine also checks and ends it, whatever a new configuration says.
     launched_by: Option<Arc<dyn Backend>>,
+    /// What the machine logs in with, if this master started it.
+    login: Option<Secret>,
 }
 
 impl View {
@@ -327,6 +326,8 @@ impl View {
             record: record.cloned(),
             quarantine: life.quarantine.clone(),
             tries: life.launch.as_ref().and_then(|l| l.stop.as_ref()).map_or(0, |s| s.tries),
+            stop_error: life.launch.as_ref().and_then(|l| l.stop.as_ref()?.error.clone()),
+            console: life.launch.as_ref().map(|l| l.console.clone()).unwrap_or_default(),
             available: life.available(now, policy),
             open: life.open(now, policy),
             since: now,
@@ -366,10 +367,20 @@ impl Worker {
         loop {
             let order = tokio::select! {
                 order = queue.recv() => order,
-                _ = ticks.tick() => Some(Order::Event(Event::Tick)),
+                _ = ticks.tick() => {
+                    self.compare_login().await;
+                    Some(Order::Event(Event::Tick))
+                }
             };
             match order {
                 Some(Order::Event(event)) => self.event(event).await,
+                Some(Order::Price(id, price)) => {
+                    if let Some(record) = self.record.as_mut().filter(|r| r.id == id) {
+                        record.price_per_hour = Some(price);
+                        let priced = record.clone();
+                        self.put(&priced).await;
+                    }
+                }
                 Some(Order::Configure(configured)) => {
                     // The same settings, perhaps with newer keys.
                     if self
@@ -385,6 +396,23 @@ impl Worker {
                 None => return,
             }
         }
+    }
+
+    /// A worker whose password has changed since its machine started can't come back from there.
+    async fn compare_login(&mut self) {
+        let Some(launch) = self.life.launch.as_ref().filter(|l| l.stop.is_none() && l.outdated.is_none()) else { return };
+        let Some(login) = &self.login else { return };
+        // While the password is not known, nothing is known.
+        if let Ok(now) = self.latent.surroundings.password(&self.configured.name, &launch.id)
+            && now != *login
+        {
+            let id = launch.id.clone();
+            self.event(Event::Outdated(id, "its password has changed".into())).await;
+        }
+    }
+
+    fn known_login(&self, launch: &LaunchId) -> Option<Secret> {
+        self.login.clone().or_else(|| self.latent.surroundings.password(&self.configured.name, launch).ok())
     }
 
     async fn event(&mut self, event: Event) {
@@ -416,6 +444,7 @@ impl Worker {
                 handle: row.handle.or(record.handle.clone()),
                 attached_at: row.attached_at,
                 stop: row.stop,
+                leak_told_at: row.leak_told_at,
                 ..record.clone()
             };
             if new != *record && self.put(&new).await {
@@ -451,10 +480,12 @@ impl Worker {
             Action::Start(id) => self.start(id, now).await,
             Action::AbandonStart(_) => abort(&mut self.start),
             Action::Check(id, handle) => {
-                let check = timeout(CHECK_DEADLINE, self.backend().check(handle));
+                let (backend, password) = (self.backend(), self.known_login(&id));
                 self.later(async move {
-                    let alive = match check.await {
-                        Ok(Ok(alive)) => alive,
+                    let alive = match timeout(CHECK_DEADLINE, backend.check(handle.clone())).await {
+                        // What it wrote last may tell why.
+                        Ok(Ok(Err(why))) => Err(why + &console::quoted(&console_of(&*backend, handle, password).await)),
+                        Ok(Ok(Ok(()))) => Ok(()),
                         Ok(Err(why)) => {
                             tracing::warn!(%worker, launch = %id, "its machine could not be checked: {why}");
                             Ok(())
@@ -495,6 +526,7 @@ impl Worker {
             Action::Close(id, reason) => {
                 tracing::info!(%worker, launch = %id, "its machine is gone: {reason}");
                 self.launched_by = None;
+                self.login = None;
                 if let Some(record) = self.record.take_if(|r| r.id == id) {
                     self.settle(LaunchRecord { gone: Some((reason, now)), ..record }).await;
                 }
@@ -502,6 +534,24 @@ impl Worker {
             Action::Answer(request, answer) => around.answer(&worker, request, answer),
             Action::Disconnect(why) => around.disconnect(&worker, &why),
             Action::Missing(why) => around.missing(&worker, &why),
+            Action::Console(id, handle) => {
+                let (backend, password) = (self.backend(), self.known_login(&id));
+                self.later(async move { Event::Console(id, console_of(&*backend, handle, password).await) });
+            }
+            Action::Leak(id) => {
+                let stop = self.life.launch.as_ref().and_then(|l| l.stop.as_ref());
+                let (Some(record), Some(stop)) = (self.record.clone(), stop) else { return };
+                let leak = Leak { record, tries: stop.tries, error: stop.error.clone(), age: now.since(stop.wanted_at) };
+                let told = around.leak(leak);
+                self.later(async move {
+                    let told = told.await;
+                    if let Err(why) = &told {
+                        tracing::error!(%worker, launch = %id, "nobody could be told that its machine can't be stopped: {why}");
+                        tokio::time::sleep(TELL_AGAIN).await;
+                    }
+                    Event::LeakTold(id, told.is_ok())
+                });
+            }
         }
     }
 
@@ -520,6 +570,7 @@ impl Worker {
                 stop: None,
                 gone: None,
                 price_per_hour: None,
+                leak_told_at: None,
             };
             if let Err(e) = self.latent.store.put_launch(&record).await {
                 let why = format!("the ledger can't be written, so nothing is started: {e}");
@@ -539,15 +590,20 @@ impl Worker {
                 return;
             }
         };
+        self.login = Some(password.clone());
         let (properties, build) = wanted_by.map(|r| around.build(&self.configured.name, *r)).unwrap_or_default();
         let start = Start { launch: id.clone(), worker: self.configured.name.clone(), password, properties, build };
         tracing::info!(worker = %self.configured.name, launch = %id, request = wanted_by.map(|r| r.0), "its machine is started");
         let worker = self.configured.name.clone();
         let call = backend.start(start);
+        let orders = self.orders.clone();
         self.start = Some(self.later(async move {
             match call.await {
                 Ok(started) => {
                     tracing::info!(%worker, launch = %id, handle = %started.handle, "its machine runs {}", started.status.join(" "));
+                    if let Some(price) = started.price_per_hour {
+                        let _ = orders.send(Order::Price(id.clone(), price));
+                    }
                     Event::Started(id, started.handle)
                 }
                 Err(failure) => {
@@ -567,6 +623,18 @@ impl Worker {
             let _ = orders.send(Order::Event(event));
         })
         .abort_handle()
+    }
+}
+
+/// The end of a console, as far as it can be had; without the password that the machine was told.
+async fn console_of(backend: &dyn Backend, handle: Json, password: Option<Secret>) -> Vec<String> {
+    match timeout(CHECK_DEADLINE, backend.console(handle)).await {
+        Ok(Ok(Some(text))) => console::tail(&text, password.as_ref().map(Secret::reveal).unwrap_or_default()),
+        Ok(Ok(None)) | Err(_) => Vec::new(),
+        Ok(Err(why)) => {
+            tracing::debug!("a console can't be read: {why}");
+            Vec::new()
+        }
     }
 }
 

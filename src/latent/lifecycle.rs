@@ -54,6 +54,10 @@ pub struct Timing {
     /// After the first stop that failed; each one more doubles it.
     pub stop_backoff: Duration,
     pub longest_stop_backoff: Duration,
+    /// A stop that fails for so long is a leak that people are told of.
+    pub leak_after: Duration,
+    /// Between two looks at the console of a machine whose worker has not attached.
+    pub console_every: Duration,
 }
 
 impl Default for Timing {
@@ -67,6 +71,8 @@ impl Default for Timing {
             drain: Duration::from_secs(600),
             stop_backoff: Duration::from_secs(10),
             longest_stop_backoff: Duration::from_secs(300),
+            leak_after: Duration::from_secs(3600),
+            console_every: Duration::from_secs(120),
         }
     }
 }
@@ -103,6 +109,11 @@ pub struct Launch {
     pub check_at: Timestamp,
     /// `check_instance` has not answered yet.
     pub checking: bool,
+    /// The last lines of its console, while its worker is not attached.
+    pub console: Vec<String>,
+    pub console_at: Timestamp,
+    /// Why it is ended as soon as it is free, though the worker stays.
+    pub outdated: Option<String>,
     pub stop: Option<Stop>,
 }
 
@@ -133,6 +144,19 @@ pub struct Stop {
     pub tries: u32,
     pub try_at: Timestamp,
     pub fast: bool,
+    /// Why the last try failed.
+    pub error: Option<String>,
+    pub told: Told,
+}
+
+/// Do people know of a machine that can't be stopped?
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Told {
+    #[default]
+    No,
+    /// They are being told; if that fails, it is tried again.
+    Telling,
+    Since(Timestamp),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -206,6 +230,12 @@ pub enum Event {
     Listed(LaunchId, Option<Json>),
     /// The listing failed.
     NotListed(LaunchId, String),
+    /// The last lines of its console.
+    Console(LaunchId, Vec<String>),
+    /// What was started can't serve the worker as it is configured now, and why.
+    Outdated(LaunchId, String),
+    /// Whether those who are to know of a leak will be told.
+    LeakTold(LaunchId, bool),
     /// The configuration was loaded again.
     Reconfigured,
     Shutdown(Shutdown),
@@ -238,6 +268,10 @@ pub enum Action {
     Disconnect(String),
     /// Mail `notify_on_missing`.
     Missing(String),
+    /// Read its console.
+    Console(LaunchId, Json),
+    /// Mail `notify_on_leak`.
+    Leak(LaunchId),
 }
 
 /// What the ledger has of a launch that is not known to be gone.
@@ -249,6 +283,8 @@ pub struct Row {
     pub attached_at: Option<Timestamp>,
     /// Why and since when its end is wanted.
     pub stop: Option<(String, Timestamp)>,
+    /// Since when people know that it can't be stopped.
+    pub leak_told_at: Option<Timestamp>,
 }
 
 impl Launch {
@@ -262,6 +298,10 @@ impl Launch {
             },
             attached_at: self.attached_at,
             stop: self.stop.as_ref().map(|s| (s.reason.clone(), s.wanted_at)),
+            leak_told_at: self.stop.as_ref().and_then(|s| match s.told {
+                Told::Since(at) => Some(at),
+                Told::No | Told::Telling => None,
+            }),
         }
     }
 }
@@ -299,7 +339,7 @@ impl Lifecycle {
     pub fn available(&self, now: Timestamp, policy: &Policy) -> bool {
         self.shutdown.is_none()
             && policy.configured
-            && self.launch.as_ref().is_some_and(|l| l.attached && l.stop.is_none() && !l.outlived(now, policy))
+            && self.launch.as_ref().is_some_and(|l| l.attached && l.stop.is_none() && l.outdated.is_none() && !l.outlived(now, policy))
     }
 }
 

@@ -5,12 +5,15 @@
 
 pub mod among;
 pub mod backend;
+mod console;
 pub mod driver;
 pub mod ec2;
 pub mod lifecycle;
+pub mod preflight;
 mod rules;
 pub mod scripted;
 #[cfg(test)]
 mod simulation;
+mod surroundings;
 
 pub use lifecycle::{Action, Event, Failure, Launch, Lifecycle, Outcome, Policy, Row, Shutdown, State, Stop, Timing};

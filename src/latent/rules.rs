@@ -7,10 +7,14 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::lifecycle::{Action, Event, Failure, Launch, Lifecycle, Outcome, Policy, Row, Shutdown, Stop, holds};
+use super::console;
+use super::lifecycle::{Action, Event, Failure, Launch, Lifecycle, Outcome, Policy, Row, Shutdown, Stop, Told, holds};
 use crate::base::Timestamp;
 use crate::base::duration::human;
 use crate::model::{LaunchId, Quarantine};
+
+/// The last look at a console comes so many milliseconds before its worker is missing, so that the reason can tell of it.
+const LAST_LOOK: i64 = 10_000;
 
 const UNKNOWN: &str = "whether it was started is not known, and the backend can't list its instances";
 
@@ -44,7 +48,13 @@ impl Lifecycle {
             absent_since: None,
             check_at: now,
             checking: false,
-            stop: row.stop.map(|(reason, wanted_at)| Stop::new(reason, wanted_at.min(now), false)),
+            console: Vec::new(),
+            console_at: now.plus(policy.timing.console_every),
+            outdated: None,
+            stop: row.stop.map(|(reason, wanted_at)| Stop {
+                told: row.leak_told_at.map_or(Told::No, Told::Since),
+                ..Stop::new(reason, wanted_at.min(now), false)
+            }),
         };
         Lifecycle { launch: Some(launch), quarantine, ..Lifecycle::default() }
     }
@@ -90,6 +100,7 @@ impl Lifecycle {
                     launch.attached = false;
                     launch.attach_by = now.plus(policy.missing_timeout);
                     launch.check_at = now;
+                    launch.console_at = now.plus(policy.timing.console_every);
                 }
                 // Their builds can't begin there any more; whoever sends them asks again.
                 self.promised.clear();
@@ -117,6 +128,7 @@ impl Lifecycle {
                 {
                     launch.outcome = Outcome::Running { handle };
                     launch.check_at = now.plus(policy.check_interval);
+                    launch.console_at = now.plus(policy.timing.console_every);
                 }
             }
             Event::StartFailed(id, failure) => self.start_failed(&id, failure, now, policy, actions),
@@ -139,9 +151,24 @@ impl Lifecycle {
                     self.close(reason, actions);
                 }
             }
-            Event::StopFailed(id, _) => {
+            Event::StopFailed(id, why) => {
                 if let Some(stop) = self.launch_of(&id).and_then(|l| l.stop.as_mut()) {
-                    stop.failed(now, policy);
+                    stop.failed(why, now, policy);
+                }
+            }
+            Event::Console(id, lines) => {
+                if let Some(launch) = self.launch_of(&id).filter(|l| !l.attached) {
+                    launch.console = lines;
+                }
+            }
+            Event::Outdated(id, why) => {
+                if let Some(launch) = self.launch_of(&id) {
+                    launch.outdated.get_or_insert(why);
+                }
+            }
+            Event::LeakTold(id, told) => {
+                if let Some(stop) = self.launch_of(&id).and_then(|l| l.stop.as_mut()) {
+                    stop.told = if told { Told::Since(now) } else { Told::No };
                 }
             }
             Event::Listed(id, found) => self.listed(&id, found, now, policy, actions),
@@ -171,6 +198,7 @@ impl Lifecycle {
             Some(launch) if launch.stop.is_some() => actions.push(Action::Disconnect("its machine is being stopped".into())),
             Some(launch) => {
                 launch.attached = true;
+                launch.console.clear();
                 launch.attached_at.get_or_insert(now);
                 launch.idle_since = now;
             }
@@ -298,6 +326,9 @@ impl Lifecycle {
             absent_since: None,
             check_at: now,
             checking: false,
+            console: Vec::new(),
+            console_at: now.plus(policy.timing.console_every),
+            outdated: None,
             stop: None,
         });
     }
@@ -324,8 +355,10 @@ impl Lifecycle {
             _ if outlived && (free || policy.max_lifetime.is_some_and(|max| now.since(launch.created_at) >= max + policy.timing.drain)) => {
                 Some("it has reached its max_lifetime".to_owned())
             }
+            _ if launch.outdated.is_some() && free => launch.outdated.clone(),
             _ if !launch.attached && now >= launch.attach_by => {
-                let text = format!("its worker was not attached within {}", human(policy.missing_timeout));
+                let console = console::quoted(&launch.console);
+                let text = format!("its worker was not attached within {}{console}", human(policy.missing_timeout));
                 actions.push(Action::Missing(text.clone()));
                 return self.fail(text, now, policy, actions);
             }
@@ -345,6 +378,13 @@ impl Lifecycle {
     /// The next call to the backend.
     fn proceed(&mut self, now: Timestamp, policy: &Policy, actions: &mut Actions) {
         let Some(launch) = &mut self.launch else { return };
+        if let Some(stop) = &mut launch.stop
+            && stop.told == Told::No
+            && now.since(stop.wanted_at) >= policy.timing.leak_after
+        {
+            stop.told = Told::Telling;
+            actions.push(Action::Leak(launch.id.clone()));
+        }
         match &mut launch.outcome {
             Outcome::Starting => {}
             Outcome::Unknown { looking, look_at, looks } => {
@@ -372,7 +412,7 @@ impl Lifecycle {
                 Some(stop) => {
                     if stop.calling_since.is_some_and(|since| now.since(since) >= policy.stop_timeout) {
                         actions.push(Action::AbandonStop(launch.id.clone()));
-                        stop.failed(now, policy);
+                        stop.failed(format!("no answer within {}", human(policy.stop_timeout)), now, policy);
                     }
                     if stop.calling_since.is_none() && now >= stop.try_at {
                         stop.tries += 1;
@@ -385,6 +425,12 @@ impl Lifecycle {
                     if !launch.attached && policy.can_check && !launch.checking && now >= launch.check_at {
                         launch.checking = true;
                         actions.push(Action::Check(launch.id.clone(), handle.clone()));
+                    }
+                    if !launch.attached && now >= launch.console_at {
+                        let (usual, last) =
+                            (now.plus(policy.timing.console_every), Timestamp(launch.attach_by.0.saturating_sub(LAST_LOOK)));
+                        launch.console_at = if now < last { usual.min(last) } else { usual };
+                        actions.push(Action::Console(launch.id.clone(), handle.clone()));
                     }
                 }
             },
@@ -439,12 +485,13 @@ impl Lifecycle {
 
 impl Stop {
     fn new(reason: String, wanted_at: Timestamp, fast: bool) -> Stop {
-        Stop { reason, wanted_at, calling_since: None, tries: 0, try_at: wanted_at, fast }
+        Stop { reason, wanted_at, calling_since: None, tries: 0, try_at: wanted_at, fast, error: None, told: Told::No }
     }
 
     /// Tried again later, for ever.
-    fn failed(&mut self, now: Timestamp, policy: &Policy) {
+    fn failed(&mut self, why: String, now: Timestamp, policy: &Policy) {
         self.calling_since = None;
+        self.error = Some(why);
         let backoff = policy.timing.stop_backoff.saturating_mul(1 << self.tries.saturating_sub(1).min(10));
         self.try_at = now.plus(backoff.min(policy.timing.longest_stop_backoff));
     }

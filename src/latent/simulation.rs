@@ -58,6 +58,7 @@ enum Reply {
     StopFailed(LaunchId),
     Listed(LaunchId, bool),
     NotListed(LaunchId),
+    LeakTold(LaunchId, bool),
 }
 
 struct Instance {
@@ -103,6 +104,7 @@ struct Seen {
     absent: u64,
     refused: u64,
     missing: u64,
+    leaks: u64,
 }
 
 impl Seen {
@@ -116,11 +118,12 @@ impl Seen {
         self.absent += other.absent;
         self.refused += other.refused;
         self.missing += other.missing;
+        self.leaks += other.leaks;
     }
 
-    fn all(self) -> [u64; 9] {
-        let Seen { launches, builds, crashes, adopted, stops_again, found, absent, refused, missing } = self;
-        [launches, builds, crashes, adopted, stops_again, found, absent, refused, missing]
+    fn all(self) -> [u64; 10] {
+        let Seen { launches, builds, crashes, adopted, stops_again, found, absent, refused, missing, leaks } = self;
+        [launches, builds, crashes, adopted, stops_again, found, absent, refused, missing, leaks]
     }
 }
 
@@ -141,7 +144,7 @@ impl World {
             can_check: rng.bool(),
             can_list: true,
             stop_timeout: seconds(600),
-            timing: Timing::default(),
+            timing: Timing { leak_after: seconds(rng.u64(60..600)), ..Timing::default() },
         };
         let calm = Timestamp(rng.i64(600_000..6_000_000));
         let mut world = World {
@@ -271,7 +274,11 @@ impl World {
             Happening::Reconfigure if self.now < self.calm => {
                 self.policy.configured = self.rng.u8(0..3) > 0;
                 self.policy.missing_timeout = seconds(self.rng.u64(60..1200));
-                self.event(Event::Reconfigured)
+                self.event(Event::Reconfigured)?;
+                match self.life.launch.as_ref().map(|l| l.id.clone()).filter(|_| self.rng.u8(0..4) == 0) {
+                    Some(id) => self.event(Event::Outdated(id, "its password has changed".into())),
+                    None => Ok(()),
+                }
             }
             Happening::Create(id) => {
                 let visible = self.now.plus(seconds(self.rng.u64(0..60)));
@@ -345,6 +352,7 @@ impl World {
                 self.seen.found += u64::from(there);
                 Event::Listed(id, there.then(|| json!("handle")))
             }
+            Reply::LeakTold(id, told) => Event::LeakTold(id, told),
             Reply::NotListed(id) => Event::NotListed(id, "page 2 failed".into()),
         };
         self.event(event)
@@ -509,7 +517,15 @@ impl World {
                 }
             }
             Action::Missing(_) => self.seen.missing += 1,
-            Action::AbandonStart(_) | Action::AbandonStop(_) => {}
+            Action::Leak(id) => {
+                if self.row.as_ref().is_some_and(|row| row.leak_told_at.is_some()) {
+                    return Err(format!("people know already of {id}"));
+                }
+                self.seen.leaks += 1;
+                let told = !self.faulty(2);
+                self.reply(10, Reply::LeakTold(id, told));
+            }
+            Action::Console(..) | Action::AbandonStart(_) | Action::AbandonStop(_) => {}
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The backends of `EC2LatentWorker`s: keys are found, user data is rendered, workers of one account and region share what they can.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use sha2::{Digest, Sha256};
@@ -9,9 +9,10 @@ use tokio::sync::Mutex;
 
 use crate::base::Secret;
 use crate::builds::render::Renderer;
+use crate::config::user_data::LONGEST;
 use crate::config::{Arg, Ec2Spec, Password, WorkerSpec};
 use crate::latent::backend::{Backend, Start, Unusable};
-use crate::latent::ec2::backend::{Ec2Backend, MadeUserData, Region, Settings};
+use crate::latent::ec2::backend::{Ec2Backend, Elsewhere, MadeUserData, Region, Settings};
 use crate::latent::ec2::credentials::{self, Keys};
 use crate::latent::ec2::sdk;
 use crate::lua::{BuildInput, Generation};
@@ -23,17 +24,19 @@ const CLASS: &str = "EC2LatentWorker";
 /// Who has this file needs no setting.
 const USUAL_FILE: &str = ".ec2/aws_id";
 
+type Regions = Arc<Mutex<HashMap<String, Arc<Region>>>>;
+
 pub struct Ec2 {
     master_id: String,
     folder: PathBuf,
     registry: Weak<Registry>,
     /// By account, region and address.
-    regions: Mutex<HashMap<String, Arc<Region>>>,
+    regions: Regions,
 }
 
 impl Ec2 {
-    pub fn new(master_id: String, folder: PathBuf, registry: &Arc<Registry>) -> Ec2 {
-        Ec2 { master_id, folder, registry: Arc::downgrade(registry), regions: Mutex::default() }
+    pub fn new(master_id: String, folder: PathBuf, registry: Weak<Registry>) -> Ec2 {
+        Ec2 { master_id, folder, registry, regions: Arc::default() }
     }
 
     /// The backend of a worker; one that can't be had says why to every build, and keeps no other worker from running.
@@ -47,7 +50,8 @@ impl Ec2 {
         match self.region(spec, source).await {
             Ok(region) => {
                 let settings = Settings::of(spec, self.user_data(spec, generation, source));
-                Arc::new(Ec2Backend::new(self.master_id.clone(), settings, region))
+                let elsewhere = self.elsewhere(spec, source);
+                Arc::new(Ec2Backend::reaching(self.master_id.clone(), settings, region, Some(elsewhere)))
             }
             Err(why) => {
                 tracing::error!(worker = worker.name, "no machine can be started for the worker: {why}");
@@ -56,50 +60,18 @@ impl Ec2 {
         }
     }
 
-    async fn region(&self, spec: &Ec2Spec, source: &SecretSource) -> Result<Arc<Region>, String> {
-        let keys = self.keys(spec, source).await?;
-        let who = match &keys {
-            Some(keys) => {
-                let digest =
-                    Sha256::new().chain_update(keys.identifier.reveal()).chain_update([0]).chain_update(keys.secret.reveal()).finalize();
-                digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
-            }
-            None => spec.credentials.profile.clone().unwrap_or_default(),
-        };
-        let name = format!("{} {} {who}", spec.region, spec.endpoint_url.as_deref().unwrap_or_default());
-        let mut regions = self.regions.lock().await;
-        if let Some(region) = regions.get(&name) {
-            return Ok(region.clone());
-        }
-        let to = sdk::Connect {
-            region: spec.region.clone(),
-            endpoint_url: spec.endpoint_url.clone(),
-            profile: spec.credentials.profile.clone(),
-            keys,
-        };
-        let region = Region::new(name.clone(), Arc::new(sdk::Ec2::connect(to).await));
-        regions.insert(name, region.clone());
-        Ok(region)
+    /// The other regions, with the worker's keys.
+    fn elsewhere(&self, spec: &Ec2Spec, source: &SecretSource) -> Elsewhere {
+        let (folder, regions, spec, source) = (self.folder.clone(), self.regions.clone(), spec.clone(), source.clone());
+        Arc::new(move |region: String| {
+            let (folder, regions, source) = (folder.clone(), regions.clone(), source.clone());
+            let spec = Ec2Spec { region, ..spec.clone() };
+            Box::pin(async move { region_of(&folder, &regions, &spec, &source).await })
+        })
     }
 
-    /// The first that is given: in the configuration, in its file, in the usual file; none: what the environment has.
-    async fn keys(&self, spec: &Ec2Spec, source: &SecretSource) -> Result<Option<Keys>, String> {
-        if let Some((identifier, secret)) = &spec.credentials.keys {
-            let (identifier, secret) = (value(identifier, source).await?, value(secret, source).await?);
-            return Ok(Some(Keys { identifier, secret }));
-        }
-        let usual = || dirs::home_dir().map(|home| home.join(USUAL_FILE)).filter(|path| path.exists());
-        let file = match &spec.credentials.file {
-            Some(path) => Some(self.folder.join(path)),
-            None if spec.credentials.profile.is_none() => usual(),
-            None => None,
-        };
-        let Some(file) = file else { return Ok(None) };
-        let (keys, warning) = credentials::read(&file).map_err(|e| e.to_string())?;
-        if let Some(warning) = warning {
-            tracing::warn!("{warning}");
-        }
-        Ok(Some(keys))
+    async fn region(&self, spec: &Ec2Spec, source: &SecretSource) -> Result<Arc<Region>, String> {
+        region_of(&self.folder, &self.regions, spec, source).await
     }
 
     fn user_data(&self, spec: &Ec2Spec, generation: &Arc<Generation>, source: &SecretSource) -> Option<MadeUserData> {
@@ -127,11 +99,62 @@ impl Ec2 {
                     build,
                     secrets: &secrets,
                 };
-                renderer.arg("user_data", &arg).await.map_err(|e| secrets.mask().owned(e.0))
+                let made = renderer.arg("user_data", &arg).await.map_err(|e| secrets.mask().owned(e.0))?;
+                match made.as_ref().map_or(0, String::len) {
+                    0..=LONGEST => Ok(made),
+                    long => Err(format!("it is {long} bytes long, and must not be longer than {LONGEST}")),
+                }
             })
         };
         Some(MadeUserData { of, make: Arc::new(make) })
     }
+}
+
+/// Workers of one account, region and address share one.
+async fn region_of(folder: &Path, regions: &Regions, spec: &Ec2Spec, source: &SecretSource) -> Result<Arc<Region>, String> {
+    let keys = keys_of(folder, spec, source).await?;
+    let who = match &keys {
+        Some(keys) => {
+            let digest =
+                Sha256::new().chain_update(keys.identifier.reveal()).chain_update([0]).chain_update(keys.secret.reveal()).finalize();
+            digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
+        }
+        None => spec.credentials.profile.clone().unwrap_or_default(),
+    };
+    let name = format!("{} {} {who}", spec.region, spec.endpoint_url.as_deref().unwrap_or_default());
+    let mut known = regions.lock().await;
+    if let Some(region) = known.get(&name) {
+        return Ok(region.clone());
+    }
+    let to = sdk::Connect {
+        region: spec.region.clone(),
+        endpoint_url: spec.endpoint_url.clone(),
+        profile: spec.credentials.profile.clone(),
+        keys,
+    };
+    let region = Region::new(name.clone(), Arc::new(sdk::Ec2::connect(to).await));
+    known.insert(name, region.clone());
+    Ok(region)
+}
+
+/// The first that is given: in the configuration, in its file, in the usual file; none: what the environment has.
+async fn keys_of(folder: &Path, spec: &Ec2Spec, source: &SecretSource) -> Result<Option<Keys>, String> {
+    if let Some((identifier, secret)) = &spec.credentials.keys {
+        let (identifier, secret) = (value(identifier, source).await?, value(secret, source).await?);
+        return Ok(Some(Keys { identifier, secret }));
+    }
+    let usual = || dirs::home_dir().map(|home| home.join(USUAL_FILE)).filter(|path| path.exists());
+    let file = match &spec.credentials.file {
+        Some(path) => Some(folder.join(path)),
+        None if spec.credentials.profile.is_none() => usual(),
+        None => None,
+    };
+    let Some(file) = file else { return Ok(None) };
+    let (keys, warning) = credentials::read(&file).map_err(|e| e.to_string())?;
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}");
+    }
+    Ok(Some(keys))
 }
 
 /// What `%(worker:…)s` is in user data.

@@ -1,11 +1,11 @@
 //! Latent workers within the master: their backends are made of the configuration, their passwords of a key, and what their machines
 //! do is told to the queue and to the registry. Decides nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -14,17 +14,19 @@ use serde_json::{Map, Value as Json};
 use sha2::Sha256;
 
 use super::AtWork;
+use super::providers::Providers;
 use crate::base::{Clock, RequestId, Secret, Timestamp};
 use crate::builds::Engine;
 use crate::config::{BackendSpec, LatentSpec, WorkerKind, WorkerSpec};
 use crate::latent::among::Among;
-use crate::latent::backend::{Backend, Unusable, WantedBuild};
-use crate::latent::driver::{Configured, Latent, Surroundings, View};
-use crate::latent::{Policy, Timing};
+use crate::latent::backend::{Backend, Finding, Unusable, WantedBuild};
+use crate::latent::driver::{Configured, Latent, Leak, Surroundings, View};
+use crate::latent::{Policy, Timing, preflight};
 use crate::model::query::Row;
 use crate::model::{LaunchId, LaunchRecord};
 use crate::secrets::SecretSource;
 use crate::store::Store;
+use crate::workers::BoxFuture;
 use crate::workers::gate::Warden;
 use crate::workers::registry::Registry;
 
@@ -39,18 +41,25 @@ pub struct Machines {
     pub latent: Arc<Latent>,
     registry: Arc<Registry>,
     engine: Arc<Engine>,
+    around: Arc<Around>,
+    /// What was found right.
+    preflighted: Arc<Mutex<HashSet<String>>>,
     scripted: super::scripted::Scripted,
-    #[cfg(feature = "ec2")]
-    ec2: super::ec2::Ec2,
+    providers: Providers,
 }
 
 impl Machines {
     pub fn new(folder: &Path, store: Store, clock: &dyn Clock, engine: &Arc<Engine>, registry: &Arc<Registry>) -> Result<Machines> {
         let key = Key::of(folder)?;
         let scripted = super::scripted::Scripted::new(key.master_id(), registry);
-        #[cfg(feature = "ec2")]
-        let ec2 = super::ec2::Ec2::new(key.master_id(), folder.to_owned(), registry);
-        let around = Arc::new(Around { engine: Arc::downgrade(engine), registry: Arc::downgrade(registry), latent: OnceLock::new(), key });
+        let providers = Providers::new(key.master_id(), folder, Arc::downgrade(registry));
+        let around = Arc::new(Around {
+            engine: Arc::downgrade(engine),
+            registry: Arc::downgrade(registry),
+            latent: OnceLock::new(),
+            key,
+            notify_on_leak: Mutex::default(),
+        });
         let latent = Latent::new(store, clock, around.clone());
         if around.latent.set(Arc::downgrade(&latent)).is_err() {
             bail!("the latent workers were given twice");
@@ -58,19 +67,13 @@ impl Machines {
         engine.set_latent(latent.clone());
         registry.set_warden(around.clone());
         let (registry, engine) = (registry.clone(), engine.clone());
-        Ok(Machines {
-            latent,
-            registry,
-            engine,
-            scripted,
-            #[cfg(feature = "ec2")]
-            ec2,
-        })
+        Ok(Machines { latent, registry, engine, around, preflighted: Arc::default(), scripted, providers })
     }
 
     /// Takes over a configuration; the first time, what an earlier master left behind is settled.
     pub async fn configure(&self, at_work: &AtWork) -> Result<(), crate::store::StoreError> {
         let config = &at_work.loaded.config;
+        self.around.notify_on_leak.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&config.notify_on_leak);
         let source = SecretSource::new(config.clone(), at_work.loaded.generation.clone());
         let mut configured = Vec::new();
         for worker in &config.workers {
@@ -81,6 +84,7 @@ impl Machines {
             configured.push(Configured { name: worker.name.as_str().into(), policy, backend, generation });
         }
         let backends: Vec<Arc<dyn Backend>> = configured.iter().map(|c| c.backend.clone()).collect();
+        self.preflight(configured.iter().map(|c| (c.name.clone(), c.backend.clone())).collect());
         let names: Vec<Arc<str>> = configured.iter().map(|c| c.name.clone()).collect();
         self.latent.configure(configured).await?;
         for record in self.latent.strays().await? {
@@ -103,14 +107,28 @@ impl Machines {
                 return self.scripted.backend(worker, spec, worker.missing_timeout.unwrap_or(MISSING), at_work, source);
             }
         };
-        #[cfg(feature = "ec2")]
-        return self.ec2.backend(worker, spec, &at_work.loaded.generation, source).await;
-        #[cfg(not(feature = "ec2"))]
-        {
-            // The configuration is refused before that.
-            let _ = spec;
-            Arc::new(Unusable { class: "EC2LatentWorker", why: "this buildmoon was built without Amazon EC2".into() })
-        }
+        self.providers.ec2(worker, spec, &at_work.loaded.generation, source).await
+    }
+
+    /// Tells of workers whose machines could not be started as they are configured. What was found right is not asked again.
+    fn preflight(&self, workers: Vec<(Arc<str>, Arc<dyn Backend>)>) {
+        let known = self.preflighted.clone();
+        let all: Vec<_> = {
+            let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            preflight::alike(workers).into_iter().filter(|one| !known.contains(&one.key())).collect()
+        };
+        tokio::spawn(preflight::ask(all, move |one, found| {
+            let workers = one.names();
+            for finding in &found {
+                match finding {
+                    Finding::Wrong(why) => tracing::error!(workers, "no machine can be started as configured: {why}"),
+                    Finding::Note(what) => tracing::info!(workers, "{what}"),
+                }
+            }
+            if found.iter().all(|finding| matches!(finding, Finding::Note(_))) {
+                known.lock().unwrap_or_else(PoisonError::into_inner).insert(one.key());
+            }
+        }));
     }
 
     /// Its worker is not configured any more: a backend of its class ends it.
@@ -169,6 +187,8 @@ struct Around {
     registry: Weak<Registry>,
     latent: OnceLock<Weak<Latent>>,
     key: Key,
+    /// Who is told of a machine that can't be stopped.
+    notify_on_leak: Mutex<Vec<String>>,
 }
 
 impl Around {
@@ -204,6 +224,12 @@ impl Surroundings for Around {
     fn password(&self, worker: &str, launch: &LaunchId) -> std::result::Result<Secret, String> {
         let registry = self.registry.upgrade().ok_or_else(|| "the master stops".to_owned())?;
         Ok(registry.configured_password(worker)?.unwrap_or_else(|| self.key.password(launch)))
+    }
+
+    fn leak(&self, leak: Leak) -> BoxFuture<'static, std::result::Result<(), String>> {
+        let whom = self.notify_on_leak.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
+        tracing::error!(worker = leak.record.worker, notify_on_leak = whom, "{leak}");
+        Box::pin(async { Ok(()) })
     }
 
     fn build(&self, worker: &str, request: RequestId) -> (Map<String, Json>, WantedBuild) {
@@ -287,6 +313,7 @@ pub fn shown(latent: &Latent) -> HashMap<Arc<str>, Json> {
         serde_json::json!({
             "state": view.state, "since": view.since.seconds(), "launch_id": view.record.as_ref().map(|r| r.id.clone()),
             "handle": view.record.as_ref().and_then(|r| r.handle.clone()), "reason": view.open.as_ref().err(),
+            "console": view.console, "price_per_hour": view.record.as_ref().and_then(|r| r.price_per_hour),
         })
     };
     latent.views().into_iter().map(|(name, view)| (name, show(&view))).collect()
@@ -307,11 +334,13 @@ pub fn rows(latent: &Latent, records: Vec<LaunchRecord>, now: Timestamp) -> Vec<
         let end = r.gone.as_ref().map_or(now, |(_, at)| *at);
         let cost = r.price_per_hour.map(|price| price * end.since(r.created_at).as_secs_f64() / 3600.0);
         let seconds = |at: Option<Timestamp>| at.map(Timestamp::seconds);
+        let (tries, error) = view.map_or((0, None), |v| (v.tries, v.stop_error.clone()));
         super::backend::row(serde_json::json!({
             "launch_id": r.id, "workername": r.worker, "backend": r.backend, "state": state, "handle": r.handle,
             "generation": r.generation, "created_at": r.created_at.seconds(), "attached_at": seconds(r.attached_at),
             "stop_wanted_at": seconds(r.stop.as_ref().map(|(_, at)| *at)), "gone_at": seconds(r.gone.as_ref().map(|(_, at)| *at)),
             "reason": r.gone.as_ref().or(r.stop.as_ref()).map(|(why, _)| why), "price_per_hour": r.price_per_hour, "cost": cost,
+            "stop_tries": tries, "stop_error": error, "leak_told_at": seconds(r.leak_told_at),
         }))
     };
     records.into_iter().map(row).collect()

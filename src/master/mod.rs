@@ -10,6 +10,8 @@ mod listeners;
 mod locals;
 mod machines;
 pub mod oneshot;
+pub mod online;
+mod providers;
 mod reload;
 mod scripted;
 

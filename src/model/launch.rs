@@ -40,6 +40,8 @@ pub struct LaunchRecord {
     /// Why and since when it is known to be gone.
     pub gone: Option<(String, Timestamp)>,
     pub price_per_hour: Option<f64>,
+    /// Since when people know that it can't be stopped.
+    pub leak_told_at: Option<Timestamp>,
 }
 
 /// Why a latent worker starts no machine now.

@@ -8,7 +8,7 @@ use crate::base::Timestamp;
 use crate::model::{LaunchId, LaunchRecord, Quarantine};
 
 const COLUMNS: &str = "id, worker, backend, settings, generation, created_at, handle, attached_at, stop_reason, stop_wanted_at, \
-    gone_reason, gone_at, price_per_hour";
+    gone_reason, gone_at, price_per_hour, leak_told_at";
 
 impl Store {
     /// Writes the row, new or known; answers when it is committed.
@@ -66,11 +66,12 @@ fn put(sql: &mut dyn Sql, r: &LaunchRecord) -> Result<()> {
     let price = r.price_per_hour.map(|p| (p * 1e6).round() as i64);
     sql.execute(
         "INSERT INTO launches (id, worker, backend, settings, generation, created_at, handle, attached_at, stop_reason, stop_wanted_at,
-                gone_reason, gone_at, price_per_hour)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                gone_reason, gone_at, price_per_hour, leak_told_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
             ON CONFLICT (id) DO UPDATE SET handle = excluded.handle, attached_at = excluded.attached_at,
                 stop_reason = excluded.stop_reason, stop_wanted_at = excluded.stop_wanted_at,
-                gone_reason = excluded.gone_reason, gone_at = excluded.gone_at, price_per_hour = excluded.price_per_hour",
+                gone_reason = excluded.gone_reason, gone_at = excluded.gone_at, price_per_hour = excluded.price_per_hour,
+                leak_told_at = excluded.leak_told_at",
         params![
             &*r.id.0,
             &r.worker,
@@ -84,7 +85,8 @@ fn put(sql: &mut dyn Sql, r: &LaunchRecord) -> Result<()> {
             stop_at,
             gone_reason,
             gone_at,
-            price
+            price,
+            r.leak_told_at
         ],
     )
     .map(drop)
@@ -111,6 +113,7 @@ fn record(row: &dyn RowRef) -> Result<LaunchRecord> {
         stop: end(8, 9)?,
         gone: end(10, 11)?,
         price_per_hour: row.opt_int(12)?.map(|p| p as f64 / 1e6),
+        leak_told_at: row.time(13)?,
     })
 }
 
@@ -136,12 +139,14 @@ mod tests {
             stop: None,
             gone: None,
             price_per_hour: Some(0.096),
+            leak_told_at: None,
         };
         store.put_launch(&launch).await.unwrap();
         assert_eq!(store.open_launches().await.unwrap(), [launch.clone()]);
         launch.handle = Some(json!({ "instance": "i-1" }));
         launch.attached_at = Some(Timestamp(2000));
         launch.stop = Some(("idle".into(), Timestamp(3000)));
+        launch.leak_told_at = Some(Timestamp(3500));
         store.put_launch(&launch).await.unwrap();
         assert_eq!(store.open_launches().await.unwrap(), [launch.clone()]);
         launch.gone = Some(("idle".into(), Timestamp(4000)));

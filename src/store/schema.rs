@@ -4,7 +4,7 @@ use super::StoreError;
 use super::sql::{Result, Sql, first, params};
 
 /// Step `i` makes version `i + 1`. A step that was released is never changed; a new one is added.
-pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, STEP_LINKS, LAUNCHES, KEPT_VALUES];
+pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, STEP_LINKS, LAUNCHES, KEPT_VALUES, LEAKS];
 
 const STEP_LINKS: &[&str] = &["ALTER TABLE steps ADD COLUMN urls TEXT NOT NULL DEFAULT '[]'"];
 
@@ -20,6 +20,9 @@ const LAUNCHES: &[&str] = &[
 
 /// What callbacks of the configuration keep.
 const KEPT_VALUES: &[&str] = &["CREATE TABLE kept_values (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, size {int} NOT NULL)"];
+
+/// When people were told of a machine that can't be stopped.
+const LEAKS: &[&str] = &["ALTER TABLE launches ADD COLUMN leak_told_at {int}"];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE builders (id {id}, name TEXT NOT NULL UNIQUE, description TEXT, description_format TEXT, tags TEXT NOT NULL)",

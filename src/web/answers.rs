@@ -128,6 +128,9 @@ async fn instances(backend: &dyn Backend, query: &str) -> Response {
         ("reason", Holds::Text),
         ("price_per_hour", Holds::Json),
         ("cost", Holds::Json),
+        ("stop_tries", Holds::Int),
+        ("stop_error", Holds::Text),
+        ("leak_told_at", Holds::Time),
     ];
     let schema = Schema { of: "instances", fields: fields.to_vec(), more: vec![], open: false };
     match ask::parse(query, &schema) {

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant as Moment};
 
 use buildmoon::base::{Clock, RequestId, Secret, SystemClock, Timestamp};
-use buildmoon::latent::driver::{Configured, Latent, Surroundings, View};
+use buildmoon::latent::driver::{Configured, Latent, Leak, Surroundings, View};
 use buildmoon::latent::ec2::backend::{Ec2Backend, Pace, Region, Settings};
 use buildmoon::latent::ec2::credentials::Keys;
 use buildmoon::latent::ec2::sdk::{Connect, Ec2, Patience};
 use buildmoon::latent::{Event, Policy, State, Timing};
 use buildmoon::model::{LaunchId, LaunchRecord};
 use buildmoon::store::{Store, StoreOptions};
+use buildmoon::workers::BoxFuture;
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
@@ -54,6 +55,7 @@ struct Floor {
     dial_at: BTreeMap<Arc<str>, Moment>,
     requests: BTreeMap<i64, Request>,
     missing: Vec<String>,
+    leaks: Vec<String>,
     /// Two instances of one worker at a time.
     doubled: Option<String>,
 }
@@ -83,6 +85,10 @@ impl Surroundings for Around {
         lock(&self.0).missing.push(format!("{worker}: {why}"));
     }
     fn changed(&self, _: &str) {}
+    fn leak(&self, leak: Leak) -> BoxFuture<'static, Result<(), String>> {
+        lock(&self.0).leaks.push(leak.to_string());
+        Box::pin(async { Ok(()) })
+    }
     fn password(&self, _: &str, _: &LaunchId) -> Result<Secret, String> {
         Ok(Secret::new("x"))
     }
@@ -145,6 +151,8 @@ impl Site {
             drain: ms(1000),
             stop_backoff: ms(50),
             longest_stop_backoff: ms(400),
+            console_every: ms(200),
+            ..Timing::default()
         };
         let policy = Policy {
             configured: true,
@@ -300,6 +308,10 @@ impl Site {
 
     pub fn missing(&self) -> Vec<String> {
         lock(&self.floor).missing.clone()
+    }
+
+    pub fn leaks(&self) -> Vec<String> {
+        lock(&self.floor).leaks.clone()
     }
 
     pub fn wait(&self, what: &str, holds: impl Fn(&Site) -> bool) {

@@ -8,6 +8,7 @@
 pub mod ec2;
 pub mod emmylua;
 pub mod http;
+pub mod machine;
 pub mod master;
 pub mod pb;
 pub mod peers;

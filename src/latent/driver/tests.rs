@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::*;
+use crate::base::RequestId;
 use crate::base::SystemClock;
 use crate::latent::Timing;
-use crate::latent::backend::Started;
+use crate::latent::backend::{Started, WantedBuild};
 use crate::store::StoreOptions;
 use crate::workers::link::BoxFuture;
 
@@ -19,6 +20,8 @@ struct Cloud {
     /// The next answers of start: the instance is made, the answer is that.
     start_says: Mutex<Vec<Failure>>,
     stop_fails: AtomicUsize,
+    console: Mutex<Option<String>>,
+    dead: Mutex<Option<String>>,
     ledger: Mutex<Option<Store>>,
 }
 
@@ -53,7 +56,7 @@ impl Backend for Fake {
             lock(&cloud.running).push(instance);
             match lock(&cloud.start_says).pop() {
                 Some(failure) => Err(failure),
-                None => Ok(Started { handle: json!("i-1"), ..Started::default() }),
+                None => Ok(Started { handle: json!("i-1"), price_per_hour: Some(0.25), ..Started::default() }),
             }
         })
     }
@@ -68,7 +71,12 @@ impl Backend for Fake {
         })
     }
     fn check(&self, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
-        Box::pin(async { Ok(Ok(())) })
+        let dead = lock(&self.0.dead).clone();
+        Box::pin(async { Ok(dead.map_or(Ok(()), Err)) })
+    }
+    fn console(&self, _: Json) -> BoxFuture<'static, Result<Option<String>, String>> {
+        let console = lock(&self.0.console).clone();
+        Box::pin(async { Ok(console) })
     }
     fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
         let there = lock(&self.0.running).clone();
@@ -77,7 +85,7 @@ impl Backend for Fake {
 }
 
 #[derive(Default)]
-struct Around(Mutex<Vec<(RequestId, Result<(), String>)>>);
+struct Around(Mutex<Vec<(RequestId, Result<(), String>)>>, Mutex<Vec<Leak>>, Mutex<Option<String>>);
 
 impl Surroundings for Around {
     fn answer(&self, _: &str, request: RequestId, answer: Result<(), String>) {
@@ -87,7 +95,11 @@ impl Surroundings for Around {
     fn missing(&self, _: &str, _: &str) {}
     fn changed(&self, _: &str) {}
     fn password(&self, _: &str, _: &LaunchId) -> Result<Secret, String> {
-        Ok(Secret::new("x"))
+        Ok(Secret::new(lock(&self.2).clone().unwrap_or_else(|| "hunter2".into())))
+    }
+    fn leak(&self, leak: Leak) -> BoxFuture<'static, Result<(), String>> {
+        lock(&self.1).push(leak);
+        Box::pin(async { Ok(()) })
     }
     fn build(&self, _: &str, _: RequestId) -> (Map<String, Json>, WantedBuild) {
         Default::default()
@@ -121,6 +133,10 @@ struct Test {
 
 impl Test {
     async fn new() -> Test {
+        Test::with(policy()).await
+    }
+
+    async fn with(policy: Policy) -> Test {
         let folder = tempfile::tempdir().expect("a folder");
         let options = StoreOptions { database: folder.path().join("state.sqlite"), logs: folder.path().join("logs") };
         let store = Store::open(options).await.expect("a store");
@@ -129,13 +145,17 @@ impl Test {
         let around = Arc::new(Around::default());
         let latent = Latent::new(store.clone(), &SystemClock, around.clone());
         let test = Test { _folder: folder, store, cloud, around, latent };
-        test.configure().await;
+        test.configure_with(policy).await;
         test
     }
 
     async fn configure(&self) {
+        self.configure_with(policy()).await;
+    }
+
+    async fn configure_with(&self, policy: Policy) {
         let backend = Arc::new(Fake(self.cloud.clone()));
-        let configured = Configured { name: "bot".into(), policy: policy(), backend, generation: 1 };
+        let configured = Configured { name: "bot".into(), policy, backend, generation: 1 };
         self.latent.configure(vec![configured]).await.expect("configured");
     }
 
@@ -209,4 +229,83 @@ async fn without_a_record_nothing_is_started() {
     test.latent.tell("bot", Event::Wanted(RequestId(1)));
     test.until("refused", |t, _| lock(&t.around.0).first().is_some_and(|(_, a)| a.is_err())).await;
     assert_eq!(test.cloud.starts.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn people_are_told_once_of_a_machine_that_can_t_be_stopped() {
+    let mut hasty = policy();
+    (hasty.build_wait, hasty.timing.tick) = (Some(Duration::ZERO), Duration::from_millis(20));
+    (hasty.timing.leak_after, hasty.timing.stop_backoff) = (Duration::from_millis(300), Duration::from_millis(50));
+    hasty.timing.longest_stop_backoff = Duration::from_millis(50);
+    let test = Test::with(hasty.clone()).await;
+    test.cloud.stop_fails.store(usize::MAX, Ordering::SeqCst);
+    test.latent.tell("bot", Event::Wanted(RequestId(1)));
+    test.latent.tell("bot", Event::Attached);
+    test.until("answered", |t, _| *lock(&t.around.0) == [(RequestId(1), Ok(()))]).await;
+    test.latent.tell("bot", Event::BuildStarted(RequestId(1)));
+    test.latent.tell("bot", Event::BuildEnded { lost: false });
+    test.until("stopping", |_, v| v.state == State::Stopping).await;
+    test.until("told", |t, v| !lock(&t.around.1).is_empty() && v.record.as_ref().is_some_and(|r| r.leak_told_at.is_some())).await;
+    let text = lock(&test.around.1)[0].to_string();
+    assert!(
+        text.contains("\"i-1\" of worker bot") && text.contains("may still cost money") && text.ends_with("the last one with: throttled"),
+        "{text}"
+    );
+
+    // A new master knows that they know.
+    test.latent.close();
+    let again = Latent::new(test.store.clone(), &SystemClock, test.around.clone());
+    let test = Test { latent: again, ..test };
+    test.configure_with(hasty).await;
+    test.until("tried again", |_, v| v.tries >= 3).await;
+    assert_eq!(lock(&test.around.1).len(), 1);
+    test.cloud.stop_fails.store(0, Ordering::SeqCst);
+    test.until("gone", |t, v| v.record.is_none() && t.running() == 0).await;
+}
+
+#[tokio::test]
+async fn the_console_tells_why_a_worker_is_missing() {
+    let mut hasty = policy();
+    (hasty.missing_timeout, hasty.timing.tick) = (Duration::from_millis(1500), Duration::from_millis(20));
+    hasty.timing.console_every = Duration::from_millis(100);
+    let test = Test::with(hasty).await;
+    *lock(&test.cloud.console) = Some("kernel: up\nlogin with hunter2: no route to host\n".into());
+    test.latent.tell("bot", Event::Wanted(RequestId(1)));
+    test.until("read", |_, v| v.console == ["kernel: up", "login with <password>: no route to host"]).await;
+    test.until("refused", |t, _| {
+        let refused = lock(&t.around.0).first().and_then(|(_, answer)| answer.clone().err());
+        refused.is_some_and(|why| why.ends_with("; its console ends with \"kernel: up / login with <password>: no route to host\""))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_console_tells_why_a_machine_ended() {
+    let test = Test::new().await;
+    *lock(&test.cloud.console) = Some("buildmoon: the setup failed".into());
+    *lock(&test.cloud.dead) = Some("instance i-1 is terminated".into());
+    let hasty = Policy { check_interval: Duration::from_millis(50), ..policy() };
+    test.configure_with(hasty).await;
+    test.latent.tell("bot", Event::Wanted(RequestId(1)));
+    let told = "instance i-1 is terminated; its console ends with \"buildmoon: the setup failed\"";
+    test.until("refused", |t, _| *lock(&t.around.0) == [(RequestId(1), Err(told.into()))]).await;
+}
+
+#[tokio::test]
+async fn a_machine_whose_worker_has_another_password_ends_when_it_is_free() {
+    let test = Test::new().await;
+    test.configure_with(Policy { build_wait: None, ..policy() }).await;
+    test.latent.tell("bot", Event::Wanted(RequestId(1)));
+    test.latent.tell("bot", Event::Attached);
+    test.until("ready", |_, v| v.state == State::Ready && v.record.as_ref().is_some_and(|r| r.price_per_hour == Some(0.25))).await;
+    test.latent.tell("bot", Event::BuildStarted(RequestId(1)));
+    *lock(&test.around.2) = Some("another".into());
+    test.until("closed to builds", |_, v| v.state == State::Ready && !v.available).await;
+    test.latent.tell("bot", Event::BuildEnded { lost: false });
+    test.until("gone", |t, v| v.state == State::Idle && t.running() == 0).await;
+    let rows = test.store.launches(9).await.expect("rows");
+    assert!(
+        rows[0].gone.as_ref().is_some_and(|(why, _)| why.contains("password has changed")) && rows[0].price_per_hour == Some(0.25),
+        "{rows:?}"
+    );
 }

@@ -198,6 +198,8 @@ pub trait Ec2Api: Send + Sync + 'static {
     /// The id of the group of that name.
     fn security_group(&self, name: String) -> BoxFuture<'_, Result<Option<String>, ApiError>>;
 
+    fn has_security_group(&self, id: String) -> BoxFuture<'_, Result<bool, ApiError>>;
+
     /// A group with no open port.
     fn create_security_group(&self, name: String) -> BoxFuture<'_, Result<String, ApiError>>;
 

@@ -11,8 +11,9 @@ use tokio::time::Instant;
 use super::api::{ApiError, BlockDevice, Class, Ec2Api, InstanceState, LAUNCH_TAG, MASTER_TAG, RunInstance, Spot, WORKER_TAG};
 use super::describe::Describer;
 use super::image::{self, Filters, Image};
+use super::preflight;
 use crate::base::{Clock, SystemClock, Timestamp};
-use crate::latent::backend::{Backend, Instance, Start, Started};
+use crate::latent::backend::{Backend, Finding, Instance, Start, Started};
 use crate::latent::lifecycle::Failure;
 use crate::model::LaunchId;
 use crate::workers::link::BoxFuture;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub block_devices: Vec<BlockDevice>,
     pub tags: Vec<(String, String)>,
     pub spot: Option<SpotSettings>,
+    /// Of an instance on demand.
+    pub price_per_hour: Price,
     pub elastic_ip: Option<String>,
     /// Volume and device.
     pub volumes: Vec<(String, String)>,
@@ -64,6 +67,16 @@ pub struct MadeUserData {
 impl std::fmt::Debug for MadeUserData {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.of)
+    }
+}
+
+/// What is told of cost only: another price is no reason for another instance.
+#[derive(Clone, Copy, PartialEq, Default)]
+pub struct Price(pub Option<f64>);
+
+impl std::fmt::Debug for Price {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("price")
     }
 }
 
@@ -175,10 +188,14 @@ pub struct Ec2Backend {
     parts: Arc<Parts>,
 }
 
+/// Finds another region, with the same keys.
+pub type Elsewhere = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Arc<Region>, String>> + Send + Sync>;
+
 struct Parts {
     master_id: String,
     settings: Settings,
     region: Arc<Region>,
+    elsewhere: Option<Elsewhere>,
     /// The one that was chosen, and until when.
     image: Mutex<Option<(Image, Instant)>>,
     clock: Arc<dyn Clock>,
@@ -186,7 +203,13 @@ struct Parts {
 
 impl Ec2Backend {
     pub fn new(master_id: String, settings: Settings, region: Arc<Region>) -> Ec2Backend {
-        Ec2Backend { parts: Arc::new(Parts { master_id, settings, region, image: Mutex::default(), clock: Arc::new(SystemClock) }) }
+        Ec2Backend::reaching(master_id, settings, region, None)
+    }
+
+    /// One that can also end what was started in another region, before the configuration changed.
+    pub fn reaching(master_id: String, settings: Settings, region: Arc<Region>, elsewhere: Option<Elsewhere>) -> Ec2Backend {
+        let clock = Arc::new(SystemClock);
+        Ec2Backend { parts: Arc::new(Parts { master_id, settings, region, elsewhere, image: Mutex::default(), clock }) }
     }
 }
 
@@ -200,7 +223,24 @@ impl Backend for Ec2Backend {
     }
 
     fn knows(&self, handle: &Json) -> bool {
+        self.parts.elsewhere.is_some() || self.lists(handle)
+    }
+
+    fn lists(&self, handle: &Json) -> bool {
         handle["region"].as_str().is_none_or(|region| region == self.parts.settings.region)
+    }
+
+    fn console(&self, handle: Json) -> BoxFuture<'static, Result<Option<String>, String>> {
+        let parts = self.parts.clone();
+        Box::pin(async move {
+            let (id, region) = parts.place_of(&handle).await?;
+            region.api.console_tail(id.to_owned()).await.map(Some).map_err(|e| e.to_string())
+        })
+    }
+
+    fn preflight(&self) -> BoxFuture<'static, Vec<Finding>> {
+        let parts = self.parts.clone();
+        Box::pin(async move { preflight::ask(&parts.settings, &*parts.region.api).await })
     }
 
     fn settings(&self) -> String {
@@ -266,16 +306,17 @@ impl Parts {
         })
     }
 
-    /// Of an instance of this region: elsewhere its id means nothing, and that must not look as if it were gone.
-    fn id_of<'a>(&self, handle: &'a Json) -> Result<&'a str, String> {
+    /// The instance's id and the region that it is in: elsewhere its id means nothing, and that must not look as if it were gone.
+    async fn place_of<'a>(&self, handle: &'a Json) -> Result<(&'a str, Arc<Region>), String> {
         let id = handle["instance"].as_str().ok_or_else(|| format!("{handle} is no handle of an instance"))?;
-        match handle["region"].as_str() {
-            Some(region) if region != self.settings.region => Err(format!(
-                "instance {id} is in region {region}, and the worker is configured for {}: end it by hand, or give the worker its region back",
-                self.settings.region
-            )),
-            _ => Ok(id),
-        }
+        let region = match (handle["region"].as_str(), &self.elsewhere) {
+            (Some(region), Some(elsewhere)) if region != self.settings.region => elsewhere(region.to_owned()).await?,
+            (Some(region), None) if region != self.settings.region => {
+                return Err(format!("instance {id} is in region {region}, which can't be asked"));
+            }
+            _ => self.region.clone(),
+        };
+        Ok((id, region))
     }
 
     fn choices(&self) -> Vec<Choice> {
@@ -347,15 +388,15 @@ impl Parts {
                 told.push(format!("{}: there was no room a short while ago", choice.key()));
                 continue;
             }
-            let mut run = self.run_instance(&start, &image, choice, number).await?;
+            let (mut run, market) = self.run_instance(&start, &image, choice, number).await?;
             run.user_data = user_data.clone();
             let launched_at = self.clock.now();
-            match self.region.api.run_instance(run).await {
+            match self.run(run).await {
                 Ok(instance) => {
                     self.region.warm(choice);
                     self.furnish(&instance).await?;
                     let status = vec![instance.id.clone(), choice.key(), image.id];
-                    let price_per_hour = instance.price_per_hour;
+                    let price_per_hour = instance.price_per_hour.or(market).or(self.settings.price_per_hour.0);
                     return Ok(Started { handle: self.handle(&instance, Some((launched_at, choice))), status, price_per_hour });
                 }
                 Err(e) => match e.class() {
@@ -365,18 +406,56 @@ impl Parts {
                         told.push(format!("{}: {e}", choice.key()));
                     }
                     Class::Ambiguous => return Err(Failure::Unknown(e.to_string())),
-                    _ => return Err(self.region.failure("the instance was refused", &e)),
+                    _ => return Err(self.refused(&e)),
                 },
             }
         }
         Err(Failure::Capacity(format!("no room: {}", told.join("; "))))
     }
 
-    async fn run_instance(&self, start: &Start, image: &Image, choice: &Choice, number: usize) -> Result<RunInstance, Failure> {
+    /// The launch itself was refused.
+    fn refused(&self, e: &ApiError) -> Failure {
+        match (&e.code, &self.settings.key_name) {
+            (Some(code), Some(name)) if code == "InvalidKeyPair.NotFound" => {
+                Failure::Configuration(preflight::no_key_pair(name, &self.settings.region))
+            }
+            _ => self.region.failure("the instance was refused", e),
+        }
+    }
+
+    /// A group that is missing is made, with no open port; nothing was started then, and the same launch is asked for again.
+    async fn run(&self, run: RunInstance) -> Result<InstanceState, ApiError> {
+        let missing = match self.region.api.run_instance(run.clone()).await {
+            Err(e) if e.code.as_deref() == Some("InvalidGroup.NotFound") => e,
+            answer => return answer,
+        };
+        let [name] = run.security_groups.as_slice() else { return Err(missing) };
+        match self.region.api.create_security_group(name.clone()).await {
+            Ok(id) => tracing::info!(group = name, id, "there was no such security group: one with no open port is made"),
+            // Another worker of the same group was quicker.
+            Err(e) if e.code.as_deref() == Some("InvalidGroup.Duplicate") => {}
+            Err(e) => {
+                return Err(ApiError { message: format!("security group {name:?} is missing and can't be made: {}", e.message), ..e });
+            }
+        }
+        self.region.api.run_instance(run).await
+    }
+
+    /// And what it costs an hour at the spot market, as far as that is known.
+    async fn run_instance(
+        &self,
+        start: &Start,
+        image: &Image,
+        choice: &Choice,
+        number: usize,
+    ) -> Result<(RunInstance, Option<f64>), Failure> {
         let s = &self.settings;
-        let spot = match &s.spot {
-            Some(spot) => Some(Spot { max_price: self.spot_price(spot, choice).await? }),
-            None => None,
+        let (spot, market) = match &s.spot {
+            Some(spot) => {
+                let (max_price, market) = self.spot_price(spot, choice).await?;
+                (Some(Spot { max_price }), market)
+            }
+            None => (None, None),
         };
         let mut tags = vec![
             (MASTER_TAG.to_owned(), self.master_id.clone()),
@@ -390,7 +469,7 @@ impl Parts {
                 tags.push((key.clone(), value.clone()));
             }
         }
-        Ok(RunInstance {
+        let run = RunInstance {
             // Another choice is another request; the same choice again is the same.
             client_token: format!("{}-{number}", start.launch),
             image_id: image.id.clone(),
@@ -410,16 +489,18 @@ impl Parts {
             block_devices: devices(image, &s.block_devices),
             tags,
             spot,
-        })
+        };
+        Ok((run, market))
     }
 
-    /// The highest price: the average of the last day times the multiplier, at most what the configuration says.
-    async fn spot_price(&self, spot: &SpotSettings, choice: &Choice) -> Result<Option<f64>, Failure> {
-        let Some(multiplier) = spot.multiplier else { return Ok(spot.max_price) };
+    /// The highest price (the average of the last day times the multiplier, at most what the configuration says), and that average.
+    async fn spot_price(&self, spot: &SpotSettings, choice: &Choice) -> Result<(Option<f64>, Option<f64>), Failure> {
+        let Some(multiplier) = spot.multiplier else { return Ok((spot.max_price, None)) };
         let zone = choice.placement.as_ref().map(|letter| format!("{}{letter}", self.settings.region));
         let prices = self.region.api.spot_prices(choice.instance_type.clone(), spot.product.clone(), zone, PRICES_OF).await;
         let prices = prices.map_err(|e| self.region.failure("the prices of the spot market can't be read", &e))?;
-        Ok(price(&prices, multiplier, spot.max_price))
+        let average = average(&prices);
+        Ok((price(average, multiplier, spot.max_price), average))
     }
 
     /// Address and volumes. A failure leaves it to be found and stopped.
@@ -449,8 +530,8 @@ impl Parts {
     }
 
     async fn stop(&self, handle: &Json, fast: bool) -> Result<(), String> {
-        let id = self.id_of(handle)?;
-        let api = &self.region.api;
+        let (id, region) = self.place_of(handle).await?;
+        let api = &region.api;
         if let Some(address) = &self.settings.elastic_ip
             && let Err(e) = api.disassociate_address(address.clone(), id.to_owned()).await
         {
@@ -474,7 +555,7 @@ impl Parts {
         }
         // The call is no proof.
         loop {
-            match self.region.describer.ask(id).await {
+            match region.describer.ask(id).await {
                 Ok(Some(instance)) if instance.over() => return Ok(()),
                 Ok(Some(_)) => {}
                 Ok(None) => return self.absent(handle),
@@ -495,18 +576,17 @@ impl Parts {
     }
 
     async fn check(&self, handle: &Json) -> Result<Result<(), String>, String> {
-        let id = self.id_of(handle)?;
-        match self.region.describer.ask(id).await {
+        let (id, region) = self.place_of(handle).await?;
+        match region.describer.ask(id).await {
             Ok(Some(instance)) if matches!(instance.state.as_str(), "pending" | "running") => Ok(Ok(())),
             Ok(Some(instance)) => {
                 let ended = ApiError { code: instance.reason.clone(), message: String::new() };
                 if ended.class() == Class::Capacity
                     && let Some(choice) = handle["choice"].as_str()
                 {
-                    self.region.cool(choice.to_owned());
+                    region.cool(choice.to_owned());
                 }
-                let reason = instance.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
-                Ok(Err(format!("instance {id} is {}{reason}", instance.state)))
+                Ok(Err(ended_text(&instance)))
             }
             Ok(None) if self.young(handle) => Ok(Ok(())),
             Ok(None) => Ok(Err(format!("instance {id} is not there any more"))),
@@ -515,12 +595,29 @@ impl Parts {
     }
 }
 
-/// The average times the multiplier, at most `max`; without prices `max`.
-fn price(prices: &[f64], multiplier: f64, max: Option<f64>) -> Option<f64> {
-    if prices.is_empty() {
-        return max;
+/// That it does not run any more, and who ended it.
+fn ended_text(instance: &InstanceState) -> String {
+    let (id, state) = (&instance.id, &instance.state);
+    match instance.reason.as_deref() {
+        Some(reason) if reason.starts_with("Server.SpotInstanceTermination") || reason.starts_with("Server.SpotInstanceShutdown") => {
+            format!("the spot market took instance {id} back, which is {state} ({reason})")
+        }
+        Some(reason) if reason.starts_with("Client.InstanceInitiatedShutdown") => {
+            format!("instance {id} shut itself down and is {state} ({reason})")
+        }
+        Some(reason) => format!("instance {id} is {state} ({reason})"),
+        None => format!("instance {id} is {state}"),
     }
-    let wanted = prices.iter().sum::<f64>() / prices.len() as f64 * multiplier;
+}
+
+fn average(prices: &[f64]) -> Option<f64> {
+    (!prices.is_empty()).then(|| prices.iter().sum::<f64>() / prices.len() as f64)
+}
+
+/// The average times the multiplier, at most `max`; without prices `max`.
+fn price(average: Option<f64>, multiplier: f64, max: Option<f64>) -> Option<f64> {
+    let Some(average) = average else { return max };
+    let wanted = average * multiplier;
     Some(max.map_or(wanted, |max| wanted.min(max)))
 }
 

@@ -5,6 +5,7 @@ pub mod backend;
 pub mod credentials;
 mod describe;
 pub mod image;
+mod preflight;
 #[cfg(feature = "ec2")]
 pub mod sdk;
 mod settings;

@@ -407,6 +407,11 @@ impl Ec2Api for Ec2 {
         })
     }
 
+    fn has_security_group(&self, id: String) -> BoxFuture<'_, Result<bool, ApiError>> {
+        let call = self.client.describe_security_groups().filters(filter("group-id", [id]));
+        Box::pin(async move { Ok(!call.send().await.map_err(error)?.security_groups().is_empty()) })
+    }
+
     fn create_security_group(&self, name: String) -> BoxFuture<'_, Result<String, ApiError>> {
         let call = self.client.create_security_group().group_name(name).description("Buildmoon's latent workers; no port is open");
         Box::pin(async move {

@@ -1,6 +1,6 @@
 //! What the backend needs to know, from what the configuration says. Pure.
 
-use super::backend::{MadeUserData, Settings, SpotSettings};
+use super::backend::{MadeUserData, Price, Settings, SpotSettings};
 use super::image::Filters;
 use crate::config::{Arg, Ec2Spec};
 
@@ -31,6 +31,7 @@ impl Settings {
                 multiplier: spot.multiplier,
                 product: spot.product.clone(),
             }),
+            price_per_hour: Price(spec.price_per_hour),
             elastic_ip: spec.elastic_ip.clone(),
             volumes: spec.volumes.clone(),
         }

@@ -165,7 +165,7 @@ fn perform(world: &mut World, action: &str, params: &Params, act: Option<&Act>) 
         }
         "DescribeRegions" => Ok("<regionInfo><item><regionName>us-east-1</regionName></item></regionInfo>".into()),
         "GetConsoleOutput" => {
-            let output = base64::engine::general_purpose::STANDARD.encode("cloud-init: no worker could be started\n");
+            let output = base64::engine::general_purpose::STANDARD.encode(&world.console);
             Ok(format!("<instanceId>{}</instanceId><output>{output}</output>", get("InstanceId")))
         }
         _ => refuse("InvalidAction", format!("The action {action} is not valid for this web service.")),

@@ -126,6 +126,8 @@ pub struct World {
     pub groups: Vec<(String, String)>,
     pub subnets: Vec<String>,
     pub spot_prices: Vec<f64>,
+    /// What every console says.
+    pub console: String,
     pub faults: Faults,
     pub journal: Vec<Call>,
     pub high_water: usize,
@@ -153,6 +155,7 @@ impl World {
             groups: vec![("latent_buildbot_worker".into(), "sg-1".into())],
             subnets: vec!["subnet-a".into(), "subnet-b".into(), "subnet-c".into()],
             spot_prices: vec![0.1, 0.3],
+            console: "cloud-init: no worker could be started\n".into(),
             faults: Faults::default(),
             journal: Vec::new(),
             high_water: 0,
@@ -260,6 +263,10 @@ impl World {
         let image = params.get("ImageId").cloned().unwrap_or_default();
         if self.images.iter().all(|i| i.id != image) {
             return refuse("InvalidAMIID.NotFound", format!("The image id '[{image}]' does not exist"));
+        }
+        let unknown = |(_, name): &(String, String)| self.groups.iter().all(|(known, _)| known != name);
+        if let Some((_, name)) = list(params, "SecurityGroup", "").into_iter().find(unknown) {
+            return refuse("InvalidGroup.NotFound", format!("The security group '{name}' does not exist in default VPC"));
         }
         if let Some(key) = params.get("KeyName").filter(|k| !self.key_pairs.contains(k)) {
             return refuse("InvalidKeyPair.NotFound", format!("The key pair '{key}' does not exist"));

@@ -16,6 +16,20 @@ struct Provider {
     /// `associate_address` fails with that.
     no_address: Mutex<Option<&'static str>>,
     terminate_refuses: Mutex<Vec<&'static str>>,
+    /// What a look at these things comes to: nothing is there, or that code.
+    looks: Mutex<Vec<(&'static str, Option<&'static str>)>>,
+    groups_made: AtomicUsize,
+}
+
+impl Provider {
+    fn there(&self, what: &str) -> Result<bool, ApiError> {
+        match self.looks.lock().unwrap().iter().find(|(name, _)| *name == what || *name == "*") {
+            Some((_, None)) => Ok(false),
+            Some((_, Some(""))) => Err(ApiError { code: None, message: "no address".into() }),
+            Some((_, Some(code))) => Err(error(code)),
+            None => Ok(true),
+        }
+    }
 }
 
 fn error(code: &str) -> ApiError {
@@ -69,8 +83,9 @@ impl Ec2Api for Provider {
         };
         done(Ok((1..=12).map(image).collect()))
     }
-    fn image(&self, _: String) -> BoxFuture<'_, Result<Option<Image>, ApiError>> {
-        done(Ok(None))
+    fn image(&self, id: String) -> BoxFuture<'_, Result<Option<Image>, ApiError>> {
+        let state = if id == "ami-pending" { "pending" } else { "available" };
+        done(self.there("image").map(|there| there.then(|| Image { id, state: state.into(), ..Image::default() })))
     }
     fn spot_prices(&self, _: String, _: String, _: Option<String>, _: Duration) -> BoxFuture<'_, Result<Vec<f64>, ApiError>> {
         done(Ok(vec![0.1, 0.3]))
@@ -88,22 +103,28 @@ impl Ec2Api for Provider {
         done(Ok(()))
     }
     fn has_key_pair(&self, _: String) -> BoxFuture<'_, Result<bool, ApiError>> {
-        done(Ok(true))
+        done(self.there("key pair"))
     }
     fn security_group(&self, _: String) -> BoxFuture<'_, Result<Option<String>, ApiError>> {
-        done(Ok(None))
+        done(self.there("group").map(|there| there.then(|| "sg-1".into())))
+    }
+    fn has_security_group(&self, _: String) -> BoxFuture<'_, Result<bool, ApiError>> {
+        done(self.there("group"))
     }
     fn create_security_group(&self, _: String) -> BoxFuture<'_, Result<String, ApiError>> {
-        done(Ok("sg-1".into()))
+        done(match self.groups_made.fetch_add(1, Ordering::SeqCst) {
+            0 => Ok("sg-1".into()),
+            _ => Err(error("InvalidGroup.Duplicate")),
+        })
     }
     fn has_subnet(&self, _: String) -> BoxFuture<'_, Result<bool, ApiError>> {
-        done(Ok(true))
+        done(self.there("subnet"))
     }
     fn has_address(&self, _: String) -> BoxFuture<'_, Result<bool, ApiError>> {
-        done(Ok(true))
+        done(self.there("address"))
     }
-    fn console_tail(&self, _: String) -> BoxFuture<'_, Result<String, ApiError>> {
-        done(Ok(String::new()))
+    fn console_tail(&self, id: String) -> BoxFuture<'_, Result<String, ApiError>> {
+        done(Ok(format!("{id} boots")))
     }
 }
 
@@ -169,9 +190,9 @@ async fn errors_mean_what_they_say() {
 
 #[tokio::test(start_paused = true)]
 async fn a_price_is_the_average_times_the_multiplier_and_no_more_than_allowed() {
-    assert_eq!(price(&[0.1, 0.3], 1.5, Some(1.0)), Some(0.30000000000000004));
-    assert_eq!(price(&[0.1, 0.3], 1.5, Some(0.25)), Some(0.25));
-    assert_eq!(price(&[], 1.5, Some(0.25)), Some(0.25));
+    assert_eq!(price(average(&[0.1, 0.3]), 1.5, Some(1.0)), Some(0.30000000000000004));
+    assert_eq!(price(average(&[0.1, 0.3]), 1.5, Some(0.25)), Some(0.25));
+    assert_eq!(price(average(&[]), 1.5, Some(0.25)), Some(0.25));
     let provider = Arc::new(Provider::default());
     let spot = SpotSettings { max_price: Some(0.25), multiplier: Some(2.0), product: "Linux/UNIX".into() };
     let settings = Settings { instance_types: types(&["m5"]), ami: Some("ami-1".into()), spot: Some(spot), ..Settings::default() };
@@ -226,4 +247,158 @@ async fn an_address_that_can_t_be_had_leaves_it_to_be_stopped() {
     };
     let failed = backend(&provider, settings).start(start("a")).await.unwrap_err();
     assert!(matches!(&failed, Failure::Unknown(why) if why.contains("208.77.188.166")), "{failed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_of_the_price() {
+    let provider = Arc::new(Provider::default());
+    let plain = Settings { instance_types: types(&["m5"]), ami: Some("ami-1".into()), ..Settings::default() };
+    let spot = |multiplier| Some(SpotSettings { max_price: Some(0.25), multiplier, product: "Linux/UNIX".into() });
+    for (settings, price) in [
+        (plain.clone(), None),
+        (Settings { price_per_hour: Price(Some(0.096)), ..plain.clone() }, Some(0.096)),
+        (Settings { price_per_hour: Price(Some(0.096)), spot: spot(Some(2.0)), ..plain.clone() }, Some(0.2)),
+        (Settings { spot: spot(None), ..plain.clone() }, None),
+    ] {
+        assert_eq!(backend(&provider, settings).start(start("a")).await.unwrap().price_per_hour, price);
+    }
+    let other = backend(&provider, Settings { price_per_hour: Price(Some(1.0)), ..plain.clone() });
+    assert_eq!(other.settings(), backend(&provider, plain).settings(), "a machine of another price is the same machine");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_group_is_made_and_the_launch_asked_for_again() {
+    let provider = Arc::new(Provider::default());
+    let settings =
+        Settings { instance_types: types(&["m5"]), ami: Some("ami-1".into()), security_name: Some("ci".into()), ..Settings::default() };
+    let backend = backend(&provider, settings);
+    for launch in ["a", "b"] {
+        provider.refuse.lock().unwrap().push("InvalidGroup.NotFound");
+        backend.start(start(launch)).await.unwrap();
+    }
+    let tokens: Vec<String> = provider.runs.lock().unwrap().iter().map(|r| r.client_token.clone()).collect();
+    assert_eq!(tokens, ["a-0", "a-0", "b-0", "b-0"]);
+    // One that is not found by id is nobody's to make.
+    let by_id = Settings { security_group_ids: types(&["sg-1"]), security_name: None, ..backend.parts.settings.clone() };
+    provider.refuse.lock().unwrap().push("InvalidGroup.NotFound");
+    let failed = super::tests::backend(&provider, by_id).start(start("c")).await.unwrap_err();
+    assert!(matches!(failed, Failure::Configuration(_)) && provider.groups_made.load(Ordering::SeqCst) == 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_key_pair_is_told_with_what_to_do() {
+    let provider = Arc::new(Provider::default());
+    provider.refuse.lock().unwrap().push("InvalidKeyPair.NotFound");
+    let settings =
+        Settings { instance_types: types(&["m5"]), ami: Some("ami-1".into()), key_name: Some("mine".into()), ..Settings::default() };
+    let failed = backend(&provider, settings).start(start("a")).await.unwrap_err();
+    assert!(
+        matches!(&failed, Failure::Configuration(why) if why.contains("no key pair \"mine\" in us-east-1") && why.contains("keypair_name = None")),
+        "{failed:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_started_in_another_region_is_ended_there() {
+    let (here, there) = (Arc::new(Provider::default()), Arc::new(Provider::default()));
+    let settings =
+        |region: &str| Settings { region: region.into(), instance_types: types(&["m5"]), ami: Some("ami-1".into()), ..Settings::default() };
+    let old = Ec2Backend::new("m-1".into(), settings("eu-west-1"), Region::new("1 eu-west-1".into(), there.clone()));
+    let handle = old.start(start("a")).await.unwrap().handle;
+    let launch = LaunchId("a".into());
+
+    let region = Region::new("1 us-east-1".into(), here.clone());
+    let blind = Ec2Backend::new("m-1".into(), settings("us-east-1"), region.clone());
+    assert!(!blind.knows(&handle) && blind.stop(launch.clone(), handle.clone(), false).await.is_err_and(|e| e.contains("eu-west-1")));
+
+    let far = there.clone();
+    let elsewhere: Elsewhere = Arc::new(move |region: String| {
+        let found = Region::new(format!("1 {region}"), far.clone());
+        Box::pin(async move { if region == "eu-west-1" { Ok(found) } else { Err("no such region".into()) } })
+    });
+    let new = Ec2Backend::reaching("m-1".into(), settings("us-east-1"), region, Some(elsewhere));
+    assert!(new.knows(&handle) && !new.lists(&handle), "that it is not listed here says nothing");
+    assert_eq!(new.check(handle.clone()).await, Ok(Ok(())));
+    assert_eq!(new.console(handle.clone()).await, Ok(Some("i-0 boots".into())));
+    assert_eq!(new.stop(launch, handle, false).await, Ok(()));
+    assert!(there.instances.lock().unwrap()[0].over() && here.describes.load(Ordering::SeqCst) == 0);
+}
+
+#[test]
+fn who_ended_an_instance_is_told() {
+    let told = |reason: Option<&str>| {
+        ended_text(&InstanceState {
+            id: "i-1".into(),
+            state: "terminated".into(),
+            reason: reason.map(str::to_owned),
+            ..InstanceState::default()
+        })
+    };
+    assert_eq!(told(None), "instance i-1 is terminated");
+    assert!(told(Some("Server.SpotInstanceTermination: no room")).starts_with("the spot market took instance i-1 back"));
+    assert!(told(Some("Client.InstanceInitiatedShutdown: by itself")).starts_with("instance i-1 shut itself down"));
+}
+
+#[tokio::test]
+async fn a_preflight_tells_all_that_is_wrong_at_once() {
+    let settings = Settings {
+        instance_types: types(&["m5"]),
+        ami: Some("ami-1".into()),
+        key_name: Some("mine".into()),
+        security_name: Some("ci".into()),
+        elastic_ip: Some("203.0.113.9".into()),
+        ..Settings::default()
+    };
+    let inside = Settings { security_group_ids: types(&["sg-1"]), subnet_ids: types(&["subnet-1", "subnet-2"]), ..settings.clone() };
+    let pending = Settings { ami: Some("ami-pending".into()), ..settings.clone() };
+    let none = Filters { owners: vec!["2".into()], location: None };
+    let chosen = Settings { ami: None, filters: none, ..settings.clone() };
+    let all = ["image", "key pair", "group", "subnet", "address"];
+    for (settings, looks, expected) in [
+        (&settings, vec![], vec![]),
+        (&pending, vec![], vec!["wrong: the image ami-pending is pending"]),
+        (&chosen, vec![], vec!["wrong: no image fits: 12 seen, 12 of them available, 0 of these of the valid owners"]),
+        (
+            &settings,
+            all.map(|what| (what, None)).to_vec(),
+            vec![
+                "wrong: there is no image ami-1 in us-east-1",
+                "wrong: there is no key pair \"mine\"",
+                "note: there is no security group \"ci\" in us-east-1: the first launch makes it, with no open port",
+                "wrong: this account has no address 203.0.113.9",
+            ],
+        ),
+        (
+            &inside,
+            all.map(|what| (what, None)).to_vec(),
+            vec![
+                "wrong: there is no image",
+                "wrong: there is no key pair",
+                "wrong: there is no security group sg-1",
+                "wrong: there is no subnet subnet-1",
+                "wrong: there is no subnet subnet-2",
+                "wrong: this account has no address",
+            ],
+        ),
+        (
+            &settings,
+            vec![("key pair", Some("UnauthorizedOperation"))],
+            vec!["note: not checked, since these keys may not look at key pairs: UnauthorizedOperation"],
+        ),
+        (&settings, vec![("image", None), ("key pair", Some("AuthFailure"))], vec!["wrong: the keys are refused: AuthFailure: as told"]),
+        (&settings, vec![("*", Some(""))], vec!["wrong: region us-east-1 does not answer (is its name right?): no address"]),
+    ] {
+        let provider = Arc::new(Provider::default());
+        *provider.looks.lock().unwrap() = looks;
+        let found = backend(&provider, settings.clone()).preflight().await;
+        let found: Vec<String> = found
+            .into_iter()
+            .map(|finding| match finding {
+                Finding::Wrong(text) => format!("wrong: {text}"),
+                Finding::Note(text) => format!("note: {text}"),
+            })
+            .collect();
+        assert!(found.len() == expected.len() && found.iter().zip(&expected).all(|(f, e)| f.starts_with(e)), "{found:#?}");
+        assert!(provider.runs.lock().unwrap().is_empty() && provider.groups_made.load(Ordering::SeqCst) == 0);
+    }
 }
