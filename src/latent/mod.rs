@@ -8,6 +8,7 @@ pub mod backend;
 mod console;
 pub mod driver;
 pub mod ec2;
+pub mod extended;
 pub mod lifecycle;
 pub mod preflight;
 mod rules;
