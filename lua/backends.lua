@@ -15,7 +15,10 @@ local failure_mt = {
 local function fail(kind, message, seconds, place)
   if type(message) ~= "string" or message == "" then error(("latent.%s needs a text that says why, got %s"):format(kind, describe(message)), 0) end
   local failure = setmetatable({ message = message }, failure_mt)
-  failures[failure] = { failure = kind, message = message, seconds = seconds, place = host.place_text(place or host.place()) }
+  -- Backends that ship have no place in the configuration.
+  local at = host.place_text(place or host.place())
+  if at:sub(1, 1) == ":" then at = nil end
+  failures[failure] = { failure = kind, message = message, seconds = seconds, place = at }
   error(failure, 0)
 end
 
@@ -30,6 +33,9 @@ G.latent = {
     fail("retry", message, seconds)
   end,
 }
+
+-- What kind of failure was raised, for tests.
+function P.failure_of(raised) return type(raised) == "table" and failures[raised] or nil end
 
 -- Fields that calls set, for each instance and worker: they are kept as long as the configuration.
 local kept = setmetatable({}, { __mode = "k" })
@@ -85,6 +91,20 @@ local function view(self, facts)
   return seen, wrong
 end
 
+P.backend_view = view
+
+-- An instance without what differs from build to build.
+local function constant(self, info)
+  return setmetatable({}, {
+    __index = function(_, key)
+      local value = self[key]
+      if value == NULL or (info.decl.by_name[key] and P.to_render(value)) then return nil end
+      return value
+    end,
+    __name = info.name, __metatable = "object",
+  })
+end
+
 local methods = { "start_instance", "stop_instance", "check_instance", "list_instances" }
 
 -- Does a class of the file change anything of a backend that is the host's own?
@@ -124,10 +144,17 @@ function P.bind_backend(self, record)
     -- What a backend of the host is told it reads itself.
     if arg.of_backend and not P.of_host[info.decl.name] then value = P.given(record, arg) end
     args[arg.name] = value
-    if value ~= nil and (arg.renderable or arg.secret) and P.to_render(value) then rendered[#rendered + 1] = arg.name end
+    -- A function that is the argument itself is called by the backend.
+    local own = type(value) == "function" and arg.takes_functions
+    if value ~= nil and (arg.renderable or arg.secret) and not own and P.to_render(value) then rendered[#rendered + 1] = arg.name end
   end
   sort(rendered)
   record.own = { methods = bound, args = args, rendered = rendered }
+  local check = P.lookup(info, "check_config")
+  if type(check) == "function" then
+    local ok, why = lib.xpcall(check, function(e) return host.error_text(e) or tostring(e) end, constant(self, info))
+    if not ok then host.mistake(why, P.subject_of(record), record.place) end
+  end
 end
 
 local function known_failure(e)

@@ -22,6 +22,16 @@ local function clean(t)
   end
   return t
 end
+P.clean = clean
+
+-- With plain data, for tests.
+function invoke.plain(f, ...)
+  local args = lib.pack(...)
+  for i = 1, args.n do
+    if args[i] == NULL then args[i] = nil elseif type(args[i]) == "table" then clean(args[i]) end
+  end
+  return f(unpack(args, 1, args.n))
+end
 
 -- Python's rule, so that a predicate that hands a property on means the same.
 local function truthy(v)
@@ -383,6 +393,17 @@ function invoke.secret(get, name)
   if type(answer) ~= "string" then error("must give the secret as text or nil, got a " .. type(answer), 0) end
   return answer
 end
+
+function invoke.lookup(f, name)
+  local answer = f(name)
+  if nothing(answer) then return nil end
+  if type(answer) ~= "string" then error("must give an address of mail or nil, got " .. describe(answer), 0) end
+  return answer
+end
+
+function invoke.send_message(f, reports) f(clean(reports)) end
+
+function invoke.message_needed(f, build) return truthy(f(clean(build))) end
 
 local match_methods = {}
 function match_methods:group(which)

@@ -525,6 +525,8 @@ local function extend(class, name, body)
   return made
 end
 
+P.subject_of = subject_of
+
 -- What the host's own classes have is no reason to leave a method out: a mixin is there to override it.
 local function own_member(info, key)
   while info and info.custom do
@@ -651,10 +653,27 @@ function Factory:addSteps(...)
   for _, step in ipairs(list) do self:addStep(step) end
 end
 
+-- The methods of a class of the file, its parents' among them, for the difference to the next configuration: one table for each class.
+local function code_of(codes, info)
+  if not codes[info] then
+    local code, custom = {}, info
+    while custom.custom do
+      for name, value in pairs(custom.members) do
+        if type(name) == "string" and type(value) == "function" and code[name] == nil then code[name] = value end
+      end
+      custom = custom.parent
+    end
+    codes[info] = code
+  end
+  return codes[info]
+end
+
 -- The end of the file: what methods added joins the arguments, in tables of the host's own.
 function P.finish()
+  local codes = {}
   for _, self in ipairs(objects) do
     local record = P.keep_step(self)
+    if record.info.custom and record.class ~= "BuildFactory" then record.code = code_of(codes, record.info) end
     if record.class == "SecretProviderBase" and record.ready then
       local get = self.get
       record.named.get = type(get) == "function" and function(name) return self:get(name) end or nil
@@ -664,6 +683,8 @@ function P.finish()
       if record.named[name] == nil and changed(shown, arg.default) then record.named[name] = shown end
     end
     if record.ready and record.info.decl and record.info.decl.is_parameter then P.bind(self, record) end
+    if record.ready and record.info.decl and record.info.custom then P.bind_methods(self, record) end
+    if record.ready and record.info.decl and record.info.decl.is_formatter then P.bind_formatter(self, record) end
     if record.ready and record.info.decl and record.info.decl.is_latent then P.bind_backend(self, record) end
     if record.ready and record.added then
       local where, key = record.items, 1

@@ -73,6 +73,19 @@ for _, decl in ipairs(P.decls) do
 end
 P.methods.IntParameter, P.methods.BooleanParameter, P.methods.ChoiceStringParameter = whole, truth, chosen
 
+-- Methods that the host takes as arguments know their instance; a function that was given as the argument is called as it is.
+function P.bind_methods(self, record)
+  for _, name in ipairs(record.info.decl.bound) do
+    local given, method = record.named[name], P.own_member(record.info, name)
+    if type(method) == "function" and (given == nil or rawequal(given, method)) then
+      local function bound(...) return method(self, ...) end
+      P.origins[bound] = method
+      record.bound = record.bound or {}
+      record.bound[name] = bound
+    end
+  end
+end
+
 -- The functions of a parameter know which one they belong to.
 P.origins = setmetatable({}, { __mode = "k" }) -- what the host calls -> what the file wrote
 function P.bind(self, record)

@@ -129,6 +129,9 @@ c.schedulers = { schedulers.ForceScheduler{ name = "force", builderNames = { "bb
     // It does not start either, and says the same.
     let started = master.command("start", &[], &[]);
     assert!(started.code.is_some_and(|c| c != 0) && started.err.contains("max_build"), "{started:?}");
+    // With the line of the file below the message, as checkconfig shows it.
+    let shown = |text: &str| text.lines().filter(|l| l.trim_start().starts_with("| ")).count();
+    assert!(shown(&started.err) >= 10 && shown(&started.err) == shown(&checked.err), "{}", started.err);
 }
 
 #[test]

@@ -287,3 +287,141 @@ fn a_worker_that_went_from_the_configuration_meanwhile_is_ended() {
     master.launch();
     fake.assert_bill_stops();
 }
+
+/// The configuration of a running master is replaced by one with a mistake: the old one stays, machines start and stop as before.
+#[test]
+fn scenario_22_a_reload_with_a_mistake_disturbs_no_machine() {
+    let fake = FakeEc2::start();
+    let master = master(&fake, "build_wait_timeout = 1", "");
+    let request = master.force("wait", json!({}));
+    let build = master.wait_build(request, 1);
+    master.wait_log_of(&build, "wait", "begun");
+    master.configure(&config(&fake, "build_wait_timeout = 1, ami = 5", ""));
+    signal(master.pid(), "HUP");
+    master.wait_log("master.lua:");
+    let ran = master.command("checkconfig", &[], &[]);
+    assert!(ran.code == Some(1) && ran.err.contains("master.lua:") && ran.err.contains("ami"), "{ran:?}");
+    go(&master);
+    assert_eq!(master.wait_request(request), SUCCESS);
+    wait_state(&master, "bot", "idle");
+    wait_live(&fake, 0);
+    assert_eq!((master.build("quick", json!({}))["results"].as_i64(), fake.calls("RunInstances").len()), (Some(SUCCESS), 2));
+    fake.assert_bill_stops();
+}
+
+#[test]
+fn another_password_ends_the_machine_at_once() {
+    let fake = FakeEc2::start();
+    let lua = |password: &str| config(&fake, "build_wait_timeout = -1", "").replace("\"bot\", None,", &format!("\"bot\", \"{password}\","));
+    let mut master = Master::create(&lua("first"));
+    boots(&fake, master.pb);
+    master.launch();
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    let began = Instant::now();
+    master.configure(&lua("second"));
+    let ran = master.command("reconfig", &[], &[]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    wait_live(&fake, 0);
+    assert!(began.elapsed() < Duration::from_secs(60), "it waited for its worker: {:?}", began.elapsed());
+    assert!(master.http.rows("instances", "instances")[0]["reason"].as_str().is_some_and(|r| r.contains("password has changed")));
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    assert!(!master.log().contains("second"));
+}
+
+#[test]
+fn another_region_while_the_master_was_away_ends_the_machine_where_it_is() {
+    let fake = FakeEc2::start();
+    let mut master = master(&fake, "build_wait_timeout = -1, region = 'eu-west-1'", "");
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    let old = fake.live()[0].id.clone();
+    master.kill9();
+    fake.boots_nothing();
+    master.configure(&config(&fake, "build_wait_timeout = -1, region = 'us-east-2'", ""));
+    master.launch();
+    wait_for("the old one is ended", || fake.live().iter().all(|i| i.id != old).then_some(()));
+    wait_for("its row is closed", || master.http.rows("instances?gone_at=null", "instances").is_empty().then_some(()));
+    assert!(!fake.calls("TerminateInstances").is_empty());
+    fake.assert_bill_stops();
+}
+
+#[test]
+fn what_a_machine_costs_is_shown() {
+    let fake = FakeEc2::start();
+    let master = master(&fake, "build_wait_timeout = -1, price_per_hour = 36", "");
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    std::thread::sleep(Duration::from_secs(1));
+    let row = master.http.rows("instances", "instances").remove(0);
+    assert!(row["price_per_hour"] == 36.0 && row["cost"].as_f64().is_some_and(|cost| cost > 0.0), "{row:#}");
+    let ran = master.command("instances", &[], &[]);
+    assert!(ran.out.contains("36.000 an hour") && ran.out.contains("together: 36.000 an hour"), "{ran:?}");
+}
+
+#[test]
+fn a_request_that_waits_shows_the_console() {
+    let fake = FakeEc2::start();
+    let mut master = Master::create(&config(&fake, "missing_timeout = 140", ""));
+    master.launch();
+    let request = master.force("quick", json!({}));
+    let why = wait_within(Duration::from_secs(170), "the console is shown", || {
+        let why = master.request(request)["waiting_for"].clone();
+        (why["console"] == json!(["cloud-init: no worker could be started"])).then_some(why)
+    });
+    assert!(
+        why["text"].as_str().is_some_and(|t| t.ends_with("; its console ends with \"cloud-init: no worker could be started\"")),
+        "{why}"
+    );
+    master.wait_log("was not attached within 2 min 20 s; its console ends with");
+}
+
+/// The whole: an image without a worker becomes one by its user data, builds, and ends the bill itself when the master does not come back.
+#[test]
+fn scenario_18_a_machine_ends_itself_when_its_master_is_gone() {
+    use support::machine::{self, Kind, Machine};
+    if let Some(why) = machine::missing() {
+        println!("scenario_18: not run, since there can be no machine here: {why}");
+        return;
+    }
+    let fake = std::sync::Arc::new(FakeEc2::start());
+    let home = machine::folder();
+    let data = format!(
+        "user_data = util.UserData{{ '127.0.0.1:@PB@', install = 'image', user = 'root', basedir = '{}', power_off_after = 20, metadata_url = None }}",
+        home.path().join("worker").display()
+    );
+    let lua = config(&fake, "build_wait_timeout = -1", "")
+        .replace("user_data = util.Interpolate(\"%(worker:name)s %(worker:password)s\")", &data);
+    let mut master = Master::create(&lua);
+    let home = std::sync::Mutex::new(Some(home));
+    let bin = support::peers::worker_bin(VERSION);
+    let killer = std::sync::Arc::downgrade(&fake);
+    fake.machines(move |instance| {
+        let script = base64::engine::general_purpose::STANDARD.decode(&instance.params["UserData"]).expect("base64");
+        let script = String::from_utf8(script).expect("text");
+        let Some(home) = home.lock().expect("the folder").take() else { return Box::new(()) };
+        let machine = Machine::boot(home, &script, Kind { bin: Some(&bin), systemd: false });
+        let (off, id, killer) = (machine.path("off"), instance.id.clone(), killer.clone());
+        std::thread::spawn(move || {
+            while let Some(fake) = killer.upgrade() {
+                if off.exists() {
+                    return fake.kill(&id, "Client.InstanceInitiatedShutdown: powered off");
+                }
+                drop(fake);
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        Box::new(machine)
+    });
+    master.launch();
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    master.kill9();
+    wait_live(&fake, 0);
+    fake.assert_bill_stops();
+    assert!(fake.calls("TerminateInstances").is_empty(), "nobody told it to");
+    // The master that comes back learns of it.
+    master.launch();
+    let gone = wait_for("its row is closed", || {
+        let rows = master.http.rows("instances?state=gone", "instances");
+        rows.first().map(|row| row["reason"].clone())
+    });
+    assert!(gone.as_str().is_some_and(|why| why.contains("shut itself down")), "{gone}");
+    assert!(!master.log().contains("hunter2"));
+}

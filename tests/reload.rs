@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -388,6 +390,78 @@ fn a_port_that_is_taken_refuses_the_reload() {
     drop(holder);
 }
 
+/// A class of the file whose method has another body is told with every builder that uses it.
+#[test]
+fn another_method_of_a_step_is_a_difference() {
+    let lua = |says: &str| {
+        format!(
+            "local Say = steps.BuildStep:extend('Say')\nfunction Say:what() return '{says}' end\n\
+             function Say:run() self:addCompleteLog('said', self:what()) return util.SUCCESS end\n\
+             local f, g = util.BuildFactory{{ Say{{ name = 'it' }} }}, util.BuildFactory{{ steps.ShellCommand{{ command = 'true' }} }}\n\
+             c.workers = {{ LocalWorker{{ 'l' }} }}\n\
+             c.builders = {{ util.BuilderConfig{{ name = 'b', workernames = {{ 'l' }}, factory = f }},\n\
+             util.BuilderConfig{{ name = 'other', workernames = {{ 'l' }}, factory = g }} }}\n\
+             c.schedulers = {{ schedulers.ForceScheduler{{ name = 'force', builderNames = {{ 'b' }} }} }}\n"
+        )
+    };
+    let master = Master::start(&lua("one"));
+    assert_eq!(change(&master, &(lua("one") + "-- nothing\n")), Vec::<String>::new());
+    let changes = change(&master, &lua("two"));
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    let told = changes[0].contains("BuilderConfig \"b\" changed") && changes[0].contains("what a function (master.lua:");
+    assert!(told && changes[0].contains("(for builds that start from now on)") && !changes[0].contains(".run "), "{changes:?}");
+    let build = master.build("b", json!({}));
+    assert_eq!(master.log_contents(&build, "it", "said").trim(), "two");
+}
+
+#[test]
+fn unix_sockets_come_and_go() {
+    let master = Master::start(&local(""));
+    let folder = tempfile::tempdir().expect("a folder");
+    let (one, two) = (folder.path().join("one.sock"), folder.path().join("two.sock"));
+    let at = |path: &std::path::Path| local(&format!("c.www.port = 'unix:{}'", path.display()));
+    change(&master, &at(&one));
+    wait_for("the port is closed", || std::net::TcpStream::connect(("127.0.0.1", master.http.port)).is_err().then_some(()));
+    let mut kept = UnixStream::connect(&one).expect("the socket");
+    assert!(asked(&mut kept).starts_with("HTTP/1.1 200"));
+
+    // Another change leaves the socket alone, and who is connected to it.
+    change(&master, &(at(&one) + "c.title = 'x'"));
+    assert!(asked(&mut kept).contains("\"title\":\"x\""));
+
+    // A path that can't be had: nothing changes.
+    let nowhere = folder.path().join("no/such/folder.sock");
+    let answer = reconfig(&master, &(at(&nowhere) + "c.title = 'y'"));
+    assert!(answer["ok"] == false && answer["mistakes"].to_string().contains("folder.sock"), "{answer}");
+    assert!(asked(&mut kept).contains("\"title\":\"x\""));
+
+    change(&master, &at(&two));
+    assert!(asked(&mut UnixStream::connect(&two).expect("the new socket")).starts_with("HTTP/1.1 200"));
+    wait_for("the old socket is gone", || UnixStream::connect(&one).is_err().then_some(()));
+    change(&master, &local(""));
+    wait_for("the new socket is gone too", || UnixStream::connect(&two).is_err().then_some(()));
+    assert_eq!(served(&master)["title"], "Buildbot");
+}
+
+/// Asks for the configuration over a connection that stays open.
+fn asked(stream: &mut UnixStream) -> String {
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time limit");
+    stream.write_all(b"GET /api/v2/config HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("a question");
+    let mut answer = Vec::new();
+    loop {
+        let mut part = [0; 65536];
+        let n = stream.read(&mut part).expect("an answer");
+        assert!(n > 0, "closed after {:?}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&part[..n]);
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|l| l.to_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+        if length.and_then(|l| l.parse().ok()).is_some_and(|length: usize| body.len() >= length) {
+            return text;
+        }
+    }
+}
+
 #[test]
 fn local_workers_come_and_go() {
     let workers = |list: &str| config(list, &builder("b1", "'l'", "")).replace("factory(wait)", "factory('pwd')");
@@ -463,7 +537,6 @@ fn the_api_reloads_and_shows_no_secret() {
         )
     };
     let master = Master::start(&local(&with(1)));
-    assert!(master.log().contains("'notify_on_reload_failure' is kept, but nobody is mailed yet"));
     master.configure(&local(&with(2)));
     let answer = master.http.control("config", "reload", json!({})).expect("a reload");
     assert_eq!(answer["ok"], true);

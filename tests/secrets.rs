@@ -355,3 +355,28 @@ fn run_has_the_secrets_too() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.contains("<tok>\n") && !(ran.out + &ran.err).contains(TOKEN));
 }
+
+/// Lua code that was given a secret says it, to the log and in an error: neither shows it.
+#[test]
+fn what_lua_code_says_of_a_secret_is_masked() {
+    let (master, _secrets) = start(
+        r#"
+c.secretsProviders = { secrets.SecretInAFile{ dirname = "@SECRETS@" } }
+c.workers = { LocalWorker{ "l" } }
+local Talk = steps.BuildStep:extend("Talk")
+function Talk:run()
+  local value = self:render(util.Secret("tok"))
+  log.info("it is " .. value)
+  log.warn("in the language of JSON: " .. json.encode({ value }))
+  error("it failed with " .. value)
+end
+c.builders = { builder("b", "l", { Talk{ name = "talk" } }) }
+forced{ "b" }
+"#,
+    );
+    let build = master.build("b", json!({}));
+    assert_eq!(build["results"], json!(4), "{build}");
+    let log = master.log();
+    assert!(log.contains("it is <tok>") && log.contains("in the language of JSON: [\"<tok>\"]"), "{log}");
+    assert_kept(&master, &build, &[TOKEN]);
+}

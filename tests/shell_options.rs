@@ -45,7 +45,8 @@ fn text(master: &Master, build: &Value, step: &str, slug: &str) -> String {
 
 #[test]
 fn warnings_are_counted_extracted_and_suppressed() {
-    let say = r#"command = "echo \"make: Entering directory 'lib'\"; echo 'a.c:3: warning: unused x'; echo 'make: Leaving directory'; echo 'a.c:3: warning: unused y'; echo 'b.c:8: warning: odd' >&2""#;
+    // What comes on another stream is read when it is there: without the pause it may stand between the others.
+    let say = r#"command = "echo \"make: Entering directory 'lib'\"; echo 'a.c:3: warning: unused x'; echo 'make: Leaving directory'; echo 'a.c:3: warning: unused y'; sleep 0.5; echo 'b.c:8: warning: odd' >&2""#;
     let compile = |options: &str| format!("f:addStep(steps.Compile{{ name = \"it\", {say}, {options} }})");
     let groups = r#"warningPattern = "(.+):([0-9]+): warning: (.*)""#;
     let from_groups = "warningExtractor = steps.WarningCountingShellCommand.warnExtractFromRegexpGroups";

@@ -64,7 +64,7 @@ c.protocols = { pb = { port = 9989 } }
 -- Machines with this master's mark that it does not know are stopped, looked for that often. A stop that fails is tried again
 -- for ever; who stands here is told when that goes on for an hour.
 c.reap_interval = 300
--- c.notify_on_leak = { "ci-admins@example.org" }
+c.notify_on_leak = { "ci-admins@example.org" }
 
 -- BUILDERS ----------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 //! `buildmoon checkconfig [DIR or FILE]`
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use serde_json::json;
 
 use super::explain;
-use super::mistakes::{Severity, Shown, colour};
+use super::mistakes::{Severity, Shown, colour, folder_of};
 use crate::config::Mistake;
 use crate::master::online::{self, Online};
 use crate::{lua, secrets};
@@ -65,12 +65,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     let notes = online.as_ref().map(|o| o.notes.as_slice()).unwrap_or_default();
     let good = mistakes.is_empty() && (warnings.is_empty() || !args.strict);
-    let folder = if args.path.is_dir() { args.path.as_path() } else { args.path.parent().unwrap_or(Path::new("")) };
-    let shown = Shown {
-        surroundings: &checked.surroundings,
-        folder: folder.strip_prefix(".").unwrap_or(folder),
-        colour: colour(std::io::stderr().is_terminal()),
-    };
+    let shown =
+        Shown { surroundings: &checked.surroundings, folder: folder_of(&args.path), colour: colour(std::io::stderr().is_terminal()) };
     let severity = if args.strict { Severity::Mistake } else { Severity::Warning };
     let explained = match (&config, &args.explain) {
         (Some(config), Some(name)) => Some((config, explain::builder(config, name).map_err(|e| anyhow!(e))?)),

@@ -1,6 +1,7 @@
 //! How mistakes look on a terminal, in plain text and as JSON. The first line of each is the same everywhere: `file:line: subject: text`.
 
 use std::fmt::Write;
+use std::io::IsTerminal;
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
@@ -79,6 +80,20 @@ impl Shown<'_> {
     fn paint(&self, code: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
+}
+
+/// On standard error, for a program that can't begin.
+pub(super) fn tell(mistakes: &[Mistake], surroundings: &Surroundings, path: &Path) {
+    let shown = Shown { surroundings, folder: folder_of(path), colour: colour(std::io::stderr().is_terminal()) };
+    for mistake in mistakes {
+        eprintln!("{}", shown.text(mistake, Severity::Mistake));
+    }
+}
+
+/// The folder of a configuration that a person named by its folder or its file.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+    folder.strip_prefix(".").unwrap_or(folder)
 }
 
 fn called(call: &Call) -> String {

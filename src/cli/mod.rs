@@ -1,5 +1,6 @@
 //! The command line: one file per command. Errors go to stderr in one line that says what to do next.
 
+mod backend_test;
 mod checkconfig;
 mod client;
 mod completions;
@@ -9,6 +10,7 @@ mod force;
 mod instances;
 mod lua;
 mod lua_types;
+mod mail_test;
 mod mistakes;
 mod progress;
 mod reconfig;
@@ -16,6 +18,7 @@ mod run;
 mod start;
 mod status;
 mod stop;
+mod test;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -25,6 +28,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::model::Results;
+use crate::secrets::Veiled;
 
 /// A build master, configured by master.lua.
 #[derive(Parser)]
@@ -52,12 +56,18 @@ enum Command {
     Status(status::Args),
     /// Show the machines of latent workers; --reap stops those that nobody knows
     Instances(instances::Args),
+    /// Send one mail as a MailNotifier of the configuration does, and show the conversation
+    MailTest(mail_test::Args),
     /// Run one build without a running master
     Run(run::Args),
     /// Force a build on the running master
     Force(force::Args),
     /// Run a Lua file with the library of master.lua
     Lua(lua::Args),
+    /// Run the tests that people write in Lua for their configuration and backends
+    Test(test::Args),
+    /// Try a latent worker's backend: does it keep what the master relies on?
+    BackendTest(backend_test::Args),
     /// Write what lets an editor complete and check master.lua
     LuaTypes(lua_types::Args),
     /// Print shell completions
@@ -91,9 +101,12 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => reconfig::diff(args),
         Command::Status(args) => status::run(args),
         Command::Instances(args) => instances::run(args),
+        Command::MailTest(args) => mail_test::run(args),
         Command::Run(args) => run::run(args),
         Command::Force(args) => force::run(args),
         Command::Lua(args) => lua::run(args),
+        Command::Test(args) => test::run(args),
+        Command::BackendTest(args) => backend_test::run(args),
         Command::LuaTypes(args) => lua_types::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Manual(args) => completions::manual(args),
@@ -109,7 +122,12 @@ fn log_to_stderr(default: &str) {
     let filter =
         tracing_subscriber::EnvFilter::try_from_env("BUILDMOON_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     let terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| Veiled(std::io::stderr()))
+        .with_ansi(terminal)
+        .with_target(false)
+        .init();
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

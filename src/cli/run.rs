@@ -7,6 +7,7 @@ use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Base;
+use super::mistakes;
 use super::progress::Progress;
 use crate::master::StartError;
 use crate::master::oneshot::{self, Options};
@@ -38,6 +39,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 async fn build(args: Args) -> Result<ExitCode> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
+    let path = args.base.dir.clone();
     let options = Options {
         path: args.base.dir,
         builder: args.builder,
@@ -47,10 +49,8 @@ async fn build(args: Args) -> Result<ExitCode> {
     };
     let started = match oneshot::start(options).await {
         Ok(started) => started,
-        Err(StartError::Configuration(mistakes)) => {
-            for mistake in &mistakes {
-                eprintln!("{mistake}");
-            }
+        Err(StartError::Configuration(mistakes, surroundings)) => {
+            mistakes::tell(&mistakes, &surroundings, &path);
             return Ok(ExitCode::FAILURE);
         }
         Err(StartError::Other(e)) => return Err(e),

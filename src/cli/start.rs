@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Base;
+use super::{Base, mistakes};
 use crate::master::{Master, Options, StartError};
 
 #[derive(clap::Args)]
@@ -30,6 +30,7 @@ async fn serve(args: Args) -> Result<ExitCode> {
     let mut int = signal(SignalKind::interrupt())?;
     let mut graceful = signal(SignalKind::user_defined1())?;
     let mut hup = signal(SignalKind::hangup())?;
+    let folder = args.base.dir.clone();
     let options = Options { folder: args.base.dir, config_timeout: Duration::from_secs(args.config_timeout) };
     let started = tokio::select! {
         started = Master::start(options) => started,
@@ -38,10 +39,8 @@ async fn serve(args: Args) -> Result<ExitCode> {
     };
     let master = match started {
         Ok(master) => master,
-        Err(StartError::Configuration(mistakes)) => {
-            for mistake in &mistakes {
-                eprintln!("{mistake}");
-            }
+        Err(StartError::Configuration(mistakes, surroundings)) => {
+            mistakes::tell(&mistakes, &surroundings, &folder);
             eprintln!(
                 "buildmoon: the configuration has {} mistake{}; nothing was started",
                 mistakes.len(),

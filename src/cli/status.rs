@@ -1,12 +1,15 @@
 //! `buildmoon status [DIR]`
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value as Json, json};
 
 use super::Base;
 use super::client::Client;
+use crate::base::duration::human;
+use crate::base::{Clock, SystemClock};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -37,8 +40,12 @@ async fn show(args: Args) -> Result<ExitCode> {
         let one = master.rows(&format!("/api/v2/buildrequests/{}", request["buildrequestid"]), "buildrequests").await?;
         request["waiting_for"] = one.first().map(|r| r["waiting_for"].clone()).unwrap_or_default();
     }
+    let reporters = master.rows("/api/v2/reporters", "reporters").await?;
     if args.json {
-        println!("{}", json!({ "config": config, "workers": workers, "builds": builds, "waiting": waiting, "waiting_total": total }));
+        println!(
+            "{}",
+            json!({ "config": config, "workers": workers, "builds": builds, "waiting": waiting, "waiting_total": total, "reporters": reporters })
+        );
         return Ok(ExitCode::SUCCESS);
     }
     let name_of = |rows: &[Json], field: &str, id: &Json| {
@@ -73,7 +80,31 @@ async fn show(args: Args) -> Result<ExitCode> {
             request["waiting_for"]["text"].as_str().unwrap_or("about to start")
         );
     }
+    let lines: Vec<String> = reporters.iter().filter_map(|r| reporter_line(r, SystemClock.now().seconds())).collect();
+    if !lines.is_empty() {
+        println!("messages that were not sent:");
+        lines.iter().for_each(|line| println!("  {line}"));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// None: it has sent everything.
+fn reporter_line(r: &Json, now: f64) -> Option<String> {
+    let count = |field: &str| r[field].as_u64().unwrap_or_default();
+    let mut words = Vec::new();
+    if count("waiting") > 0 {
+        let oldest = Duration::try_from_secs_f64(now - r["oldest"].as_f64().unwrap_or(now)).unwrap_or_default();
+        words.push(format!("{} waiting, the oldest for {}", count("waiting"), human(Duration::from_secs(oldest.as_secs()))));
+    }
+    if count("given_up") > 0 {
+        words.push(format!("{} given up (see /api/v2/outbox?state=given%20up)", count("given_up")));
+    }
+    if words.is_empty() {
+        return None;
+    }
+    let why = r["error"].as_str().map(|e| format!(": {e}")).unwrap_or_default();
+    let gone = if r["class"].is_null() { " (no longer configured)" } else { "" };
+    Some(format!("{}{gone}: {}{why}", r["name"].as_str().unwrap_or_default(), words.join("; ")))
 }
 
 fn worker_state(w: &Json) -> String {
@@ -103,4 +134,19 @@ fn worker_state(w: &Json) -> String {
         words.push("quarantined".to_owned());
     }
     words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_reporters_with_trouble_have_a_line() {
+        let quiet = json!({ "name": "m", "class": "MailNotifier", "waiting": 0, "given_up": 0, "oldest": null, "error": null });
+        assert_eq!(reporter_line(&quiet, 100.0), None);
+        let down = json!({ "name": "m", "class": null, "waiting": 3, "given_up": 1, "oldest": 40.0, "error": "refused" });
+        let line =
+            "m (no longer configured): 3 waiting, the oldest for 1 min 0 s; 1 given up (see /api/v2/outbox?state=given%20up): refused";
+        assert_eq!(reporter_line(&down, 100.0).as_deref(), Some(line));
+    }
 }

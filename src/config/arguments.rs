@@ -270,6 +270,16 @@ impl Reader {
 }
 
 /// A class that takes a list first may be given the list's items directly: `BuildFactory{ step, step }`.
+/// The declared arguments of an instance, each with what was given for it.
+pub fn given_arguments<'a>(class: &'a ClassDecl, object: &Object) -> Vec<(&'a ArgDecl, Option<Value>)> {
+    let args = as_first_list(class, &object.args);
+    let given = |arg: &ArgDecl| {
+        let named = std::iter::once(arg.name).chain(arg.aliases.iter().copied()).find_map(|name| args.named.get(name));
+        named.or_else(|| args.items.get(arg.position?.checked_sub(1)?)).cloned()
+    };
+    class.args.iter().map(|arg| (arg, given(arg))).collect()
+}
+
 pub(super) fn as_first_list(class: &ClassDecl, args: &Table) -> Table {
     let Some(holds) = class.holds else { return args.clone() };
     let held = |v: &Value| matches!(v, Value::Object(o) if holds.fits(&o.class));

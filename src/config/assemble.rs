@@ -9,7 +9,10 @@ use regex::Regex;
 use super::arguments::Reader;
 use super::class::{Kind, class_named};
 use super::diff::Said;
+use super::formatters::FormatterSpec;
 use super::latent;
+use super::reporters;
+use super::reports::{GeneratorSpec, ReporterSpec};
 use super::root::{self, BuilderItem};
 use super::spec::*;
 use super::value::{Mistake, Object, Place, Table, Value};
@@ -27,6 +30,9 @@ pub enum Parsed {
     Parameter(Arc<Parameter>),
     Renderable,
     SecretProvider(Arc<SecretProviderSpec>),
+    Reporter(Arc<ReporterSpec>),
+    Generator(Arc<GeneratorSpec>),
+    Formatter(Arc<FormatterSpec>),
 }
 
 /// What was understood so far, and every mistake so far.
@@ -187,7 +193,7 @@ impl Assembly {
 
     /// What the objects say of each other.
     fn whole(&mut self, read: root::Root, said: &Table, root_place: &Place) -> MasterConfig {
-        let root::Root { workers, builders, schedulers, secrets_providers, mut config } = read;
+        let root::Root { workers, builders, schedulers, secrets_providers, reporters, mut config } = read;
         let builders: Vec<Arc<Object>> = builders
             .into_iter()
             .enumerate()
@@ -199,22 +205,29 @@ impl Assembly {
                     custom_class: None,
                     args: (*table).clone(),
                     methods: None,
+                    code: None,
                     own: None,
                     place: root_place.clone(),
                 }),
             })
             .collect();
-        for object in builders.iter().chain(&workers).chain(&schedulers).chain(&secrets_providers) {
+        for object in builders.iter().chain(&workers).chain(&schedulers).chain(&secrets_providers).chain(&reporters) {
             self.parsed(object);
         }
         config.said = Said {
             root: Arc::new(said.clone()),
-            objects: Arc::new(workers.iter().chain(&builders).chain(&schedulers).cloned().collect()),
+            objects: Arc::new(workers.iter().chain(&builders).chain(&schedulers).chain(&reporters).cloned().collect()),
             functions: Arc::default(),
+            derived_names: Arc::new(self.derived_names(&reporters)),
         };
         let mut known_workers = self.unique(&workers);
         let known_builders = self.unique(&builders);
-        self.unique(&schedulers);
+        let known_schedulers = self.unique(&schedulers);
+        config.reporters = self.reporters(
+            &reporters,
+            &Known { workers: &known_workers, builders: &known_builders, schedulers: &known_schedulers },
+            secrets_providers.is_empty(),
+        );
 
         for object in &secrets_providers {
             if let Some(Some(Parsed::SecretProvider(provider))) = self.parsed.get(&object.id) {
@@ -308,6 +321,49 @@ impl Assembly {
         by_name.into_keys().map(str::to_owned).collect()
     }
 
+    /// Names of reporters that have none of their own, by the number of the object.
+    fn derived_names(&self, reporters: &[Arc<Object>]) -> HashMap<u64, String> {
+        let name = |object: &Arc<Object>| match self.parsed.get(&object.id) {
+            Some(Some(Parsed::Reporter(reporter))) => Some((object.id, reporter.name.clone())),
+            _ => None,
+        };
+        reporters.iter().filter_map(name).collect()
+    }
+
+    /// Each under a name of its own.
+    fn reporters(&mut self, objects: &[Arc<Object>], known: &Known<'_>, no_secrets: bool) -> Vec<Arc<ReporterSpec>> {
+        let mut names: HashMap<String, Arc<Object>> = HashMap::new();
+        let mut reporters = Vec::new();
+        for object in objects {
+            let Some(Some(Parsed::Reporter(reporter))) = self.parsed.get(&object.id).cloned() else { continue };
+            if let Some(other) = names.insert(reporter.name.clone(), object.clone()) {
+                let text = if other.id == object.id {
+                    "is listed twice".to_string()
+                } else {
+                    format!("it is called '{}' as the one of {} is: give name = \"…\"", reporter.name, other.place)
+                };
+                self.mistake(object.id, &object.place, &subject(object), text);
+            }
+            if let Some(secret) = reporters::secrets(&reporter).into_iter().next().filter(|_| no_secrets) {
+                let text = format!("it uses the secret '{secret}', but c.secretsProviders is empty");
+                self.mistake(object.id, &object.place, &subject(object), text);
+            }
+            for (argument, names, what) in reporters::named(&reporter) {
+                let known = match what {
+                    "worker" => known.workers,
+                    "builder" => known.builders,
+                    _ => known.schedulers,
+                };
+                for name in names.iter().filter(|n| !known.contains(*n)) {
+                    let hint = suggest::hint(name, known.iter().map(String::as_str));
+                    self.warn(object.id, &object.place, &subject(object), format!("{argument} names '{name}', which is no {what}{hint}"));
+                }
+            }
+            reporters.push(reporter);
+        }
+        reporters
+    }
+
     fn names_exist(&mut self, object: &Object, argument: &str, names: &[String], what: &str, known: &BTreeSet<String>) {
         for name in names.iter().filter(|n| !known.contains(*n)) {
             let hint = suggest::hint(name, known.iter().map(String::as_str));
@@ -334,6 +390,13 @@ impl Assembly {
             }
         }
     }
+}
+
+/// The names that others can refer to.
+struct Known<'a> {
+    workers: &'a BTreeSet<String>,
+    builders: &'a BTreeSet<String>,
+    schedulers: &'a BTreeSet<String>,
 }
 
 /// The builder with the workers of a pool where it names the pool.

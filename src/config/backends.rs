@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::arguments::{Arguments, Preset, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
-use super::convert::FromValue;
+use super::convert::{FromValue, Whole};
 use super::latent::{self, BackendSpec, LatentCommon};
 use super::spec::{Password, WorkerKind};
 use super::template::Template;
@@ -58,7 +59,22 @@ pub(super) fn worker(
     password: Option<Password>,
 ) -> Option<Parsed> {
     let backend = backend(reader, object)?;
-    let (latent, common) = latent::read(reader, latent, BackendSpec::Lua(Arc::new(backend)))?;
+    let differs = backend.rendered.iter().find(|(_, template)| template.differs()).map(|(name, _)| name.clone());
+    let (mut latent, mut common) = latent::read(reader, latent, BackendSpec::Lua(Arc::new(backend)))?;
+    if let Some(name) = differs {
+        // Otherwise a build would run on a machine that was made for another one.
+        let given = |name: &str| object.args.named.contains_key(name);
+        let kept = given("build_wait_timeout") && latent.build_wait_timeout != Some(Duration::ZERO);
+        let shared = common.max_builds.is_some_and(|n| n.0 > 1);
+        for (said, _) in [("build_wait_timeout", kept), ("max_builds", shared)].iter().filter(|(_, without_effect)| *without_effect) {
+            reader.warn(format!("'{said}' has no effect: '{name}' differs from build to build, so that each gets a machine of its own"));
+        }
+        if latent.pool.is_some_and(|pool| pool.min > 0) {
+            reader.wrong(format!("pool: 'min' keeps machines that no build asked for, and '{name}' differs from build to build"));
+        }
+        latent.build_wait_timeout = Some(Duration::ZERO);
+        common.max_builds = Some(Whole(1));
+    }
     Some(workers::spec(reader, object, common, name, password, WorkerKind::Latent(Arc::new(latent))))
 }
 

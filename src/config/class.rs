@@ -24,10 +24,16 @@ pub enum Kind {
     /// Gives a value for each build.
     Renderable,
     SecretProvider,
+    /// Tells of builds and workers.
+    Reporter,
+    /// Makes a reporter's messages of events.
+    Generator,
+    /// Makes what a message says.
+    Formatter,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Worker,
         Kind::Builder,
         Kind::Factory,
@@ -37,6 +43,9 @@ impl Kind {
         Kind::Parameter,
         Kind::Renderable,
         Kind::SecretProvider,
+        Kind::Reporter,
+        Kind::Generator,
+        Kind::Formatter,
     ];
 
     /// What editors call any instance of the kind; the only class of a kind has that name itself.
@@ -51,6 +60,9 @@ impl Kind {
             Kind::Parameter => "Parameter",
             Kind::Renderable => "RenderableObject",
             Kind::SecretProvider => "SecretProvider",
+            Kind::Reporter => "Reporter",
+            Kind::Generator => "Generator",
+            Kind::Formatter => "Formatter",
         }
     }
 }
@@ -138,7 +150,9 @@ impl Reload {
         match kind {
             Kind::Worker => None,
             Kind::Builder | Kind::Factory | Kind::Step | Kind::ShellArg | Kind::Renderable => Some(Reload::NextBuild),
-            Kind::Scheduler | Kind::Parameter | Kind::SecretProvider => Some(Reload::AtOnce),
+            Kind::Scheduler | Kind::Parameter | Kind::SecretProvider | Kind::Reporter | Kind::Generator | Kind::Formatter => {
+                Some(Reload::AtOnce)
+            }
         }
     }
 }
@@ -183,6 +197,7 @@ impl ClassDecl {
             Kind::Scheduler => &["schedulers"],
             Kind::Parameter => &["util", "schedulers"],
             Kind::SecretProvider => &["secrets"],
+            Kind::Reporter | Kind::Generator | Kind::Formatter => &["reporters"],
         };
         let mut args = A::declared();
         for arg in &mut args {
@@ -242,6 +257,9 @@ pub fn classes() -> &'static [ClassDecl] {
         let mut list = Vec::new();
         super::workers::declare(&mut list);
         super::backends::declare(&mut list);
+        super::shipped::declare(&mut list);
+        super::openstack::declare(&mut list);
+        super::processes::declare(&mut list);
         super::ec2::declare(&mut list);
         super::builders::declare(&mut list);
         super::steps::declare(&mut list);
@@ -249,6 +267,9 @@ pub fn classes() -> &'static [ClassDecl] {
         super::parameters::declare(&mut list);
         super::renderables::declare(&mut list);
         super::secrets::declare(&mut list);
+        super::reporters::declare(&mut list);
+        super::generators::declare(&mut list);
+        super::formatters::declare(&mut list);
         list
     });
     &CLASSES

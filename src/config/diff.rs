@@ -25,10 +25,12 @@ const LONGEST_VALUE: usize = 120;
 #[derive(Clone, Default)]
 pub struct Said {
     pub root: Arc<Table>,
-    /// Workers, builders, schedulers.
+    /// Workers, builders, schedulers, reporters.
     pub objects: Arc<Vec<Arc<Object>>>,
     /// A digest of each function's text, by its number.
     pub functions: Arc<HashMap<u32, u64>>,
+    /// Of reporters, which may go without a name; by the number of the object.
+    pub derived_names: Arc<HashMap<u64, String>>,
 }
 
 /// It holds passwords.
@@ -38,7 +40,7 @@ impl std::fmt::Debug for Said {
     }
 }
 
-/// All differences: workers, builders and schedulers in their order, then the keys of `BuildmasterConfig`.
+/// All differences: workers, builders, schedulers and reporters in their order, then the keys of `BuildmasterConfig`.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Changes {
     pub list: Vec<Change>,
@@ -135,7 +137,7 @@ pub fn diff(old: &MasterConfig, new: &MasterConfig) -> Changes {
     let before = by_name(&old.said);
     let after = by_name(&new.said);
     for object in new.said.objects.iter() {
-        let Some(known) = key(object).and_then(|key| before.get(&key)) else {
+        let Some(known) = key(&new.said, object).and_then(|key| before.get(&key)) else {
             changes.push(whole(Kind::Added, object));
             continue;
         };
@@ -144,7 +146,7 @@ pub fn diff(old: &MasterConfig, new: &MasterConfig) -> Changes {
         fields.tell(subject(object), &mut changes);
     }
     for object in old.said.objects.iter() {
-        if key(object).is_none_or(|key| !after.contains_key(&key)) {
+        if key(&old.said, object).is_none_or(|key| !after.contains_key(&key)) {
             changes.push(whole(Kind::Removed, object));
         }
     }
@@ -155,12 +157,13 @@ pub fn diff(old: &MasterConfig, new: &MasterConfig) -> Changes {
 }
 
 /// Objects that are told one by one have a name among those of their kind.
-fn key(object: &Object) -> Option<(u8, &str)> {
-    Some((class_named(&object.class)?.kind as u8, name_of(object)?))
+fn key<'a>(said: &'a Said, object: &'a Object) -> Option<(u8, &'a str)> {
+    let derived = || said.derived_names.get(&object.id).map(String::as_str);
+    Some((class_named(&object.class)?.kind as u8, name_of(object).or_else(derived)?))
 }
 
 fn by_name(said: &Said) -> HashMap<(u8, &str), &Arc<Object>> {
-    said.objects.iter().filter_map(|o| Some((key(o)?, o))).collect()
+    said.objects.iter().filter_map(|o| Some((key(said, o)?, o))).collect()
 }
 
 fn whole(kind: Kind, object: &Object) -> Change {
@@ -170,6 +173,8 @@ fn whole(kind: Kind, object: &Object) -> Change {
         (Kind::Removed, Some(ClassKind::Worker)) => "it finishes its builds, then it is disconnected",
         (Kind::Added, Some(ClassKind::Builder)) => "its workers are told of it",
         (Kind::Removed, Some(ClassKind::Builder)) => "its running builds end; its requests wait until it comes back",
+        (Kind::Added, Some(ClassKind::Reporter)) => "it tells of what happens from now on",
+        (Kind::Removed, Some(ClassKind::Reporter)) => "it tells of nothing more; what waits to be sent by it is given up",
         _ => "at once",
     };
     Change { kind, object: subject(object), fields: Vec::new(), more: 0, behaviour }
@@ -243,6 +248,7 @@ impl Comparison<'_> {
         }
         let same = a.class == b.class
             && a.custom_class == b.custom_class
+            && self.equal_code(a, b)
             && ((a.own.is_none() && b.own.is_none() && self.equal_tables(&a.args, &b.args)) || {
                 let mut fields = Fields::default();
                 self.arguments("", a, b, &mut fields);
@@ -250,6 +256,13 @@ impl Comparison<'_> {
             });
         self.same.insert((a.id, b.id), same);
         same
+    }
+
+    fn equal_code(&mut self, a: &Object, b: &Object) -> bool {
+        match (&a.code, &b.code) {
+            (Some(a), Some(b)) => self.equal_tables(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        }
     }
 
     fn object(&mut self, path: &str, a: &Arc<Object>, b: &Arc<Object>, class_changes: Reload, fields: &mut Fields) {
@@ -260,8 +273,25 @@ impl Comparison<'_> {
         if a.class != b.class || a.custom_class != b.custom_class {
             let reload = if a.class == b.class { Reload::NextBuild } else { class_changes };
             fields.push(&join(path, "class"), class(a), class(b), reload);
+        } else if !self.equal_code(a, b) {
+            self.code(path, a, b, fields);
         }
         self.arguments(path, a, b, fields);
+    }
+
+    /// The methods of a class that has another body than before.
+    fn code(&mut self, path: &str, a: &Object, b: &Object, fields: &mut Fields) {
+        let reload = match class_named(&b.class).map(|c| c.kind) {
+            Some(ClassKind::Step) => Reload::NextBuild,
+            _ => Reload::AtOnce,
+        };
+        let none = Table::default();
+        let of = |object: &Object| object.code.as_deref().unwrap_or(&none).named.clone();
+        let (old, new) = (of(a), of(b));
+        let names: BTreeSet<&String> = old.iter().chain(new.iter()).map(|(name, _)| name).collect();
+        for name in names {
+            self.value(&join(path, name), old.get(name), new.get(name), Manner { reload, secret: false }, fields);
+        }
     }
 
     /// The arguments that both classes declare, then whatever else was given.
@@ -286,19 +316,13 @@ impl Comparison<'_> {
         }
     }
 
-    /// What a class of the file adds: its arguments, and the methods that the host calls.
+    /// The arguments that a class of the file adds.
     fn own(&mut self, path: &str, old: &OwnClass, new: &OwnClass, declared: &[ArgDecl], fields: &mut Fields) {
         let (a, b) = (&old.args.named, &new.args.named);
         let names: BTreeSet<&String> = a.keys().chain(b.keys()).filter(|n| !declared.iter().any(|arg| arg.name == **n)).collect();
         for name in names {
             let manner = Manner { reload: Reload::NextLaunch, secret: sounds_secret(name) };
             self.value(&join(path, name), a.get(name), b.get(name), manner, fields);
-        }
-        let names: BTreeSet<&String> = old.methods.keys().chain(new.methods.keys()).collect();
-        let manner = Manner { reload: Reload::AtOnce, secret: false };
-        for name in names {
-            let method = |of: &OwnClass| of.methods.get(name).cloned().map(Value::Function);
-            self.value(&join(path, name), method(old).as_ref(), method(new).as_ref(), manner, fields);
         }
     }
 

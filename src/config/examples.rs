@@ -34,6 +34,35 @@ function Rack:stop_instance(handle, fast) http.delete(self.rack_url .. "/units/"
 function Rack:list_instances() return http.get(self.rack_url .. "/units?owner=" .. self.master_id).json end
 c.workers = { Rack{ "bot", rack_url = "http://rack.example.org", build_wait_timeout = 600 } }"#,
     ),
+    note(
+        "OpenStackLatentWorker",
+        r##"c.workers = { OpenStackLatentWorker{ "bot", flavor = "m1.small", image = "debian-13", networks = { "builds" },
+  os_auth_url = "https://cloud.example:5000/v3", os_username = "ci", os_password = "pass", os_tenant_name = "builds",
+  user_data = util.Interpolate("#!/bin/sh\nbuildbot-worker create-worker /w %(prop:master_host)s %(prop:workername)s %(prop:workerpassword)s\nbuildbot-worker start /w\n") } }"##,
+    ),
+    note(
+        "ProcessLatentWorker",
+        r#"c.workers = {
+  ProcessLatentWorker{ "here", program = "/opt/worker/bin/buildbot-worker", build_wait_timeout = 60 },
+  ProcessLatentWorker{ "there", host = "builder@big.example.org", masterFQDN = "ci.example.org", max_builds = 4 },
+}"#,
+    ),
+    note(
+        "FakeLatentWorker",
+        r#"c.workers = { FakeLatentWorker{ "test", start_time = 5, build_wait_timeout = 0 } }
+c.schedulers = { schedulers.ForceScheduler{ name = "force", builderNames = { "check" },
+  properties = { util.ChoiceStringParameter{ name = "fake_start", choices = { "ok", "capacity", "error", "lost" }, default = "ok" } } } }
+c.builders = { util.BuilderConfig{ name = "check", workernames = { "test" }, factory = util.BuildFactory{} } }"#,
+    ),
+    note(
+        "DockerLatentWorker",
+        r#"c.workers = { DockerLatentWorker{ "bot", None, "unix:///var/run/docker.sock", image = Interpolate("ci/%(prop:distribution:-debian)s"),
+  hostconfig = { network_mode = "host", mem_limit = "4g" }, autopull = true } }"#,
+    ),
+    note(
+        "LibVirtWorker",
+        r#"c.workers = { LibVirtWorker{ "bot", None, base_image = "/srv/images/ci.qcow2", uri = "qemu:///system", memory = 4096, vcpus = 2 } }"#,
+    ),
     note("EC2LatentWorker", r#"c.workers = { EC2LatentWorker{ "bot", None, "m5.large", ami = "ami-1234", build_wait_timeout = 600 } }"#),
     other(
         "EC2LatentBuildSlave",
@@ -153,6 +182,61 @@ local step = steps.ShellCommand{ command = { "make", jobs } }"#,
         r#"local Table = secrets.SecretProviderBase:extend("Table", { args = { values = "table" } })
 function Table:get(name) return self.values[name] end
 c.secretsProviders = { Table{ values = { token = "s3cret" } } }"#,
+    ),
+    note(
+        "MailNotifier",
+        r#"c.services = { MailNotifier{
+  fromaddr = "Buildbot <buildbot@example.org>", relayhost = "smtp.example.org", useTls = true,
+  sendToInterestedUsers = false, extraRecipients = { "team@example.org" },
+  generators = { reporters.BuildStatusGenerator{ mode = { "problem", "exception" } }, reporters.WorkerMissingGenerator{} },
+} }"#,
+    ),
+    note("HttpStatusPush", r#"c.services = { reporters.HttpStatusPush{ serverUrl = "https://example.org/builds" } }"#),
+    other(
+        "ReporterBase",
+        "buildbot.reporters.base.ReporterBase",
+        r#"local Chat = reporters.ReporterBase:extend("Chat", { args = { room = "string" } })
+function Chat:sendMessage(reports)
+  for _, report in ipairs(reports) do
+    http.post("https://chat.example.org/" .. self.room, { json = { text = report.subject }, check = true })
+  end
+end
+c.services = { Chat{ room = "builds", generators = { reporters.BuildStatusGenerator{ mode = "failing" } } } }"#,
+    ),
+    note("BuildStatusGenerator", r#"local g = reporters.BuildStatusGenerator{ mode = "problem", tags = { "nightly" } }"#),
+    note("BuildSetStatusGenerator", r#"local g = reporters.BuildSetStatusGenerator{ mode = { "failing", "exception" } }"#),
+    note("BuildSetCombinedStatusGenerator", r#"local g = reporters.BuildSetCombinedStatusGenerator{}"#),
+    note("BuildStartEndStatusGenerator", r#"local g = reporters.BuildStartEndStatusGenerator{ builders = { "release" } }"#),
+    note("BuildRequestGenerator", r#"local g = reporters.BuildRequestGenerator{}"#),
+    note("WorkerMissingGenerator", r#"local g = reporters.WorkerMissingGenerator{ workers = { "bot-solaris" } }"#),
+    note(
+        "MessageFormatter",
+        r#"local f = reporters.MessageFormatter{
+  subject = "{{ buildername }}: {{ result_names[results] }}",
+  template = "{{ summary }}\n\n{{ build_url }}\n{% for name in blamelist %}{{ called(name) }}\n{% endfor %}",
+  ctx = { called = function(name) return name:gsub("@.*", "") end },
+}"#,
+    ),
+    note(
+        "MessageFormatterRenderable",
+        r#"local f = reporters.MessageFormatterRenderable{ Interpolate("%(prop:buildername)s on %(prop:workername)s") }"#,
+    ),
+    note(
+        "MessageFormatterFunction",
+        r#"local f = reporters.MessageFormatterFunction{ function(ctx) return ctx.build.state_string end, "plain" }"#,
+    ),
+    note(
+        "MessageFormatterFunctionRaw",
+        r#"local f = reporters.MessageFormatterFunctionRaw{ function(master, ctx)
+  return { subject = master.config.title, body = ctx.summary, type = "plain" }
+end }"#,
+    ),
+    note("MessageFormatterEmpty", r#"local f = reporters.MessageFormatterEmpty{}"#),
+    note(
+        "MessageFormatterMissingWorker",
+        r#"local f = reporters.MessageFormatterMissingWorker{
+  subject = "{{ worker.name }} is {{ state }}", template = "Last seen: {{ worker.last_connection }}",
+}"#,
     ),
 ];
 

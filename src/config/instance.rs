@@ -43,6 +43,9 @@ instances! {
     StepRef: Kind::Step, "a step", "steps";
     ShellArgRef: Kind::ShellArg, "a util.ShellArg", "util.ShellArg";
     SchedulerRef: Kind::Scheduler, "a scheduler", "schedulers";
+    ReporterRef: Kind::Reporter, "a reporter such as MailNotifier", "reporters";
+    GeneratorRef: Kind::Generator, "a generator such as reporters.BuildStatusGenerator", "generators";
     SecretProviderRef: Kind::SecretProvider, "a provider of secrets such as secrets.SecretInAFile", "providers of secrets";
+    FormatterRef: Kind::Formatter, "a formatter such as reporters.MessageFormatter", "formatters";
     ParameterRef: Kind::Parameter, "a parameter such as util.StringParameter", "parameters";
 }

@@ -20,10 +20,14 @@ fn required(class: &ClassDecl) -> Table {
     let mut args = Table::default();
     for arg in class.args.iter().filter(|a| a.required) {
         let value = match arg.name {
+            "function" => super::testing::function(),
+            "template_type" => "plain".into(),
             "factory" => (&object("BuildFactory", 1, Table::default())).into(),
             "command" if class.name == "SecretInCommand" => table!["prog", "%(name)s"].into(),
             "commands" | "fields" | "choices" | "builderNames" => Table::default().into(),
             "properties" => table![; a = 1].into(),
+            "fromaddr" => "buildbot@example.org".into(),
+            "serverUrl" => "https://example.org/".into(),
             _ => Value::from("x"),
         };
         args.named.insert(arg.name.into(), value);
@@ -32,6 +36,7 @@ fn required(class: &ClassDecl) -> Table {
         "BuilderConfig" => args.named.insert("workername".into(), "bot".into()),
         "EC2LatentWorker" | "EC2LatentBuildSlave" => args.named.insert("ami".into(), "ami-1".into()),
         "SetPropertyFromCommand" => args.named.insert("property".into(), "p".into()),
+        "ReporterBase" => args.named.insert("sendMessage".into(), super::testing::function()),
         _ => None,
     };
     args

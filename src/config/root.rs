@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::arguments::{Arguments, Reader, arguments};
 use super::class::ArgDecl;
 use super::convert::{Dict, FromValue, Ignored, NotUsed, NotYet, OneOrMany, Settings, Whole, Wrong};
-use super::instance::{SchedulerRef, SecretProviderRef, WorkerRef};
+use super::instance::{ReporterRef, SchedulerRef, SecretProviderRef, WorkerRef};
 use super::listen::Endpoint;
 use super::lua_type::LuaType;
 use super::spec::{Collapse, Listen, LuaLimits, MasterConfig};
@@ -43,7 +43,7 @@ arguments! {
         "notify_on_reload_failure" notify_on_reload_failure: OneOrMany<Address> = OneOrMany(Vec::new()) => "{}", "Who is told when a reload fails.", AtOnce;
         "buildbotNetUsageData" _usage: Ignored = Ignored => "None", "Nothing is ever sent.";
         "change_source" | "sources" _change_source: NotYet = NotYet => "{}", "Where changes come from.";
-        "services" | "status" _services: NotYet = NotYet => "{}", "Reporters and other services.";
+        "services" | "status" services: OneOrMany<ReporterRef> = OneOrMany(Vec::new()) => "{}", "Reporters.", AtOnce;
         "configurators" _configurators: NotYet = NotYet => "{}", "What adds to the configuration.";
         "secretsProviders" secrets: OneOrMany<SecretProviderRef> = OneOrMany(Vec::new()) => "{}", "Where secrets come from; asked in their order.", AtOnce;
         "codebaseGenerator" _codebase_generator: NotYet = NotYet => "None", "The codebase of a change.";
@@ -165,12 +165,18 @@ pub(super) fn tables() -> Vec<KeyTable> {
     tables
 }
 
+/// The keys of `BuildmasterConfig`.
+pub fn root_keys() -> Vec<ArgDecl> {
+    RootArgs::declared()
+}
+
 /// What the keys hold before the objects in them are looked at.
 pub(super) struct Root {
     pub workers: Vec<Arc<Object>>,
     pub builders: Vec<BuilderItem>,
     pub schedulers: Vec<Arc<Object>>,
     pub secrets_providers: Vec<Arc<Object>>,
+    pub reporters: Vec<Arc<Object>>,
     /// Everything that needs no look at other objects.
     pub config: MasterConfig,
 }
@@ -184,13 +190,7 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
     {
         reader.warn_of("slavePortnum", "'slavePortnum' is the old spelling of protocols = { pb = { port = … } }");
     }
-    if args.as_ref().is_some_and(|a| !a.notify_on_reload_failure.0.is_empty()) {
-        reader.warn_once("'notify_on_reload_failure' is kept, but nobody is mailed yet");
-    }
     if let Some(args) = &args {
-        if !args.notify_on_leak.0.is_empty() {
-            reader.warn_once("'notify_on_leak' is kept, but nobody is mailed yet");
-        }
         if args.reap_interval < SHORTEST_REAP_INTERVAL {
             reader.wrong("'reap_interval' must be 10 seconds or more");
         }
@@ -216,6 +216,7 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
         workers: args.workers.0.into_iter().map(|w| w.0).collect(),
         builders: args.builders.0,
         schedulers: args.schedulers.0.into_iter().map(|s| s.0).collect(),
+        reporters: args.services.0.into_iter().map(|r| r.0).collect(),
         secrets_providers: args.secrets.0.into_iter().map(|p| p.0).collect(),
         config: MasterConfig {
             reap_interval: args.reap_interval,
@@ -245,7 +246,7 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
 
 /// The keys of `BuildmasterConfig` but those that hold objects, which are told one by one.
 pub(super) fn keys() -> Vec<ArgDecl> {
-    let objects = ["workers", "builders", "schedulers"];
+    let objects = ["workers", "builders", "schedulers", "services"];
     RootArgs::declared().into_iter().filter(|key| !objects.contains(&key.name)).collect()
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 use super::diff::Said;
+use super::reports::ReporterSpec;
 use super::{Arg, BackendSpec, FnRef, LatentSpec, MaybeCommand, Mistake, Place, Template, WarningSpec};
 use crate::base::Secret;
 use crate::model::Results;
@@ -45,6 +46,8 @@ pub struct MasterConfig {
     pub said: Said,
     /// Asked in this order.
     pub secrets_providers: Vec<Arc<SecretProviderSpec>>,
+    /// Who tells others of builds and workers.
+    pub reporters: Vec<Arc<ReporterSpec>>,
     pub warnings: Vec<Mistake>,
 }
 
@@ -132,6 +135,9 @@ pub struct WorkerSpec {
     /// How often an idle connection is asked for a sign of life; none: never.
     pub keepalive_interval: Option<Duration>,
     pub notify_on_missing: Vec<String>,
+    pub notify_on_return: bool,
+    /// Addresses of those whose machine it is.
+    pub owners: Vec<String>,
     pub missing_timeout: Option<Duration>,
     pub machine_name: Option<String>,
     pub quarantine_initial_timeout: Duration,

@@ -97,6 +97,27 @@ impl<T: Default> Default for Arg<T> {
     }
 }
 
+impl Part {
+    fn differs(&self) -> bool {
+        let Part::Substitute { source, form } = self else { return false };
+        let source = match source {
+            Source::Property(name) => !OF_THE_LAUNCH.contains(&name.as_str()),
+            Source::SourceStamp { .. } => true,
+            Source::Worker(_) | Source::Secret(_) => false,
+            Source::Argument(template) => template.differs(),
+        };
+        source
+            || match form {
+                Form::Plain => false,
+                Form::IfMissing(parts) | Form::IfFalse(parts) | Form::IfPresent(parts) => parts.iter().any(Part::differs),
+                Form::Choose { then, otherwise, .. } => then.iter().chain(otherwise).any(Part::differs),
+            }
+    }
+}
+
+/// Properties that arguments of a machine find besides those of the build.
+const OF_THE_LAUNCH: [&str; 5] = ["workername", "workerpassword", "master_host", "master_port", "launch_id"];
+
 /// Tables within tables; more is a loop or a joke.
 const DEEPEST: usize = 64;
 
@@ -149,6 +170,20 @@ impl Template {
             Template::Property { default: Some(inner), .. } | Template::Flatten(inner) => inner.function(),
             Template::UserData(data) => data.prepare.as_ref().and_then(Template::function),
             _ => None,
+        }
+    }
+
+    /// May it be something else for another build of the same worker? What only the launch, the worker or a secret decides is not.
+    pub fn differs(&self) -> bool {
+        match self {
+            Template::Const(_) | Template::Secret(_) => false,
+            Template::UserData(data) => data.prepare.as_ref().is_some_and(Template::differs),
+            Template::Property { key, .. } => !OF_THE_LAUNCH.contains(&key.as_str()),
+            Template::Interpolate(parts) => parts.iter().any(Part::differs),
+            Template::Call(_) | Template::CallWith { .. } | Template::Transform { .. } => true,
+            Template::List(items) => items.iter().any(Template::differs),
+            Template::Map(entries) => entries.iter().any(|(_, item)| item.differs()),
+            Template::Flatten(inner) => inner.differs(),
         }
     }
 

@@ -72,7 +72,7 @@ pub(super) fn object(class: &str, line: u32, args: Table) -> Arc<Object> {
     let call = |name: &str| (name.to_owned(), FnRef { id: 1, place: place(99) });
     let methods_of_own = ["start_instance", "stop_instance", "list_instances"].map(call).into();
     let own = custom_class.is_some().then(|| Arc::new(OwnClass { methods: methods_of_own, ..OwnClass::default() }));
-    Arc::new(Object { id, class: class.into(), custom_class, args, methods, own, place: place(line) })
+    Arc::new(Object { id, class: class.into(), custom_class, args, methods, code: None, own, place: place(line) })
 }
 
 /// The mistakes of one object, as they are shown.

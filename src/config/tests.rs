@@ -419,7 +419,7 @@ fn keys_of_the_root_are_checked() {
     for (root, told) in [
         (table![; wokers = 1], ": unknown key 'wokers' (did you mean 'workers'?)"),
         (table![; workers = table!["x"]], ": workers[1] must be a Worker, got \"x\""),
-        (table![; services = table![1]], ": 'services' is not supported yet"),
+        (table![; services = table![1]], ": services[1] must be a reporter such as MailNotifier, got 1"),
         (table![; title = 5], ": 'title' must be text, got 5"),
         (table![; db_url = "postgresql://u:secret@h/d"], ": 'db_url' can't be a postgresql database: only SQLite is supported yet"),
         (table![; db = table![; db_url = "sqlite://"]], ".db: 'db_url' must name a file: what is kept in memory is lost with the master"),

@@ -93,6 +93,8 @@ pub struct Object {
     pub args: Table,
     /// Names of the methods that its classes define, if the file made them by `extend` and an instance may need them later.
     pub methods: Option<BTreeSet<String>>,
+    /// All functions that its classes define, by name, where instances of the class work later.
+    pub code: Option<Arc<Table>>,
     /// Of a class of the file's own whose instances the host calls by themselves.
     pub own: Option<Arc<OwnClass>>,
     pub place: Place,

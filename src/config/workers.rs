@@ -20,7 +20,9 @@ arguments! {
     /// What every kind of worker takes.
     WorkerCommon {
         "max_builds" max_builds: Option<Whole<1>> = None => "None", "Builds at the same time over all builders; None: no limit.", AtOnce;
-        "notify_on_missing" notify_on_missing: OneOrMany<Address> = OneOrMany(Vec::new()) => "{}", "Who is told when it is missing.", AtOnce;
+        "notify_on_missing" notify_on_missing: OneOrMany<Address> = OneOrMany(Vec::new()) => "{}", "Who is told by mail when it is missing.", AtOnce;
+        "notify_on_return" notify_on_return: bool = false => "false", "Those who were told that it is missing are told when it is back.", AtOnce;
+        "owner" owner: OneOrMany<Address> = OneOrMany(Vec::new()) => "{}", "Whose machine it is: told of failures there and of its absence by a MailNotifier with sendToWorkerOwners.", AtOnce;
         "missing_timeout" missing_timeout: Option<Duration> = Some(Duration::from_secs(3600)) => "3600", "How long it may be away before it is called missing.", AtOnce;
         "properties" properties: Dict = Dict::default() => "{}", "Properties of the builds that run on it.", NextBuild;
         "defaultProperties" default_properties: Dict = Dict::default() => "{}", "The same, where a build has no such property yet.", NextBuild;
@@ -78,8 +80,8 @@ pub(super) fn spec(
     if let Some(machine) = &common.machine_name {
         reader.wrong(format!("machine_name names '{machine}', which is no machine (machines are not supported yet)"));
     }
-    if !common.notify_on_missing.0.is_empty() {
-        reader.warn_once("'notify_on_missing' is kept, but nobody is mailed yet");
+    if matches!(kind, WorkerKind::Local { .. }) && !common.notify_on_missing.0.is_empty() {
+        reader.warn("'notify_on_missing' has no effect: a worker inside the master is never missing");
     }
     let some = |d: Option<Duration>| d.filter(|d| !d.is_zero());
     Parsed::Worker(Arc::new(WorkerSpec {
@@ -91,6 +93,8 @@ pub(super) fn spec(
         default_properties: common.default_properties.0,
         keepalive_interval: some(common.keepalive_interval),
         notify_on_missing: common.notify_on_missing.0.into_iter().map(|a| a.0).collect(),
+        notify_on_return: common.notify_on_return,
+        owners: common.owner.0.into_iter().map(|a| a.0).collect(),
         missing_timeout: some(common.missing_timeout),
         machine_name: common.machine_name,
         quarantine_initial_timeout: common.quarantine_initial_timeout,

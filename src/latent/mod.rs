@@ -5,6 +5,7 @@
 
 pub mod among;
 pub mod backend;
+pub mod conformance;
 mod console;
 pub mod driver;
 pub mod ec2;

@@ -172,10 +172,13 @@ impl Lifecycle {
                 }
             }
             Event::Listed(id, found) => self.listed(&id, found, now, policy, actions),
-            Event::NotListed(id, _) => {
-                if let Some(Launch { outcome: Outcome::Unknown { looking, look_at, .. }, .. }) = self.launch_of(&id) {
+            Event::NotListed(id, why) => {
+                if let Some(Launch { outcome: Outcome::Unknown { looking, look_at, .. }, stop, .. }) = self.launch_of(&id) {
                     *looking = false;
                     *look_at = now.plus(policy.timing.look_every);
+                    if let Some(stop) = stop {
+                        stop.error = Some(format!("whether it runs is not known: {why}"));
+                    }
                 }
             }
         }
@@ -381,6 +384,8 @@ impl Lifecycle {
         if let Some(stop) = &mut launch.stop
             && stop.told == Told::No
             && now.since(stop.wanted_at) >= policy.timing.leak_after
+            // After a restart nothing is called a leak before it was tried.
+            && (stop.error.is_some() || matches!(launch.outcome, Outcome::Unknown { looks: 1.., .. }))
         {
             stop.told = Told::Telling;
             actions.push(Action::Leak(launch.id.clone()));

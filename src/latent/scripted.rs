@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::backend::{Backend, Instance, Start, Started, WantedBuild};
 use super::lifecycle::Failure;
-use crate::config::{LuaBackendSpec, Value};
+use crate::config::{LuaBackendSpec, Template, Value};
 use crate::lua::{BackendSelf, Generation, LuaFailure, Method, StartAnswer};
 use crate::model::LaunchId;
 use crate::secrets::Mask;
@@ -210,8 +210,17 @@ impl Parts {
         }
     }
 
+    /// What arguments are rendered with: the build's properties, and what a machine needs to know.
+    fn of_launch(&self, start: &Start) -> Map<String, Json> {
+        let mut properties = start.properties.clone();
+        properties.insert("workerpassword".into(), start.password.reveal().into());
+        properties.insert("master_host".into(), self.master.host.clone().into());
+        properties.insert("master_port".into(), self.master.port.into());
+        properties
+    }
+
     async fn start(&self, start: Start) -> Result<Started, Failure> {
-        let Rendered { values, failed, mask } = self.rendered(start.properties.clone(), start.build.clone()).await;
+        let Rendered { values, failed, mask } = self.rendered(self.of_launch(&start), start.build.clone()).await;
         if let Some((_, why)) = failed.iter().next() {
             return Err(Failure::Retry(mask.owned(why.as_str().unwrap_or_default().to_owned()), RENDER_REST));
         }
@@ -224,6 +233,10 @@ impl Parts {
             Ok(StartAnswer::Started { handle, status, price_per_hour }) => Ok(Started { handle, status, price_per_hour }),
             Ok(StartAnswer::Capacity(why)) => Err(Failure::Capacity(mask.owned(why))),
             Ok(StartAnswer::Retry(why, after)) => Err(Failure::Retry(mask.owned(why), after)),
+            // What is wrong for this build may be right for the next one.
+            Ok(StartAnswer::ConfigError(why)) if self.spec.rendered.values().any(Template::differs) => {
+                Err(Failure::Retry(mask.owned(why), RENDER_REST))
+            }
             Ok(StartAnswer::ConfigError(why)) => Err(Failure::Configuration(mask.owned(why))),
             Err(failure) => Err(Failure::Unknown(told(&failure, &mask))),
         }

@@ -8,6 +8,7 @@ use super::api::library::{LIBRARY, STEP};
 use super::api::objects::{FIELDS, OBJECTS};
 use super::callbacks;
 use super::members::{self, MEMBERS};
+use super::testing::words;
 use crate::config::annotations as classes;
 use crate::config::class::class_named;
 use crate::model::Results;
@@ -32,6 +33,7 @@ pub fn files() -> Vec<(&'static str, String)> {
         ("classes.lua", format!("{head}{}", classes::classes_and_keys(&callbacks::signature_of))),
         ("library.lua", format!("{head}{}", library())),
         ("objects.lua", format!("{head}{}", objects())),
+        ("testing.lua", format!("{head}{}", testing())),
     ]
 }
 
@@ -152,20 +154,40 @@ fn type_of(name: &str, members: &[(&str, &str)], page: &mut String) {
 
 /// The functions, by the table that has them.
 fn library() -> String {
-    let mut tables: BTreeMap<&str, Vec<(Entry, &str)>> = BTreeMap::new();
     let mut page = String::new();
-    for (text, meaning) in LIBRARY {
+    for result in Results::ALL {
+        let _ = write!(page, "\n---@type Results\n{} = {}\n", result.name().to_uppercase(), result as i64);
+    }
+    page.push_str("\n---@type { checking: boolean } `checking` is true under `checkconfig`.\nbuildmoon = nil\n");
+    tables(LIBRARY, &NAMESPACES, &mut page);
+    page
+}
+
+/// What test files have besides.
+fn testing() -> String {
+    let mut page = String::new();
+    for (name, members) in words::OBJECTS {
+        type_of(name, members, &mut page);
+    }
+    page.push_str("\n---@class Tests\n---@overload fun(name: string, body?: fun())\nit = {}\n");
+    page.push_str("\n---A test that is not run.\n---@param name string\n---@param body? fun()\nfunction it.skip(name, body) end\n");
+    // Written above: it is called, and has a field.
+    let calls: Vec<(&str, &str)> = words::CALLS.iter().copied().filter(|(call, _)| !call.starts_with("it(")).collect();
+    tables(&calls, &[], &mut page);
+    page
+}
+
+/// Functions, by the table that has them; besides these tables.
+fn tables(calls: &[(&'static str, &'static str)], more: &[&'static str], page: &mut String) {
+    let mut tables: BTreeMap<&str, Vec<(Entry, &str)>> = BTreeMap::new();
+    for (text, meaning) in calls {
         let entry = entry(text);
         // What every class has is said with the classes.
         if entry.of != "Class" {
             tables.entry(entry.of).or_default().push((entry, meaning));
         }
     }
-    for result in Results::ALL {
-        let _ = write!(page, "\n---@type Results\n{} = {}\n", result.name().to_uppercase(), result as i64);
-    }
-    page.push_str("\n---@type { checking: boolean } `checking` is true under `checkconfig`.\nbuildmoon = nil\n");
-    for name in NAMESPACES {
+    for name in more {
         tables.entry(name).or_default();
     }
     for (table, entries) in tables {
@@ -190,13 +212,12 @@ fn library() -> String {
             let _ = writeln!(page, "local {local} = {{}}");
         }
         for (entry, meaning) in &entries {
-            function(entry, &local, meaning, &mut page);
+            function(entry, &local, meaning, page);
         }
         if !table.is_empty() && !object {
             let _ = write!(page, "\n---@type {local}\n{table} = nil\n");
         }
     }
-    page
 }
 
 /// The tables that classes live in.

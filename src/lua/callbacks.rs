@@ -29,6 +29,9 @@ pub struct CallbackDecl {
     pub(super) entry: &'static str,
 }
 
+/// For a call that a test makes.
+const PLAIN_BUDGET: Duration = Duration::from_secs(30);
+
 macro_rules! callbacks {
     ($($constant:ident: $name:literal, $entry:literal ($arguments:literal): $returns:literal -> $result:literal, $when:literal, $seconds:literal s;)*) => {
         $(pub(super) const $constant: CallbackDecl = CallbackDecl {
@@ -76,6 +79,22 @@ callbacks! {
         "the same, with all that was entered for the parameter", 2 s;
     SECRET: "SecretProvider.get", "secret" ("self: SecretProvider, name: string"): "string?" -> "the secret as text; nil: it has none of that name",
         "when a build or a worker needs the secret", 30 s;
+    LOOKUP: "lookup", "lookup" ("name: string"): "string?" -> "the address of mail of that person; nil: there is none",
+        "for each author or owner that a mail is for; it may wait", 30 s;
+    SEND_MESSAGE: "sendMessage", "send_message" ("self: ReporterBase, reports: table<string, any>[]"): "any" -> "nothing; what it raises is tried again later",
+        "for each message of a reporter of one's own", 60 s;
+    NEEDED_BY_PROPS: "is_message_needed_by_props", "message_needed" ("self: BuildStatusGenerator, build: table<string, any>"): "boolean" -> "true or false by Python's rule; nil is false",
+        "when a build starts or ends, in place of the generator's filters", 5 s;
+    NEEDED_BY_RESULTS: "is_message_needed_by_results", "message_needed" ("self: BuildStatusGenerator, build: table<string, any>"): "boolean" -> "true or false by Python's rule; nil is false",
+        "when a build ends, in place of the generator's `mode`", 5 s;
+    FORMAT: "format", "format_message" ("self: Formatter, ctx: MessageContext"): "string|table" -> "the body as text, or a table of `body`, `type`, `subject`, `extra_info`, and `html` beside a plain body; a message is made without it when it fails",
+        "when a message is made; also a method, as are `render_message_body`, `render_message_subject`, `render_message_extra_info` (self, ctx) and `buildAdditionalContext` (self, master, ctx)", 30 s;
+    MESSAGE_FUNCTION: "MessageFormatterFunction", "format_message" ("ctx: MessageContext"): "any" -> "the body: text, or data where `template_type` is \"json\"",
+        "when a message is made", 30 s;
+    MESSAGE_FUNCTION_RAW: "MessageFormatterFunctionRaw", "format_message" ("master: Master, ctx: MessageContext"): "table" -> "as of `format`",
+        "when a message is made", 30 s;
+    EXTRA_INFO_CB: "extra_info_cb", "format_message" ("ctx: MessageContext"): "table?" -> "a table of tables; nil: nothing",
+        "when a message is made", 30 s;
     START_INSTANCE: "start_instance", "start_instance" ("self: LatentWorker, build: Build"): "any" -> "`{ handle = …, status = { … } }`, each of which may be left out; a list of short texts; nothing; or false: not now",
         "when a build wants the worker, or its machine is kept warm (then `build` has no properties); again with the same `self.launch_id` if it is not known whether the first call started anything. `latent.capacity`, `latent.retry`, `latent.config_error` end it where nothing was started. Its budget is `missing_timeout`", 1200 s;
     STOP_INSTANCE: "stop_instance", "stop_instance" ("self: LatentWorker, handle: any, fast: boolean"): "any" -> "nothing, when the machine is known to be gone, also if there was none; false or an error: it is called again",
@@ -103,6 +122,8 @@ fn markdown() -> String {
     page.push_str(&super::members::markdown());
     page.push('\n');
     page.push_str(&super::api::library::markdown());
+    page.push('\n');
+    page.push_str(&super::testing::words::markdown());
     page
 }
 
@@ -259,6 +280,11 @@ pub(super) fn signature_of(name: &str) -> String {
 }
 
 impl Generation {
+    /// Any function of the configuration, with plain data.
+    pub(super) async fn plain_call(&self, f: &FnRef, args: Vec<Json>) -> Result<Value, LuaFailure> {
+        self.call(("plain", "the function", PLAIN_BUDGET), f, args).await
+    }
+
     async fn ask<T>(
         &self,
         kind: CallbackDecl,
@@ -281,6 +307,27 @@ impl Generation {
     /// The same of a renderer that takes further values.
     pub async fn render_with(&self, f: &FnRef, cx: &RenderInput, values: Vec<Json>) -> Result<Value, LuaFailure> {
         self.ask(RENDERER, f, vec![serde_json::to_value(cx), Ok(values.len().into()), Ok(values.into())], Ok).await
+    }
+
+    /// The address of a person; none: there is none.
+    pub async fn lookup(&self, f: &FnRef, name: &str) -> Result<Option<String>, LuaFailure> {
+        self.ask(LOOKUP, f, vec![Ok(name.into())], |answer| match answer {
+            Value::None => Ok(None),
+            Value::Text(address) => Ok(Some(address)),
+            other => Err(unexpected(&other)),
+        })
+        .await
+    }
+
+    /// Reports go out through a reporter of the file's own.
+    pub async fn send_message(&self, f: &FnRef, reports: Json) -> Result<(), LuaFailure> {
+        self.ask(SEND_MESSAGE, f, vec![Ok(reports)], |_| Ok(())).await
+    }
+
+    /// `is_message_needed_by_props`, or for the end of a build `is_message_needed_by_results`.
+    pub async fn message_needed(&self, f: &FnRef, by_results: bool, build: Json) -> Result<bool, LuaFailure> {
+        let kind = if by_results { NEEDED_BY_RESULTS } else { NEEDED_BY_PROPS };
+        self.ask(kind, f, vec![Ok(build)], truth).await
     }
 
     /// What the function of a `Transform` gives for these.

@@ -179,7 +179,8 @@ impl<'a> Reader<'a> {
         args.strange_key = args.strange_key.or(named.strange_key);
         let methods = record.raw_get::<Option<Vec<String>>>("methods")?.map(|list| list.into_iter().collect());
         let own = record.raw_get::<Option<LuaTable>>("own")?.map(|own| self.own_class(&own)).transpose()?;
-        let object = Arc::new(Object { id, class, custom_class: record.raw_get("custom")?, args, methods, own, place });
+        let code = record.raw_get::<Option<LuaTable>>("code")?.map(|code| self.table(&code)).transpose()?;
+        let object = Arc::new(Object { id, class, custom_class: record.raw_get("custom")?, args, methods, code, own, place });
         self.objects.insert(id, object.clone());
         Ok(Some(object))
     }

@@ -13,8 +13,10 @@ use md5::{Digest, Md5};
 use mlua::Lua;
 use tokio::runtime::Handle;
 
+use super::clock::Clock;
 use super::data::{DataPort, KeptValues, Later, SuperBackends};
 use super::hints::Lines;
+use super::outside::OutsideWorld;
 use super::surroundings::{Call, Surroundings};
 use super::tasks::Scope;
 use super::watch::Watch;
@@ -80,6 +82,11 @@ pub(super) struct Host {
     pub stretch: Cell<Duration>,
     /// A file that is run for what it does: it prints to the standard output, and its first mistake ends it.
     pub script: Cell<bool>,
+    /// What `print` said, where it is kept for whoever runs the file.
+    pub printed: RefCell<Option<Vec<u8>>>,
+    pub clock: Rc<Clock>,
+    /// None: it answers as it does.
+    pub outside: RefCell<Option<Arc<OutsideWorld>>>,
     /// How many tasks run.
     pub tasks: Cell<usize>,
     /// Of the call that has the thread.
@@ -119,6 +126,9 @@ impl Host {
             seen: RefCell::default(),
             stretch: Cell::new(Duration::from_secs(60)),
             script: Cell::new(false),
+            printed: RefCell::default(),
+            clock: Rc::default(),
+            outside: RefCell::default(),
             tasks: Cell::new(0),
             scope: RefCell::default(),
         })
@@ -381,6 +391,7 @@ impl Host {
         self.slice.set(Instant::now());
         self.hooks.set(0);
         self.overrun.set(false);
+        self.clock.moved();
         self.watch.busy();
     }
 

@@ -18,6 +18,7 @@ use super::failure::Caught;
 use super::generation::{self, Generation};
 use super::host::{Host, Ports, ReadFile};
 use super::modules;
+use super::outside::OutsideWorld;
 use super::scan;
 use super::steps::StepJob;
 use super::surroundings::Surroundings;
@@ -60,8 +61,13 @@ pub struct Checked {
     pub surroundings: Surroundings,
 }
 
-/// What the evaluation leaves for [`Checked`], however it ends.
-type Beside = Arc<OnceLock<(Vec<Mistake>, Surroundings)>>;
+/// What goes with an evaluation.
+#[derive(Clone, Default)]
+struct Beside {
+    /// What it leaves for [`Checked`], however it ends.
+    told: Arc<OnceLock<(Vec<Mistake>, Surroundings)>>,
+    world: Option<Arc<OutsideWorld>>,
+}
 
 type Outcome = Result<(MasterConfig, Vec<ReadFile>, Ports), Vec<Mistake>>;
 
@@ -75,9 +81,17 @@ pub async fn load(options: LoadOptions) -> Result<Loaded, Vec<Mistake>> {
 
 /// The same, with what is shown beside mistakes.
 pub async fn check(options: LoadOptions) -> Checked {
-    let beside = Beside::default();
+    check_beside(options, Beside::default()).await
+}
+
+/// The same in a world whose answers somebody else decides on, then and later.
+pub async fn load_within(options: LoadOptions, world: Arc<OutsideWorld>) -> Checked {
+    check_beside(options, Beside { world: Some(world), ..Beside::default() }).await
+}
+
+async fn check_beside(options: LoadOptions, beside: Beside) -> Checked {
     let outcome = load_beside(options, Box::new(assemble), beside.clone()).await;
-    let (warnings, surroundings) = beside.get().cloned().unwrap_or_default();
+    let (warnings, surroundings) = beside.told.get().cloned().unwrap_or_default();
     Checked { outcome, warnings, surroundings }
 }
 
@@ -184,6 +198,7 @@ async fn evaluate(
     let source = modules::read(&file).map_err(|e| alone(at_file(&name), e))?;
 
     let host = Host::new(folder, options.checking, watch, main);
+    host.outside.replace(beside.world);
     host.file_read(&file, &source);
     let vm = Vm::new(host.clone()).map_err(|e| alone(at_file(&name), format!("the host's own Lua failed: {e}")))?;
     let vm = Rc::new(vm);
@@ -206,7 +221,7 @@ async fn evaluate(
     if let Ok(config) = &mut config {
         config.warnings.splice(0..0, warnings.iter().cloned());
     }
-    let _ = beside.set((warnings, host.take_surroundings()));
+    let _ = beside.told.set((warnings, host.take_surroundings()));
     let config = config?;
     check_memory(&vm, &config).map_err(|text| alone(root_place, text))?;
     tell_master(&vm, &config).map_err(|e| alone(at_file(&name), e.to_string()))?;

@@ -19,6 +19,30 @@ pub(super) const BUNDLED: [(&str, &str); 4] = [
     ("buildmoon.path", include_str!("../../lua/path.lua")),
 ];
 
+const PROCESS: (&str, &str) = ("backends.process", include_str!("../../lua/backends/process.lua"));
+
+/// Backends that ship, by the class whose methods they are. Each file is called with what the one before it returned; the last returns the
+/// methods.
+pub(super) const BACKENDS: [(&str, &[(&str, &str)]); 5] = [
+    (
+        "DockerLatentWorker",
+        &[
+            ("backends.docker_spec", include_str!("../../lua/backends/docker_spec.lua")),
+            ("backends.docker", include_str!("../../lua/backends/docker.lua")),
+        ],
+    ),
+    ("LibVirtWorker", &[("backends.libvirt", include_str!("../../lua/backends/libvirt.lua"))]),
+    (
+        "OpenStackLatentWorker",
+        &[
+            ("backends.openstack_api", include_str!("../../lua/backends/openstack_api.lua")),
+            ("backends.openstack", include_str!("../../lua/backends/openstack.lua")),
+        ],
+    ),
+    ("ProcessLatentWorker", &[PROCESS]),
+    ("FakeLatentWorker", &[PROCESS, ("backends.fake", include_str!("../../lua/backends/fake.lua"))]),
+];
+
 /// The chunk of a module.
 pub(super) fn find(lua: &Lua, host: &Host, name: &str) -> mlua::Result<Function> {
     let mut parts = name.split('.');

@@ -33,34 +33,44 @@ pub enum Source {
 
 /// Run it to its end. `print` writes to the standard output. Dropping the future ends the run.
 pub async fn run_script(script: Script) -> Result<Vec<Mistake>, Vec<Mistake>> {
+    on_thread("lua-script", move |watch, main| run(script, watch, main)).await.unwrap_or_else(|text| Err(vec![mistake(text)]))
+}
+
+/// Work on a Lua thread of its own, which ends with it. The error says why there is no outcome.
+pub(super) async fn on_thread<T: Send + 'static, F: Future<Output = T> + 'static>(
+    name: &str,
+    work: impl FnOnce(Arc<Watch>, Handle) -> F + Send + 'static,
+) -> Result<T, String> {
     let watch = Watch::new();
-    let started = |e: std::io::Error| vec![mistake(format!("no thread could be started: {e}"))];
+    let started = |e: std::io::Error| format!("no thread could be started: {e}");
     Watch::guard(&watch, "lua-watch".into()).map_err(started)?;
     let (mut done, outcome) = oneshot::channel();
     let (thread_watch, main) = (watch.clone(), Handle::current());
-    let work = move || {
+    let thread = move || {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
             Ok(runtime) => runtime,
             Err(e) => {
-                let _ = done.send(Err(vec![mistake(format!("no Lua thread: {e}"))]));
+                let _ = done.send(Err(format!("no Lua thread: {e}")));
                 return;
             }
         };
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async move {
+            // A task of its own, which is polled only when it can go on.
+            let work = tokio::task::spawn_local(work(thread_watch, main));
             let ended = tokio::select! {
                 biased;
                 () = done.closed() => return,
-                ended = run(script, thread_watch, main) => ended,
+                ended = work => ended,
             };
-            let _ = done.send(ended);
+            let _ = done.send(ended.map_err(|_| "the Lua thread failed".to_owned()));
         });
     };
-    std::thread::Builder::new().name("lua-script".into()).spawn(work).map_err(started)?;
+    std::thread::Builder::new().name(name.into()).spawn(thread).map_err(started)?;
     tokio::select! {
         biased;
-        outcome = outcome => outcome.unwrap_or_else(|_| Err(vec![mistake("the Lua thread ended without an answer".into())])),
-        () = watch.stuck() => Err(vec![mistake("the run is held by a single library call and can't be stopped".into())]),
+        outcome = outcome => outcome.unwrap_or_else(|_| Err("the Lua thread ended without an answer".into())),
+        () = watch.stuck() => Err("the run is held by a single library call and can't be stopped".into()),
     }
 }
 

@@ -1,9 +1,10 @@
-//! What a call has started beside itself (`spawn`, `gather`, `timeout`), and that it ends with the call: a scope holds the tasks of
-//! one call, a task has a scope of its own. What the file sees of it is in `lua/tasks.lua`.
+//! What a call has started beside itself (`spawn`, `gather`, `timeout`) or opened, and that it ends with the call: a scope holds the
+//! tasks and streams of one call, a task has a scope of its own. What the file sees of it is in `lua/tasks.lua`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Weak;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -12,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::api;
+use super::api::stream::{Opened, Shared as Stream};
 use super::failure::Caught;
 use super::host::Host;
 use super::vm::{CALL, call};
@@ -27,6 +29,7 @@ pub(super) struct Scope {
     /// In the order of their start: those that run, and those whose error nobody has seen.
     tasks: RefCell<BTreeMap<u64, Rc<Task>>>,
     failures: Cell<usize>,
+    streams: RefCell<Opened>,
 }
 
 struct Task {
@@ -51,6 +54,12 @@ impl Scope {
             task.cancel();
             task.tell();
         }
+        self.streams.borrow_mut().close();
+    }
+
+    /// The stream is closed when the call is over.
+    pub fn closes(&self, stream: Weak<Stream>) {
+        self.streams.borrow_mut().push(stream);
     }
 
     fn forget(&self, task: &Task) {
@@ -224,9 +233,10 @@ pub(super) fn host_functions(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::
         async move {
             api::may_wait(&lua, &h)?;
             let limit = api::seconds(&limit).map_err(|e| mlua::Error::runtime(format!("timeout: {e}")))?;
-            match tokio::time::timeout(limit, wait(&h, vec![handle])).await {
-                Ok(ended) => ended.map(|(_, complaint)| (true, complaint)),
-                Err(_) => Ok((false, Some(crate::base::duration::human(limit)))),
+            tokio::select! {
+                biased;
+                ended = wait(&h, vec![handle]) => ended.map(|(_, complaint)| (true, complaint)),
+                () = h.clock.sleep(limit) => Ok((false, Some(crate::base::duration::human(limit)))),
             }
         }
     })?;

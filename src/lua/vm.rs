@@ -34,7 +34,7 @@ pub(super) const LOADING_MEMORY: usize = 256 << 20;
 const HOOK_EVERY: u32 = 100_000;
 
 /// In this order: each part finds what the ones before it left in the table they share.
-const PRELUDE: [(&str, &str); 11] = [
+const PRELUDE: [(&str, &str); 12] = [
     ("sandbox", include_str!("../../lua/sandbox.lua")),
     ("class", include_str!("../../lua/class.lua")),
     ("methods", include_str!("../../lua/methods.lua")),
@@ -46,6 +46,7 @@ const PRELUDE: [(&str, &str); 11] = [
     ("callbacks", include_str!("../../lua/callbacks.lua")),
     ("backends", include_str!("../../lua/backends.lua")),
     ("steps", include_str!("../../lua/steps.lua")),
+    ("formatters", include_str!("../../lua/formatters.lua")),
 ];
 
 /// The registry's name of the function that calls another one protected.
@@ -101,6 +102,16 @@ impl Vm {
             part.call::<()>(&prelude)?;
         }
         prelude.raw_get::<Function>("seal")?.call::<()>(())?;
+
+        for (class, files) in modules::BACKENDS {
+            let mut value = Value::Nil;
+            for (name, source) in files {
+                let file = lua.load(*source).set_name(format!("=[builtin {name}]")).set_mode(ChunkMode::Text).into_function()?;
+                value = file.call(value)?;
+            }
+            let class: Value = lua.globals().raw_get(class)?;
+            prelude.raw_get::<Function>("add_members")?.call::<()>((class, value))?;
+        }
 
         let catcher = host.clone();
         let handler = lua.create_function(move |lua, error: Value| lua.create_userdata(Caught::new(lua, &catcher, &error)))?;
@@ -347,6 +358,10 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
     // Class attributes are defaults of arguments.
     decl.raw_set("attributes", class.extensible)?;
     decl.raw_set("is_parameter", class.kind == Kind::Parameter)?;
+    // Methods of classes of the file that are arguments as well.
+    let bound = class.kind.overridable().iter().copied().filter(|m| class.kind.binds_methods() && class.args.iter().any(|a| a.name == *m));
+    decl.raw_set("bound", bound.collect::<Vec<_>>())?;
+    decl.raw_set("is_formatter", class.kind == Kind::Formatter)?;
     // What declares something is for the file; plain values (`Interpolate`, `ShellArg`) may be made by callbacks, too.
     decl.raw_set("closed", class.extensible)?;
     // Factories carry whatever fields their users give them.
@@ -362,6 +377,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
         entry.raw_set("secret", arg.is_secret())?;
         entry.raw_set("of_backend", is_latent && !latent.iter().any(|common| common.name == arg.name))?;
         entry.raw_set("default", default_value(lua, arg.default.as_ref())?)?;
+        entry.raw_set("takes_functions", arg.kind.contains("a function"))?;
         // A function in a class's body is a method, unless the argument of its name takes functions.
         entry.raw_set("callable", arg.kind.contains("function") || arg.kind.contains("render"))?;
         let spellings: Vec<&str> = arg.aliases.iter().copied().chain([arg.name]).collect();
@@ -384,7 +400,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
 }
 
 /// A default as the declaration shows it; what is no plain value or list (a table of names, a sentence) is nil.
-fn default_value(lua: &Lua, shown: &str) -> mlua::Result<Value> {
+pub(super) fn default_value(lua: &Lua, shown: &str) -> mlua::Result<Value> {
     Ok(match shown {
         "None" => Value::NULL,
         "true" => Value::Boolean(true),

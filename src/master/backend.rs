@@ -301,6 +301,17 @@ impl Backend for Master {
         })
     }
 
+    fn outbox(&self) -> BoxFuture<'_, Result<Vec<Row>, ApiError>> {
+        Box::pin(async move { super::outbox::rows(&self.store).await.map_err(api_error) })
+    }
+
+    fn reporters(&self) -> BoxFuture<'_, Result<Vec<Row>, ApiError>> {
+        Box::pin(async move {
+            let config = self.at_work().loaded.config.clone();
+            super::outbox::reporters(&self.store, &config.reporters).await.map_err(api_error)
+        })
+    }
+
     fn reap(&self, by: Caller) -> BoxFuture<'_, Result<usize, ControlError>> {
         Box::pin(async move {
             tracing::info!(%by, "asked to look for machines that nobody knows");

@@ -13,8 +13,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value as Json};
 use sha2::Sha256;
 
-use super::AtWork;
 use super::providers::Providers;
+use super::{AtWork, Master};
 use crate::base::{Clock, RequestId, Secret, Timestamp};
 use crate::builds::Engine;
 use crate::config::{BackendSpec, LatentSpec, WorkerKind, WorkerSpec};
@@ -36,12 +36,13 @@ const KEY_FILE: &str = "latent.key";
 const KEY_BYTES: usize = 32;
 const STOP_DEADLINE: Duration = Duration::from_secs(600);
 /// Where the configuration says nothing else; each class of latent workers has its own default.
-const MISSING: Duration = Duration::from_secs(1200);
+pub(super) const MISSING: Duration = Duration::from_secs(1200);
 
 pub struct Machines {
     pub latent: Arc<Latent>,
     registry: Arc<Registry>,
     engine: Arc<Engine>,
+    master_id: String,
     around: Arc<Around>,
     /// What was found right.
     preflighted: Arc<Mutex<HashSet<String>>>,
@@ -52,14 +53,15 @@ pub struct Machines {
 impl Machines {
     pub fn new(folder: &Path, store: Store, clock: &dyn Clock, engine: &Arc<Engine>, registry: &Arc<Registry>) -> Result<Machines> {
         let key = Key::of(folder)?;
-        let scripted = super::scripted::Scripted::new(key.master_id(), registry);
-        let providers = Providers::new(key.master_id(), folder, Arc::downgrade(registry));
+        let master_id = key.master_id();
+        let scripted = super::scripted::Scripted::new(master_id.clone(), registry);
+        let providers = Providers::new(master_id.clone(), folder, Arc::downgrade(registry));
         let around = Arc::new(Around {
             engine: Arc::downgrade(engine),
             registry: Arc::downgrade(registry),
             latent: OnceLock::new(),
             key,
-            notify_on_leak: Mutex::default(),
+            master: OnceLock::new(),
         });
         let latent = Latent::new(store, clock, around.clone());
         if around.latent.set(Arc::downgrade(&latent)).is_err() {
@@ -68,13 +70,24 @@ impl Machines {
         engine.set_latent(latent.clone());
         registry.set_warden(around.clone());
         let (registry, engine) = (registry.clone(), engine.clone());
-        Ok(Machines { latent, registry, engine, around, preflighted: Arc::default(), scripted, providers })
+        Ok(Machines { latent, registry, engine, master_id, around, preflighted: Arc::default(), scripted, providers })
+    }
+
+    /// Of this master, among all.
+    pub fn master_id(&self) -> &str {
+        &self.master_id
+    }
+
+    /// Who tells people of what becomes of machines; once.
+    pub fn set_master(&self, master: Weak<Master>) {
+        if self.around.master.set(master).is_err() {
+            tracing::error!("the master of the latent workers was given twice");
+        }
     }
 
     /// Takes over a configuration; the first time, what an earlier master left behind is settled.
     pub async fn configure(&self, at_work: &AtWork) -> Result<(), crate::store::StoreError> {
         let config = &at_work.loaded.config;
-        self.around.notify_on_leak.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&config.notify_on_leak);
         let source = SecretSource::new(config.clone(), at_work.loaded.generation.clone());
         let bases = Bases::default();
         at_work.loaded.generation.set_supers(Arc::new(bases.clone()));
@@ -114,12 +127,12 @@ impl Machines {
         let spec = match &latent.backend {
             BackendSpec::Ec2(spec) => spec,
             BackendSpec::Lua(spec) => {
-                return Arc::new(self.scripted.backend(worker, spec, worker.missing_timeout.unwrap_or(MISSING), at_work, source));
+                return Arc::new(self.scripted.backend(worker, spec, worker.missing_timeout.unwrap_or(MISSING), &at_work.loaded, source));
             }
         };
         let backend = self.providers.ec2(worker, spec, &at_work.loaded.generation, source).await;
         let Some(own) = &spec.own else { return backend };
-        let class = self.scripted.backend(worker, own, worker.missing_timeout.unwrap_or(MISSING), at_work, source);
+        let class = self.scripted.backend(worker, own, worker.missing_timeout.unwrap_or(MISSING), &at_work.loaded, source);
         Arc::new(ExtendedBackend::new(&worker.name, class, backend, bases))
     }
 
@@ -201,7 +214,8 @@ struct Around {
     latent: OnceLock<Weak<Latent>>,
     key: Key,
     /// Who is told of a machine that can't be stopped.
-    notify_on_leak: Mutex<Vec<String>>,
+    /// Whose people are told.
+    master: OnceLock<Weak<Master>>,
 }
 
 impl Around {
@@ -224,8 +238,10 @@ impl Surroundings for Around {
     }
 
     fn missing(&self, worker: &str, why: &str) {
-        let whom = self.registry.upgrade().and_then(|r| r.spec(worker)).map(|s| s.notify_on_missing.join(", ")).unwrap_or_default();
-        tracing::error!(worker, notify_on_missing = whom, "the latent worker is missing: {why}");
+        tracing::error!(worker, "the latent worker is missing: {why}");
+        let Some(master) = self.master.get().and_then(Weak::upgrade) else { return };
+        let (worker, why) = (worker.to_owned(), why.to_owned());
+        tokio::spawn(async move { master.machine_is_missing(&worker, &why).await });
     }
 
     fn changed(&self, worker: &str) {
@@ -240,9 +256,8 @@ impl Surroundings for Around {
     }
 
     fn leak(&self, leak: Leak) -> BoxFuture<'static, std::result::Result<(), String>> {
-        let whom = self.notify_on_leak.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
-        tracing::error!(worker = leak.record.worker, notify_on_leak = whom, "{leak}");
-        Box::pin(async { Ok(()) })
+        let master = self.master.get().and_then(Weak::upgrade);
+        Box::pin(async move { master.ok_or_else(|| "the master starts or ends".to_owned())?.tell_leak(leak).await })
     }
 
     fn build(&self, worker: &str, request: RequestId) -> (Map<String, Json>, WantedBuild) {

@@ -2,15 +2,19 @@
 //!
 //! Nothing is decided here. Two masters can live in one process: everything hangs on [`Master`].
 
+mod absences;
 mod backend;
+pub mod bench;
 #[cfg(feature = "ec2")]
 mod ec2;
 pub mod folder;
 mod listeners;
 mod locals;
 mod machines;
+mod notices;
 pub mod oneshot;
 pub mod online;
+mod outbox;
 mod providers;
 mod reload;
 mod scripted;
@@ -28,14 +32,17 @@ use crate::builds::engine::MAX_ATTEMPTS;
 use crate::builds::{Active, Engine};
 use crate::config::{MasterConfig, Mistake, WorkerSpec};
 use crate::latent::Shutdown;
-use crate::lua::{self, Loaded};
+use crate::lua::{self, Loaded, Surroundings};
 use crate::model::query::Row;
+use crate::report::driver::Reports;
+use crate::report::outbox::{Outbox, Policy};
 use crate::secrets::{self, SecretSource};
 use crate::store::{BuilderRow, Store, StoreOptions};
 use crate::web;
 use crate::workers::Gate;
 use crate::workers::pb::PbServer;
 use crate::workers::registry::{Configured, Registry};
+use absences::Absences;
 use folder::Folder;
 use listeners::{Listeners, Servers};
 use locals::Locals;
@@ -44,6 +51,9 @@ use reload::Reloads;
 
 /// So long a stopping master waits for its machines' ends, after all builds have ended.
 const MACHINES_END: Duration = Duration::from_secs(30);
+
+/// So long a stopping master waits for the messages that are just being sent.
+const OUTBOX_END: Duration = Duration::from_secs(5);
 
 /// The only master of its database, until several share one.
 const MASTER_ID: i64 = 1;
@@ -59,7 +69,7 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("{}", .0.iter().map(Mistake::to_string).collect::<Vec<_>>().join("\n"))]
-    Configuration(Vec<Mistake>),
+    Configuration(Vec<Mistake>, Surroundings),
     #[error(transparent)]
     Other(#[from] anyhow::Error),
 }
@@ -76,6 +86,12 @@ pub struct Master {
     listeners: tokio::sync::Mutex<Listeners>,
     locals: Arc<Locals>,
     machines: Machines,
+    /// Messages until they have arrived.
+    pub outbox: Arc<Outbox>,
+    /// What makes messages of what happens.
+    pub reports: Arc<Reports>,
+    absences: Absences,
+    master_id: Arc<str>,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
     config_timeout: Duration,
     folder: Folder,
@@ -115,7 +131,7 @@ impl Master {
         let folder = Folder::lock(&options.folder)?;
         raise_file_limit();
         let load = lua::LoadOptions { path: options.folder.clone(), timeout: options.config_timeout, checking: false };
-        let loaded = lua::load(load).await.map_err(StartError::Configuration)?;
+        let (loaded, surroundings) = load_to_start(load).await?;
         for warning in &loaded.config.warnings {
             tracing::warn!("{warning}");
         }
@@ -123,7 +139,7 @@ impl Master {
         let config = loaded.config.clone();
         let open = secrets::check(&config, loaded.generation.folder());
         if !open.is_empty() {
-            return Err(StartError::Configuration(open));
+            return Err(StartError::Configuration(open, surroundings));
         }
         let store = open_store(&folder, &config).await?;
         let (registry, worker_events) = Registry::new(store.clone(), clock.clone());
@@ -151,6 +167,11 @@ impl Master {
         registry.fetch_passwords(secrets).await;
         // Before anybody attaches, and before a request asks for one.
         machines.configure(&at_work).await.map_err(|e| anyhow!("the ledger of latent workers can't be read: {e}"))?;
+        let master_id: Arc<str> = machines.master_id().into();
+        let outbox = Outbox::new(store.clone(), clock.clone(), Policy::default());
+        outbox::configure(&outbox, &at_work, &master_id);
+        let absences = Absences::read(&store).await.map_err(|e| anyhow!("which workers are away can't be read: {e}"))?;
+        let reports = Reports::new(store.clone(), clock.clone(), engine.clone(), registry.clone(), outbox.clone());
         engine.adopt(recovery.waiting, &recovery.last_numbers);
         engine.remember_completions(&recovery.last_completions);
 
@@ -167,10 +188,15 @@ impl Master {
             listeners: tokio::sync::Mutex::new(Listeners::default()),
             locals: Locals::new(folder.path().to_owned()),
             machines,
+            outbox,
+            reports: reports.clone(),
+            absences,
+            master_id,
             tasks: tokio::sync::Mutex::new(JoinSet::new()),
             config_timeout: options.config_timeout,
             folder,
         });
+        master.machines.set_master(Arc::downgrade(&master));
         let backend: Arc<dyn web::Backend> = master.clone();
         master.at_work().loaded.generation.set_data(web::Data::new(Arc::downgrade(&backend)));
         master.at_work().loaded.generation.set_kept(Arc::new(master.store.clone()));
@@ -183,6 +209,8 @@ impl Master {
         tasks.spawn(engine.clone().distribute(worker_events));
         tasks.spawn(master.clone().serve_reloads());
         tasks.spawn(reap(Arc::downgrade(&master)));
+        tasks.spawn(reports.run());
+        tasks.spawn(absences::watch(Arc::downgrade(&master)));
         drop(tasks);
         let servers = master.servers();
         listeners.commit(ports, &config, &servers);
@@ -230,6 +258,7 @@ impl Master {
         self.registry.disconnect_all("the master stops");
         // The sessions note when they end; give them a moment, since nothing is lost if they can't.
         tokio::time::sleep(Duration::from_millis(50)).await;
+        self.outbox.close(OUTBOX_END).await;
         self.listeners.lock().await.shutdown().await;
         self.tasks.lock().await.shutdown().await;
         self.store.close().await;
@@ -276,6 +305,15 @@ impl Ids {
             workers: store.sync_workers(&workers).await?,
             schedulers: store.sync_schedulers(&schedulers).await?,
         })
+    }
+}
+
+/// With what is shown beside the mistakes that are found later.
+async fn load_to_start(options: lua::LoadOptions) -> Result<(Loaded, Surroundings), StartError> {
+    let checked = lua::check(options).await;
+    match checked.outcome {
+        Ok(loaded) => Ok((loaded, checked.surroundings)),
+        Err(mistakes) => Err(StartError::Configuration(mistakes, checked.surroundings)),
     }
 }
 

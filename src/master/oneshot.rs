@@ -2,7 +2,7 @@
 //! left behind. It may run beside a master on the same folder.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
 use super::locals::Locals;
-use super::{Ids, StartError, configured};
+use super::{Ids, StartError, configured, load_to_start};
 use crate::base::suggest::hint;
 use crate::base::{BuildId, Clock, RequestId, SystemClock};
 use crate::builds::{Active, Engine};
@@ -45,10 +45,14 @@ pub struct OneShot {
 }
 
 /// A folder that is removed when it is dropped.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn make() -> anyhow::Result<Scratch> {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn make() -> anyhow::Result<Scratch> {
         let mut name = [0u8; 8];
         getrandom::fill(&mut name).map_err(|e| anyhow!("no random numbers: {e}"))?;
         let path = std::env::temp_dir().join(format!("buildmoon-run-{:016x}", u64::from_le_bytes(name)));
@@ -67,7 +71,7 @@ impl Drop for Scratch {
 
 pub async fn start(options: Options) -> Result<OneShot, StartError> {
     let load = lua::LoadOptions { path: options.path.clone(), timeout: options.config_timeout, checking: false };
-    let loaded = lua::load(load).await.map_err(StartError::Configuration)?;
+    let (loaded, _) = load_to_start(load).await?;
     let config = Arc::new(reduced(&loaded.config, &options)?);
     let scratch = Scratch::make()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -211,7 +211,9 @@ impl Master {
                     tracing::error!(number, "{mistake}");
                 }
                 tracing::error!(number, generation, "the configuration is not loaded; the one before stays at work");
-                Record { mistakes, ..record }
+                let record = Record { mistakes, ..record };
+                self.tell_failed_reload(&record).await;
+                record
             }
         }
     }
@@ -319,6 +321,7 @@ impl Master {
         if let Err(e) = self.machines.configure(&at_work).await {
             tracing::error!("latent workers stay as they were: the ledger can't be read: {e}");
         }
+        super::outbox::configure(&self.outbox, &at_work, &self.master_id);
         let registry = self.registry.clone();
         // A slow provider holds nobody up: a worker whose password is on its way is asked to try again.
         tokio::spawn(async move { registry.fetch_passwords(source).await });

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-use super::AtWork;
 use crate::builds::render::Renderer;
 use crate::config::{Listen, LuaBackendSpec, MasterConfig, WorkerSpec};
 use crate::latent::backend::WantedBuild;
 use crate::latent::scripted::{MasterFacts, Render, Rendered, ScriptedBackend};
-use crate::lua::BuildInput;
+use crate::lua::{BuildInput, Loaded};
 use crate::model::{Properties, WorkerInfo};
 use crate::secrets::{BuildSecrets, SecretSource};
 use crate::workers::registry::Registry;
@@ -25,25 +24,30 @@ impl Scripted {
         Scripted { master_id, registry: Arc::downgrade(registry) }
     }
 
+    /// For a test without a master.
+    pub fn alone(master_id: String) -> Scripted {
+        Scripted { master_id, registry: Weak::new() }
+    }
+
     pub fn backend(
         &self,
         worker: &WorkerSpec,
         spec: &Arc<LuaBackendSpec>,
         missing_timeout: Duration,
-        at_work: &AtWork,
+        loaded: &Loaded,
         source: &SecretSource,
     ) -> ScriptedBackend {
-        let config = &at_work.loaded.config;
+        let config = &loaded.config;
         let (host, port) = address(config);
         let facts = MasterFacts { id: self.master_id.clone(), host, port };
-        let render = (!spec.rendered.is_empty()).then(|| self.render(worker, spec, at_work, source));
-        let generation = at_work.loaded.generation.clone();
+        let render = (!spec.rendered.is_empty()).then(|| self.render(worker, spec, loaded, source));
+        let generation = loaded.generation.clone();
         let worker = (spec.clone(), worker.name.as_str().into(), missing_timeout);
         ScriptedBackend::new(worker, generation, facts, render, &|id| config.said.functions.get(&id).copied())
     }
 
-    fn render(&self, worker: &WorkerSpec, spec: &Arc<LuaBackendSpec>, at_work: &AtWork, source: &SecretSource) -> Render {
-        let (generation, source, registry) = (at_work.loaded.generation.clone(), source.clone(), self.registry.clone());
+    fn render(&self, worker: &WorkerSpec, spec: &Arc<LuaBackendSpec>, loaded: &Loaded, source: &SecretSource) -> Render {
+        let (generation, source, registry) = (loaded.generation.clone(), source.clone(), self.registry.clone());
         let (spec, name) = (spec.clone(), worker.name.clone());
         Arc::new(move |given: Map<String, Json>, wanted: WantedBuild| {
             let (generation, source, registry) = (generation.clone(), source.clone(), registry.clone());

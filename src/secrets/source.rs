@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{files, programs};
+use super::{files, programs, veil};
 use crate::base::Secret;
 use crate::config::{MasterConfig, SecretProviderKind, SecretProviderSpec};
 use crate::lua::Generation;
@@ -51,7 +51,10 @@ impl SecretSource {
                 Ok(Ok(secret)) if secret.reveal().len() > LARGEST => {
                     return Err(SecretTrouble(format!("secret '{name}' of {shown}: it is larger than {} KiB", LARGEST >> 10)));
                 }
-                Ok(Ok(secret)) => return Ok(Ok(secret)),
+                Ok(Ok(secret)) => {
+                    veil::know(name, &secret);
+                    return Ok(Ok(secret));
+                }
                 Ok(Err(why)) => asked.push(format!("{shown}: {why}")),
                 Err(failure) => return Err(SecretTrouble(format!("secret '{name}' of {shown}: {failure}"))),
             }

@@ -1,10 +1,11 @@
 //! Builds with their steps and the rows of their logs, as they run. Never changes what a build does.
 
 use super::fields::properties_from_api;
-use super::requests;
 use super::sql::{Result, Sql, first, json, params};
 use super::{Store, StoreError, Ticket};
+use super::{occurrences, requests};
 use crate::base::{BuildId, LogId, StepId, Timestamp};
+use crate::model::report::What;
 use crate::model::request::RequestEnd;
 use crate::model::{Build, Log, LogKind, Properties, Property, Step};
 
@@ -15,15 +16,15 @@ pub(super) const PUT_LOG: &str = "INSERT INTO logs (id, step_id, name, slug, kin
 impl Store {
     /// Claims the build's request and keeps the build, or neither: a request that runs or is complete is refused.
     pub async fn start_build(&self, build: &Build, properties: &Properties) -> Result<()> {
-        let (build, properties) = (build.clone(), json(&properties.to_api())?);
+        let (ids, build, properties) = (self.ids.clone(), build.clone(), json(&properties.to_api())?);
         let work = move |sql: &mut dyn Sql| {
             requests::claim(sql, build.request, build.started_at)?;
             sql.execute(
                 "INSERT INTO builds (id, number, builder_id, request_id, worker_id, started_at, complete, state, properties)
                     VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8)",
                 params![build.id, build.number, build.builder, build.request, build.worker, build.started_at, &build.state, &properties],
-            )
-            .map(drop)
+            )?;
+            occurrences::add(sql, &ids, What::BuildStarted(build.id), Some(build.builder), build.started_at)
         };
         self.engine.write("starting a build", work).await
     }
@@ -92,11 +93,12 @@ impl Store {
 
     /// Closes a build and its request, which is complete or waits again, and the build set with its last request.
     pub async fn finish_build(&self, build: &Build, end: &RequestEnd) -> Result<()> {
-        let (build, end) = (build.clone(), end.clone());
+        let (ids, build, end) = (self.ids.clone(), build.clone(), end.clone());
         let work = move |sql: &mut dyn Sql| {
             let now = build.complete_at.unwrap_or(build.started_at);
             close(sql, &build, now)?;
-            requests::end(sql, build.request, &end, now)
+            occurrences::add(sql, &ids, What::BuildFinished(build.id), Some(build.builder), now)?;
+            requests::end(sql, &ids, build.request, &end, now)
         };
         self.engine.write("finishing a build", work).await
     }
@@ -114,7 +116,7 @@ fn close(sql: &mut dyn Sql, build: &Build, now: Timestamp) -> Result<()> {
     }
 }
 
-fn read_properties(sql: &mut dyn Sql, id: BuildId) -> Result<Properties> {
+pub(super) fn read_properties(sql: &mut dyn Sql, id: BuildId) -> Result<Properties> {
     let found = first(sql, "SELECT properties FROM builds WHERE id = $1", params![id], |row| properties_from_api(row.text(0)?))?;
     found.ok_or_else(|| StoreError::Missing(format!("build {id}")))
 }
@@ -124,19 +126,22 @@ pub(super) fn put_log(sql: &mut dyn Sql, log: &Log) -> Result<()> {
     sql.execute(PUT_LOG, values).map(drop)
 }
 
+pub(super) fn log_kind(letter: &str) -> LogKind {
+    match letter {
+        "s" => LogKind::Stdio,
+        "h" => LogKind::Html,
+        _ => LogKind::Text,
+    }
+}
+
 pub(super) fn read_log(sql: &mut dyn Sql, id: LogId) -> Result<Option<Log>> {
     first(sql, "SELECT step_id, name, slug, kind, complete, num_lines FROM logs WHERE id = $1", params![id], |row| {
-        let kind = match row.text(3)? {
-            "s" => LogKind::Stdio,
-            "h" => LogKind::Html,
-            _ => LogKind::Text,
-        };
         Ok(Log {
             id,
             step: StepId(row.int(0)?),
             name: row.string(1)?,
             slug: row.string(2)?,
-            kind,
+            kind: log_kind(row.text(3)?),
             complete: row.int(4)? != 0,
             num_lines: row.int(5)?,
         })

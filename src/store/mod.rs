@@ -4,6 +4,7 @@
 //! the order in which they were asked for. Ids are counted in memory, so a thing has its id before it is written.
 //! Never decides what a build or a request should do next.
 
+mod absences;
 mod builds;
 mod engine;
 mod error;
@@ -13,6 +14,9 @@ mod launches;
 mod list;
 mod logs;
 mod names;
+mod occurrences;
+mod outbox;
+mod record;
 mod recover;
 mod requests;
 mod schema;
@@ -30,6 +34,7 @@ pub use error::StoreError;
 pub use fields::Resource;
 pub use logs::{LogLimits, LogLines, LogRaw, LogWriter};
 pub use names::{BuilderRow, StoredWorker};
+pub use record::{BuildRecord, BuildsetRecord, RequestRecord, StepRecord};
 pub use recover::Recovery;
 
 use crate::base::{BuildId, LogId, StepId};
@@ -63,6 +68,7 @@ struct Ids {
     build: AtomicI64,
     step: AtomicI64,
     log: AtomicI64,
+    occurrence: AtomicI64,
 }
 
 fn next(counter: &AtomicI64) -> i64 {
@@ -82,6 +88,7 @@ impl Ids {
             build: after("builds")?,
             step: after("steps")?,
             log: after("logs")?,
+            occurrence: after("occurrences")?,
         })
     }
 }

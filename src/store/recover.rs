@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::sql::{Result, Sql, params, rows};
-use super::{Store, requests};
+use super::{Ids, Store, occurrences, requests};
 use crate::base::{BuildId, BuilderId, RequestId, Timestamp};
+use crate::model::report::What;
 use crate::model::request::RequestEnd;
 use crate::model::{BuildRequest, Results};
 
@@ -25,20 +26,22 @@ impl Store {
     /// Closes what the last master left open. Interrupted builds end as retry and their requests wait again, without
     /// counting as attempts; a request that had used up `max_attempts` (0: no limit) before is completed as exception.
     pub async fn recover(&self, now: Timestamp, max_attempts: u32) -> Result<Recovery> {
-        self.engine.write("recovering", move |sql| recover(sql, now, max_attempts)).await
+        let ids = self.ids.clone();
+        self.engine.write("recovering", move |sql| recover(sql, &ids, now, max_attempts)).await
     }
 }
 
-fn recover(sql: &mut dyn Sql, now: Timestamp, max_attempts: u32) -> Result<Recovery> {
-    let open = rows(sql, "SELECT id, request_id FROM builds WHERE complete = 0 ORDER BY id", &[], |row| {
-        Ok((BuildId(row.int(0)?), RequestId(row.int(1)?)))
+fn recover(sql: &mut dyn Sql, ids: &Ids, now: Timestamp, max_attempts: u32) -> Result<Recovery> {
+    let open = rows(sql, "SELECT id, request_id, builder_id FROM builds WHERE complete = 0 ORDER BY id", &[], |row| {
+        Ok((BuildId(row.int(0)?), RequestId(row.int(1)?), BuilderId(row.int(2)?)))
     })?;
-    for (build, request) in &open {
+    for (build, request, builder) in &open {
         close_build(sql, *build, now)?;
+        occurrences::add(sql, ids, What::BuildFinished(*build), Some(*builder), now)?;
         let why = format!("build {build} was interrupted: the master stopped");
-        requests::end(sql, *request, &RequestEnd::Again { why, counts: false }, now)?;
+        requests::end(sql, ids, *request, &RequestEnd::Again { why, counts: false }, now)?;
     }
-    settle_claims(sql, now)?;
+    settle_claims(sql, ids, now)?;
     if max_attempts > 0 {
         let used_up = rows(
             sql,
@@ -47,7 +50,7 @@ fn recover(sql: &mut dyn Sql, now: Timestamp, max_attempts: u32) -> Result<Recov
             |row| Ok(RequestId(row.int(0)?)),
         )?;
         for request in used_up {
-            requests::end(sql, request, &RequestEnd::Complete(Results::Exception), now)?;
+            requests::end(sql, ids, request, &RequestEnd::Complete(Results::Exception), now)?;
         }
     }
     let numbers =
@@ -62,7 +65,7 @@ fn recover(sql: &mut dyn Sql, now: Timestamp, max_attempts: u32) -> Result<Recov
     )?;
     Ok(Recovery {
         waiting: requests::waiting(sql)?,
-        interrupted: open.into_iter().map(|(build, _)| build).collect(),
+        interrupted: open.into_iter().map(|(build, ..)| build).collect(),
         last_completions: completions.into_iter().filter_map(|(builder, when)| Some((builder, when?))).collect(),
         last_numbers: numbers.into_iter().filter_map(|(builder, number)| Some((builder, number?))).collect(),
     })
@@ -89,7 +92,7 @@ fn close_build(sql: &mut dyn Sql, build: BuildId, now: Timestamp) -> Result<()> 
 
 /// Requests that are still claimed although no build of theirs runs: the last build's result is theirs, or, without a
 /// build or with one that is to be repeated, they wait again.
-fn settle_claims(sql: &mut dyn Sql, now: Timestamp) -> Result<()> {
+fn settle_claims(sql: &mut dyn Sql, ids: &Ids, now: Timestamp) -> Result<()> {
     let claimed = rows(
         sql,
         "SELECT id, (SELECT results FROM builds WHERE builds.request_id = requests.id ORDER BY builds.id DESC LIMIT 1)
@@ -103,7 +106,7 @@ fn settle_claims(sql: &mut dyn Sql, now: Timestamp) -> Result<()> {
             Some(results) => RequestEnd::Complete(results),
             None => RequestEnd::Again { why: "the master stopped before it had a build".into(), counts: false },
         };
-        requests::end(sql, request, &end, now)?;
+        requests::end(sql, ids, request, &end, now)?;
     }
     Ok(())
 }

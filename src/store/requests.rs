@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 
 use super::fields::{api_time, properties_from_api};
 use super::sql::{Result, RowRef, Sql, first, from_json, json, params, rows};
-use super::{Ids, Store, StoreError, next};
+use super::{Ids, Store, StoreError, next, occurrences};
 use crate::base::{BuilderId, BuildsetId, RequestId, SourceStampId, Timestamp};
+use crate::model::report::What;
 use crate::model::request::{NewBuildset, RequestEnd};
 use crate::model::{BuildRequest, Buildset, Properties, Results, SourceStamp};
 
@@ -22,6 +23,7 @@ impl Store {
 
     /// Completes a request that waits; false if it runs or is complete.
     pub async fn finish_request(&self, id: RequestId, results: Results, now: Timestamp) -> Result<bool> {
+        let ids = self.ids.clone();
         let work = move |sql: &mut dyn Sql| {
             let changed = sql.execute(
                 "UPDATE requests SET complete = 1, complete_at = $1, results = $2
@@ -29,7 +31,9 @@ impl Store {
                 params![now, results, id],
             )?;
             if changed > 0 {
-                complete_buildset(sql, id, now)?;
+                let builder = first(sql, "SELECT builder_id FROM requests WHERE id = $1", params![id], |row| row.int(0))?.map(BuilderId);
+                occurrences::add(sql, &ids, What::RequestCancelled(id), builder, now)?;
+                complete_buildset(sql, &ids, id, now)?;
             }
             Ok(changed > 0)
         };
@@ -101,6 +105,7 @@ fn add_buildset(sql: &mut dyn Sql, ids: &Ids, new: &NewBuildset) -> Result<Vec<B
                 VALUES ($1, $2, $3, $4, $5, 0, 0, '[]')",
             params![request.id, id, builder, new.priority, new.submitted_at],
         )?;
+        occurrences::add(sql, ids, What::RequestAdded(request.id), Some(builder), new.submitted_at)?;
         requests.push(request);
     }
     Ok(requests)
@@ -160,12 +165,12 @@ pub(super) fn claim(sql: &mut dyn Sql, id: RequestId, now: Timestamp) -> Result<
 }
 
 /// What becomes of a request when its build has ended.
-pub(super) fn end(sql: &mut dyn Sql, id: RequestId, end: &RequestEnd, now: Timestamp) -> Result<()> {
+pub(super) fn end(sql: &mut dyn Sql, ids: &Ids, id: RequestId, end: &RequestEnd, now: Timestamp) -> Result<()> {
     match end {
         RequestEnd::Complete(results) => {
             let text = "UPDATE requests SET complete = 1, complete_at = $1, results = $2 WHERE id = $3 AND complete = 0";
             sql.execute(text, params![now, *results, id])?;
-            complete_buildset(sql, id, now)
+            complete_buildset(sql, ids, id, now)
         }
         RequestEnd::Again { why, counts } => {
             let story = first(sql, "SELECT story FROM requests WHERE id = $1", params![id], |row| row.string(0))?;
@@ -178,7 +183,7 @@ pub(super) fn end(sql: &mut dyn Sql, id: RequestId, end: &RequestEnd, now: Times
 }
 
 /// Completes the build set of a request if that was its last one.
-fn complete_buildset(sql: &mut dyn Sql, request: RequestId, now: Timestamp) -> Result<()> {
+fn complete_buildset(sql: &mut dyn Sql, ids: &Ids, request: RequestId, now: Timestamp) -> Result<()> {
     let found = first(sql, "SELECT buildset_id FROM requests WHERE id = $1", params![request], |row| row.int(0))?;
     let Some(buildset) = found else {
         return Ok(());
@@ -194,7 +199,9 @@ fn complete_buildset(sql: &mut dyn Sql, request: RequestId, now: Timestamp) -> R
     })?;
     if let Some(results) = worst {
         let text = "UPDATE buildsets SET complete = 1, complete_at = $1, results = $2 WHERE id = $3 AND complete = 0";
-        sql.execute(text, params![now, results, buildset])?;
+        if sql.execute(text, params![now, results, buildset])? > 0 {
+            occurrences::add(sql, ids, What::SetComplete(BuildsetId(buildset)), None, now)?;
+        }
     }
     Ok(())
 }
@@ -236,7 +243,7 @@ pub(super) fn waiting(sql: &mut dyn Sql) -> Result<Vec<BuildRequest>> {
     Ok(requests)
 }
 
-fn read_buildset(sql: &mut dyn Sql, id: BuildsetId) -> Result<Buildset> {
+pub(super) fn read_buildset(sql: &mut dyn Sql, id: BuildsetId) -> Result<Buildset> {
     let text = "SELECT reason, submitted_at, sourcestamps, properties FROM buildsets WHERE id = $1";
     let read = |row: &dyn RowRef| {
         let stamps: Vec<Map<String, Value>> = from_json(row.text(2)?)?;

@@ -4,9 +4,27 @@ use super::StoreError;
 use super::sql::{Result, Sql, first, params};
 
 /// Step `i` makes version `i + 1`. A step that was released is never changed; a new one is added.
-pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, STEP_LINKS, LAUNCHES, KEPT_VALUES, LEAKS];
+pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, STEP_LINKS, LAUNCHES, ABSENCES, OCCURRENCES, OUTBOX, KEPT_VALUES, LEAKS];
 
 const STEP_LINKS: &[&str] = &["ALTER TABLE steps ADD COLUMN urls TEXT NOT NULL DEFAULT '[]'"];
+
+/// Workers that are away.
+const ABSENCES: &[&str] = &["CREATE TABLE absences (worker TEXT NOT NULL PRIMARY KEY, since_at {int} NOT NULL, last_seen {int}, peer TEXT,
+    told_at {int})"];
+
+/// What happened and is not told of yet.
+const OCCURRENCES: &[&str] =
+    &["CREATE TABLE occurrences (id {id}, kind TEXT NOT NULL, subject {int} NOT NULL, builder_id {int}, at {int} NOT NULL)"];
+
+/// Messages until they have arrived, and some time longer. Times of the waiting ones are not indexed: they are read by lane.
+const OUTBOX: &[&str] = &[
+    "CREATE TABLE outbox (id {id}, reporter TEXT NOT NULL, item_key TEXT NOT NULL, lane TEXT NOT NULL, payload TEXT NOT NULL,
+        progress TEXT, state {int} NOT NULL, attempts {int} NOT NULL, next_try {int} NOT NULL, failing_since {int},
+        yields {int} NOT NULL DEFAULT 0, created_at {int} NOT NULL, settled_at {int}, last_error TEXT)",
+    "CREATE UNIQUE INDEX outbox_keys ON outbox (reporter, item_key)",
+    "CREATE INDEX outbox_waiting ON outbox (reporter, lane, id) WHERE state = 0",
+    "CREATE INDEX outbox_settled ON outbox (settled_at) WHERE state <> 0",
+];
 
 /// The ledger of latent workers' machines.
 const LAUNCHES: &[&str] = &[

@@ -18,7 +18,7 @@ use futures_util::stream;
 use serde_json::{Map, Value, json};
 
 use super::backend::{ApiError, Backend, Resource};
-use super::kinds::{Holds, Home, Kind, Schema, Tail};
+use super::kinds::{self, Holds, Home, Kind, Schema, Tail};
 use super::lookup::{self, Place};
 use super::route::{Hop, Leaf, Route};
 use super::{ask, control, logs, reply, route};
@@ -72,6 +72,13 @@ pub(super) async fn api(State(backend): State<Master>, request: Request) -> Resp
             _ => reply::not_allowed("GET, HEAD, POST"),
         };
     }
+    if let "outbox" | "reporters" = path {
+        return match reading {
+            true if path == "outbox" => outbox(&*backend, request.uri().query().unwrap_or_default()).await,
+            true => reporters(&*backend, request.uri().query().unwrap_or_default()).await,
+            false => reply::not_allowed("GET, HEAD"),
+        };
+    }
     if let Some(fixed) = fixed {
         return if reading {
             fixed(&*backend, request.uri().query().unwrap_or_default())
@@ -101,7 +108,7 @@ pub(super) async fn api(State(backend): State<Master>, request: Request) -> Resp
 
 fn root(_: &dyn Backend, query: &str) -> Response {
     let mut names: Vec<&str> = super::kinds::TOP.iter().map(|kind| kind.plural()).collect();
-    names.extend(["application.spec", "config", "instances"]);
+    names.extend(["application.spec", "config", "instances", "outbox", "reporters"]);
     made("rootlinks", names.into_iter().map(|name| json!({"name": name})), query)
 }
 
@@ -110,10 +117,6 @@ fn spec(_: &dyn Backend, query: &str) -> Response {
 }
 
 async fn instances(backend: &dyn Backend, query: &str) -> Response {
-    let rows = match backend.instances().await {
-        Ok(rows) => rows,
-        Err(why) => return reply::failure(&why),
-    };
     let fields = [
         ("launch_id", Holds::Text),
         ("workername", Holds::Text),
@@ -132,9 +135,47 @@ async fn instances(backend: &dyn Backend, query: &str) -> Response {
         ("stop_error", Holds::Text),
         ("leak_told_at", Holds::Time),
     ];
-    let schema = Schema { of: "instances", fields: fields.to_vec(), more: vec![], open: false };
+    flat("instances", &fields, backend.instances().await, query)
+}
+
+async fn outbox(backend: &dyn Backend, query: &str) -> Response {
+    let fields = [
+        ("messageid", Holds::Int),
+        ("reporter", Holds::Text),
+        ("about", Holds::Text),
+        ("lane", Holds::Text),
+        ("state", Holds::Text),
+        ("attempts", Holds::Int),
+        ("created_at", Holds::Time),
+        ("next_try", Holds::Time),
+        ("settled_at", Holds::Time),
+        ("error", Holds::Text),
+    ];
+    flat("outbox", &fields, backend.outbox().await, query)
+}
+
+async fn reporters(backend: &dyn Backend, query: &str) -> Response {
+    let fields = [
+        ("name", Holds::Text),
+        ("class", Holds::Text),
+        ("waiting", Holds::Int),
+        ("failing", Holds::Int),
+        ("given_up", Holds::Int),
+        ("oldest", Holds::Time),
+        ("error", Holds::Text),
+    ];
+    flat("reporters", &fields, backend.reporters().await, query)
+}
+
+/// Rows that have no place below others.
+fn flat(of: &'static str, fields: &[kinds::Field], rows: Result<Vec<Row>, ApiError>, query: &str) -> Response {
+    let rows = match rows {
+        Ok(rows) => rows,
+        Err(why) => return reply::failure(&why),
+    };
+    let schema = Schema { of, fields: fields.to_vec(), more: vec![], open: false };
     match ask::parse(query, &schema) {
-        Ok(query) => from_memory("instances", &rows, &query, |_| true),
+        Ok(query) => from_memory(of, &rows, &query, |_| true),
         Err(why) => reply::error(StatusCode::BAD_REQUEST, &why),
     }
 }

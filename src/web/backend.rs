@@ -129,6 +129,14 @@ pub trait Backend: Send + Sync + 'static {
     fn instances(&self) -> BoxFuture<'_, Result<Vec<Row>, ApiError>> {
         Box::pin(async { Ok(Vec::new()) })
     }
+    /// Messages to people and services: what waits, and what became of the others.
+    fn outbox(&self) -> BoxFuture<'_, Result<Vec<Row>, ApiError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+    /// Who sends them, and how much waits for each.
+    fn reporters(&self) -> BoxFuture<'_, Result<Vec<Row>, ApiError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
     /// Look for machines that nobody knows and stop them; how many were.
     fn reap(&self, by: Caller) -> BoxFuture<'_, Result<usize, ControlError>> {
         let _ = by;

@@ -25,6 +25,9 @@ pub(super) struct Entry {
     pub attached: Option<Attached>,
     pub info: Arc<WorkerInfo>,
     pub last_seen: Option<Timestamp>,
+    /// Where it came from the last time, since this master began.
+    pub last_peer: Option<String>,
+    pub configured_at: Timestamp,
     /// Builders that it runs builds of, each in the folder that it began in.
     pub busy: Builders,
     pub paused: bool,
@@ -210,6 +213,8 @@ mod tests {
             default_properties: Default::default(),
             keepalive_interval: None,
             notify_on_missing: Vec::new(),
+            notify_on_return: false,
+            owners: Vec::new(),
             missing_timeout: None,
             machine_name: None,
             quarantine_initial_timeout: Duration::ZERO,
@@ -224,6 +229,8 @@ mod tests {
             attached: None,
             info: Arc::default(),
             last_seen: None,
+            last_peer: None,
+            configured_at: Timestamp(0),
             busy: vec![pair("b", "old"), pair("a", "a")],
             paused: false,
             pause_reason: None,

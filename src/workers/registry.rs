@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 pub use super::entry::Builders;
 use super::entry::{Attached, Entry};
@@ -78,6 +78,8 @@ pub struct Registry {
     /// The configuration was replaced: a worker that attaches may have been told of an older one.
     replaced: AtomicBool,
     warden: OnceLock<Arc<dyn Warden>>,
+    /// Somebody came, went, or is configured anew.
+    presence: Notify,
 }
 
 /// A place on a worker: who it is, the line to it, what it said of itself.
@@ -92,6 +94,19 @@ pub struct Snapshot {
     pub info: Arc<WorkerInfo>,
     /// How long it rests after the next failure.
     pub quarantine_delay: Duration,
+}
+
+/// Whether a configured worker is there.
+pub struct Presence {
+    pub spec: Arc<WorkerSpec>,
+    pub id: WorkerId,
+    pub attached: bool,
+    pub last_seen: Option<Timestamp>,
+    /// Where it comes or came from, since this master began.
+    pub peer: Option<String>,
+    pub info: Arc<WorkerInfo>,
+    /// Since this master began at the earliest.
+    pub configured_at: Timestamp,
 }
 
 /// A configured worker, for [`Registry::configure`].
@@ -114,6 +129,7 @@ impl Registry {
             closing: AtomicBool::new(false),
             replaced: AtomicBool::new(false),
             warden: OnceLock::new(),
+            presence: Notify::new(),
         });
         (registry, receiver)
     }
@@ -150,6 +166,7 @@ impl Registry {
 
     /// Take over a configuration's workers. What is the same is not touched; who has to go finishes its builds first.
     pub fn configure(&self, workers: Vec<Configured>) {
+        let now = self.clock.now();
         let mut entries = self.entries();
         let mut old = std::mem::take(&mut *entries);
         self.replaced.store(!old.is_empty(), Ordering::Relaxed);
@@ -161,6 +178,9 @@ impl Registry {
                 Some(mut entry) => {
                     if entry.quarantine_delay == entry.spec.quarantine_initial_timeout {
                         entry.quarantine_delay = spec.quarantine_initial_timeout;
+                    }
+                    if entry.removed {
+                        entry.configured_at = now;
                     }
                     entry.spec = spec;
                     entry.builders = builders;
@@ -176,6 +196,8 @@ impl Registry {
                     attached: None,
                     info: Arc::new(stored.info),
                     last_seen: stored.last_seen,
+                    last_peer: None,
+                    configured_at: now,
                     busy: Vec::new(),
                     paused: stored.paused,
                     pause_reason: stored.pause_reason,
@@ -200,6 +222,7 @@ impl Registry {
                 }
             }
         }
+        self.presence.notify_one();
         for (name, entry) in entries.iter_mut() {
             if let Some((link, why)) = entry.done_with() {
                 tracing::info!(worker = %name, "the worker's connection is closed: {why}");
@@ -392,6 +415,27 @@ impl Registry {
         found
     }
 
+    pub fn presences(&self) -> Vec<Presence> {
+        let entries = self.entries();
+        let configured = entries.values().filter(|e| !e.removed);
+        configured
+            .map(|e| Presence {
+                spec: e.spec.clone(),
+                id: e.id,
+                attached: e.attached.is_some(),
+                last_seen: e.last_seen,
+                peer: e.last_peer.clone(),
+                info: e.info.clone(),
+                configured_at: e.configured_at,
+            })
+            .collect()
+    }
+
+    /// Until somebody comes, goes or is configured anew; also if that was so since it was asked last. For one who waits.
+    pub async fn presence_changed(&self) {
+        self.presence.notified().await;
+    }
+
     fn poke_after(&self, name: &str, delay: Duration) {
         let (events, name): (_, Arc<str>) = (self.events.clone(), name.into());
         tokio::spawn(async move {
@@ -523,6 +567,7 @@ impl Gate for Registry {
             let changed = *entry.info != info;
             entry.info = Arc::new(info);
             entry.last_seen = Some(now);
+            entry.last_peer = Some(peer.to_owned());
             entry.stopping = false;
             let replaced = self.replaced.load(Ordering::Relaxed);
             entry.attached = Some(Attached {
@@ -544,6 +589,7 @@ impl Gate for Registry {
             Some(info) => drop(self.store.worker_attached(id, &info, now)),
             None => drop(self.store.worker_seen(id, now)),
         }
+        self.presence.notify_one();
         tracing::info!(worker = &*key, peer, "worker attached");
         Ok(())
     }
@@ -565,6 +611,7 @@ impl Gate for Registry {
             entry.id
         };
         drop(self.store.worker_seen(id, now));
+        self.presence.notify_one();
         tracing::info!(worker = name, why, "worker detached");
     }
 

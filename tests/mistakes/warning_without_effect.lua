@@ -5,9 +5,6 @@ c.builders = { util.BuilderConfig{ name = "b", workernames = { "linux" }, factor
 c.schedulers = { schedulers.ForceScheduler{ name = "force", builderNames = { "b" } } }
 
 --[==[ told
-warning: master.lua:2: LocalWorker "linux": 'notify_on_missing' is kept, but nobody is mailed yet
-  --> master.lua:2
-   | 2 | c.workers = { LocalWorker{ "linux", notify_on_missing = "ops@example.com" } }
 . is good: 1 workers, 1 builders, 1 schedulers
 exit 0
 ]==]

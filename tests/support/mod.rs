@@ -5,14 +5,23 @@
 
 #![allow(dead_code, unused_imports)] // each test file is a program of its own and uses a part
 
+pub mod conformance;
+pub mod debian;
+pub mod docker;
 pub mod ec2;
 pub mod emmylua;
 pub mod http;
+pub mod libvirt;
 pub mod machine;
 pub mod master;
+pub mod opensmtpd;
+pub mod openstack;
 pub mod pb;
 pub mod peers;
 pub mod rack;
+pub mod reports;
+pub mod smtp;
+pub mod sshd;
 pub mod worker;
 
 use std::net::TcpListener;
@@ -21,6 +30,7 @@ use std::time::{Duration, Instant};
 
 pub use http::Http;
 pub use master::{Master, buildmoon, signal};
+pub use smtp::MailSink;
 pub use worker::Worker;
 
 /// Generous, since the machine may be busy; a test that succeeds never waits that long.

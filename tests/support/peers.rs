@@ -29,6 +29,11 @@ pub fn moto_bin() -> PathBuf {
     environment("moto", &["moto[server,ec2]==5.2.5".to_owned()], "moto_server")
 }
 
+/// The `bin` folder of the environment with aiosmtpd.
+pub fn aiosmtpd_bin() -> PathBuf {
+    environment("aiosmtpd", &["aiosmtpd==1.4.6".to_owned()], "aiosmtpd")
+}
+
 /// An environment with these packages, whose `program` shows its version.
 fn environment(name: &str, packages: &[String], program: &str) -> PathBuf {
     let home = root().join(name);

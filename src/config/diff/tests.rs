@@ -12,6 +12,7 @@ fn said(root: Table, objects: &[&Arc<Object>], functions: &[(u32, u64)]) -> Mast
             root: Arc::new(root),
             objects: Arc::new(objects.iter().map(|o| Arc::clone(o)).collect()),
             functions: Arc::new(functions.iter().copied().collect()),
+            derived_names: Arc::default(),
         },
         ..MasterConfig::default()
     }
@@ -35,7 +36,7 @@ fn holder(class: &ClassDecl, inner: &Arc<Object>) -> Arc<Object> {
         )
     };
     match class.kind {
-        ClassKind::Worker | ClassKind::Builder | ClassKind::Scheduler => inner.clone(),
+        ClassKind::Worker | ClassKind::Builder | ClassKind::Scheduler | ClassKind::Reporter => inner.clone(),
         ClassKind::Parameter => named("ForceScheduler", "reason"),
         _ => named("BuilderConfig", "factory"),
     }
@@ -47,7 +48,8 @@ fn every_argument_of_every_class_states_what_a_reload_does() {
         for arg in &class.args {
             let reload = arg.reload;
             assert!(reload.is_some(), "{} {}: say what a reload does with it, in its declaration", class.name, arg.name);
-            let named = arg.name == "name" && matches!(class.kind, ClassKind::Worker | ClassKind::Builder | ClassKind::Scheduler);
+            let named = arg.name == "name"
+                && matches!(class.kind, ClassKind::Worker | ClassKind::Builder | ClassKind::Scheduler | ClassKind::Reporter);
             assert_eq!(reload == Some(Reload::Identity), named, "{} {}", class.name, arg.name);
         }
     }

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Map, json};
 
 use super::*;
-use crate::base::RequestId;
-use crate::base::SystemClock;
+use crate::base::{RequestId, SystemClock};
 use crate::latent::Timing;
 use crate::latent::backend::{Started, WantedBuild};
 use crate::store::StoreOptions;

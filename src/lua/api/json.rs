@@ -42,7 +42,7 @@ fn null(options: Option<&Table>) -> mlua::Result<Value> {
 }
 
 /// A table with items is a list, one with names an object, an empty one a list.
-pub(super) fn encode(value: &Value, depth: usize) -> Result<Json, String> {
+pub(in super::super) fn encode(value: &Value, depth: usize) -> Result<Json, String> {
     if depth > DEEPEST {
         return Err(format!("nested deeper than {DEEPEST}, or a table that holds itself"));
     }

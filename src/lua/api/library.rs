@@ -67,8 +67,28 @@ pub(in super::super) const LIBRARY: &[(&str, &str)] = &[
     ("fs.rename(from: string, to: string)", "Another name within one file system."),
     ("fs.realpath(name: string): string", "The whole path, links resolved."),
     (
-        "process.run(command: string|(string|integer)[], options?: { cwd?: string, env?: table<string, string|integer|None>, clear_env?: boolean, stdin?: string, timeout?: number|string, check?: boolean, max_output?: integer }): { status?: integer, signal?: integer, stdout: string, stderr: string }",
+        "process.run(command: string|(string|integer)[], options?: { cwd?: string, env?: table<string, any>, clear_env?: boolean, stdin?: string, timeout?: number|string, check?: boolean, max_output?: integer }): { status?: integer, signal?: integer, stdout: string, stderr: string }",
         "Runs a program (a list) or a text for the shell: `{ status, signal, stdout, stderr }`. `env` is added, None in it takes away; `check` raises unless the status is 0; more than `max_output` bytes (16 MiB) are an error. The processes end with the call. It runs under `checkconfig`, too.",
+    ),
+    (
+        "process.start(command: string|(string|integer)[], options?: { cwd?: string, env?: table<string, any>, clear_env?: boolean, stdin?: string, stdout?: string, stderr?: string, detached?: boolean }): Process",
+        "Starts a program that goes on beside what follows, and ends with the configuration that started it; a `detached` one outlives the master (only in callbacks). `stdout` and `stderr` are `\"null\"`, `\"pipe\"` or a file that is added to, `stderr` may be `\"stdout\"`; `stdin` is `\"null\"` or `\"pipe\"`.",
+    ),
+    (
+        "process.find(env: table<string, string|integer|boolean>): { pid: integer, started: string, parent: integer, env: table<string, string> }[]",
+        "The processes of this machine that have all these variables in their environment, with that value, or with any where it is true; what a marked process starts has its mark, too. Those of other users are not seen.",
+    ),
+    (
+        "process.alive(which: { pid: integer, started: string }): boolean",
+        "Does this very process still run? `which` is what `process.start` or `process.find` gave, or a table with its `pid` and `started`: a later process of the same number is another one.",
+    ),
+    (
+        "process.kill(which: { pid: integer, started: string }, signal?: string|integer): boolean",
+        "Sends a signal (`\"TERM\"`) to it, and to its group where it leads one; false if it is gone.",
+    ),
+    (
+        "process.stop(which: { pid: integer, started: string }, grace?: number|string): boolean",
+        "The same with TERM, after so long (10 s) with KILL; waits until it is gone. False if it was.",
     ),
     (
         "config.load(name: string, options?: { defaults?: table, optional?: boolean }): any",
@@ -99,7 +119,7 @@ pub(in super::super) const LIBRARY: &[(&str, &str)] = &[
     ("json.load_file(name: string, options?: { null?: any }): any", "A file, decoded."),
     (
         "http.request(options: table): HttpResponse",
-        "`http.request{ method, url, … }`: one request, which waits. Options: `headers json form data body params files timeout connect_timeout auth bearer verify cert unix_socket proxy follow_redirects max_size check`. The answer has `status headers text json ok url reason`, `code`, `content()`, `raise_for_status()`.",
+        "`http.request{ method, url, … }`: one request, which waits. Options: `headers json form data body params files timeout connect_timeout auth bearer verify cert unix_socket proxy follow_redirects max_size check stream`. With `stream = true` the call answers when the head is there, and `answer.body` is read piece by piece; `timeout` is for each. The answer has `status headers text json ok url reason`, `code`, `content()`, `raise_for_status()`.",
     ),
     ("http.get(url: string|table, options?: table): HttpResponse", "The same; `http.get{ url, … }` too."),
     ("http.post(url: string|table, options?: table): HttpResponse", "The same."),

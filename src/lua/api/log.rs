@@ -9,6 +9,8 @@ use super::super::host::Host;
 
 /// A line in a log, not a dump of data.
 const LONGEST: usize = 16 << 10;
+/// What is kept of prints that are shown later.
+const MOST_KEPT: usize = 64 << 10;
 
 pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result<()> {
     let log = lua.create_table()?;
@@ -48,10 +50,17 @@ pub(in super::super) fn write(host: &Host, lua: &Lua, level: &str, text: &str) {
     }
 }
 
-/// What `print` says: a line of the log, or of the standard output where the file is run for what it does.
+/// What `print` says: a line of the log, or of the standard output where the file is run for what it does, unless it is kept.
 pub(in super::super) fn print(host: &Host, lua: &Lua, text: &[u8]) -> std::io::Result<()> {
     if !host.script.get() {
         write(host, lua, "info", &String::from_utf8_lossy(text));
+        return Ok(());
+    }
+    if let Some(kept) = &mut *host.printed.borrow_mut() {
+        if kept.len() < MOST_KEPT {
+            kept.extend_from_slice(&text[..text.len().min(MOST_KEPT)]);
+            kept.push(b'\n');
+        }
         return Ok(());
     }
     let mut out = std::io::stdout().lock();

@@ -2,12 +2,13 @@
 
 mod args;
 mod codec;
+pub(super) mod fake;
 mod formats;
 mod fs;
 mod glob;
 mod http;
 mod ini;
-mod json;
+pub(super) mod json;
 pub(super) mod library;
 pub mod log;
 pub(super) mod objects;
@@ -19,10 +20,11 @@ mod random;
 pub(super) mod regex;
 mod settings;
 mod store;
+pub(super) mod stream;
 mod template;
 mod time;
 mod url;
-mod wait;
+pub(super) mod wait;
 
 pub use os::full_host_name;
 

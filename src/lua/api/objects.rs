@@ -15,7 +15,41 @@ pub(in super::super) const OBJECTS: &[(&str, &[(&str, &str)])] = &[
             ("json: any", "Its content, decoded."),
             ("content: fun(): string", "The content; what else is named like a function in Python is a value here."),
             ("raise_for_status: fun()", "Raises unless it is `ok`."),
+            (
+                "body: Stream?",
+                "With `stream = true`, in place of `text`, `json` and `content`: what is read with the call that asked for it.",
+            ),
         ],
+    ),
+    (
+        "Stream",
+        &[
+            ("lines(): fun(): string?", "For `for line in stream:lines() do`: line by line, as they come, without their ends."),
+            (
+                "read(how?: string): string?",
+                "What is there, at least a byte; `\"l\"`: a line, `\"a\"`: all that is left, at most 16 MiB. Nil at the end. It waits.",
+            ),
+            ("close()", "Nothing more is read."),
+        ],
+    ),
+    (
+        "Process",
+        &[
+            ("pid: integer", "Its number, which is its group's, too."),
+            ("started: string", "What tells it from later processes of that number; text that may be kept."),
+            ("stdin: ProcessInput?", "With `stdin = \"pipe\"`."),
+            ("stdout: Stream?", "With `stdout = \"pipe\"`; what is not read makes the program wait."),
+            ("stderr: Stream?", "With `stderr = \"pipe\"`."),
+            (
+                "wait(seconds?: number|string): { status: integer?, signal: integer? }?",
+                "Waits for its end; nil if it still runs after that long.",
+            ),
+            ("kill(signal?: string|integer): boolean", "Sends a signal (`\"TERM\"`) to its group; false if it has ended."),
+        ],
+    ),
+    (
+        "ProcessInput",
+        &[("write(text: string)", "Waits until the program has room for it."), ("close()", "The program sees the end of its input.")],
     ),
     (
         "Regex",
@@ -41,6 +75,34 @@ pub(in super::super) const OBJECTS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     ("WarningMatch", &[("group(which?: integer|string): string?", "The whole, a group by number or by name.")]),
+    (
+        "MessageContext",
+        &[
+            ("results: Results?", "How the build ended, or the build set; nil while it runs."),
+            ("result_names: string[]", "What results are called: in a template `result_names[results]`, here `result_names[results + 1]`."),
+            ("mode: string[]", "The modes of the generator."),
+            ("buildername: string", "The builder."),
+            ("workername: string", "The worker."),
+            (
+                "build: table",
+                "The build as REST shows it, with `builder`, `buildrequest`, `buildset`, `url`, and as they are wanted `properties` (of name to value and source), `steps`, their `logs`, and `content` of these.",
+            ),
+            ("builds: table[]", "All of them, of a build set."),
+            ("buildset: table", "The build set as REST shows it."),
+            ("is_buildset: boolean", "Is the message about a build set?"),
+            ("previous_results: Results?", "How the builder's build before ended."),
+            ("status_detected: string", "What became of it, such as `new failure`."),
+            ("summary: string", "The same as a sentence."),
+            ("blamelist: string[]", "Who is responsible."),
+            ("projects: string", "The projects of the source stamps, or the title."),
+            ("sourcestamps: string", "What was built."),
+            ("build_url: string", "Where the build is shown."),
+            ("buildbot_title: string", "The title of the configuration."),
+            ("buildbot_url: string", "Where the master is."),
+            ("state: string", "Of a worker: `missing` or `returned`."),
+            ("worker: table", "Of a worker: `name`, `notify`, `workerinfo`, `last_connection`, `last_seen`, `connected_from`, `building`."),
+        ],
+    ),
     ("Template", &[("render(context?: table): string", "The text for these values.")]),
     (
         "Properties",

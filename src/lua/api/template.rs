@@ -1,26 +1,21 @@
-//! `template`: texts with holes, in the language of minijinja with Python's methods. Rendering happens on the Lua thread at once: its
-//! work and its output are bounded, and a function of Lua that it calls can't wait. It reads no file.
+//! `template`: the texts with holes of [`crate::base::jinja`], filled from tables. Rendering happens on the Lua thread at once, and a
+//! function of Lua that it calls can't wait.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::c_void;
-use std::io;
 use std::sync::Arc;
 
 use minijinja::value::{Object, ObjectRepr, ValueKind};
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value as Filled};
+use minijinja::{Error, ErrorKind, State, Value as Filled};
 use mlua::{Function, Lua, LuaString, Table, UserData, UserDataMethods, Value};
 
+use crate::base::jinja::{Jinja, Options};
 use crate::base::suggest;
 
-const LARGEST_SOURCE: usize = 1 << 20;
-const LARGEST_OUTPUT: usize = 16 << 20;
-/// Steps of the template's engine; a page of a thousand rows takes some ten thousand.
-const FUEL: u64 = 5_000_000;
 /// How deep tables of the context may lie in each other.
 const DEEPEST: usize = 64;
 const MOST_VALUES: usize = 1_000_000;
-const NAME: &str = "template";
 const OPTIONS: [&str; 2] = ["strict", "html"];
 
 thread_local! {
@@ -47,7 +42,7 @@ pub(super) fn register(lua: &Lua, into: &Table) -> mlua::Result<()> {
     into.raw_set("template", template)
 }
 
-struct Template(Environment<'static>);
+struct Template(Jinja);
 
 impl UserData for Template {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
@@ -60,26 +55,16 @@ impl UserData for Template {
 impl Template {
     fn new(text: &LuaString, options: Option<&Table>) -> Result<Template, String> {
         let text = text.to_str().map_err(|_| "the text is not UTF-8")?;
-        if text.len() > LARGEST_SOURCE {
-            return Err(format!("the text is larger than {LARGEST_SOURCE} bytes"));
-        }
-        let (mut strict, mut html) = (false, false);
+        let mut read = Options::default();
         for pair in options.into_iter().flat_map(|o| o.pairs::<String, bool>()) {
             let (name, value) = pair.map_err(|_| "the options are strict and html, each true or false")?;
             match name.as_str() {
-                "strict" => strict = value,
-                "html" => html = value,
+                "strict" => read.strict = value,
+                "html" => read.html = value,
                 _ => return Err(format!("unknown option '{name}'{}", suggest::hint(&name, OPTIONS))),
             }
         }
-        let mut env = Environment::new();
-        minijinja_contrib::add_to_environment(&mut env);
-        env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        env.set_undefined_behavior(if strict { UndefinedBehavior::Strict } else { UndefinedBehavior::Lenient });
-        env.set_auto_escape_callback(move |_| if html { AutoEscape::Html } else { AutoEscape::None });
-        env.set_fuel(Some(FUEL));
-        env.add_template_owned(NAME, text.to_string()).map_err(|e| explain(&e))?;
-        Ok(Template(env))
+        Jinja::new(&text, read).map(Template)
     }
 
     fn render(&self, lua: &Lua, context: Option<&Table>) -> Result<String, String> {
@@ -89,28 +74,7 @@ impl Template {
             None => Filled::from(()),
         };
         let _rendering = Rendering::begin(lua, reader.functions);
-        let mut out = Bounded(Vec::new());
-        let template = self.0.get_template(NAME).map_err(|e| explain(&e))?;
-        let rendered = template.render_captured_to(context, &mut out).map(|_| ());
-        rendered.map_err(|e| explain(&e))?;
-        String::from_utf8(out.0).map_err(|_| "the result is not UTF-8".into())
-    }
-}
-
-/// What a template's text becomes, up to a limit.
-struct Bounded(Vec<u8>);
-
-impl io::Write for Bounded {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        if self.0.len() + text.len() > LARGEST_OUTPUT {
-            return Err(io::Error::other(format!("the result is larger than {LARGEST_OUTPUT} bytes")));
-        }
-        self.0.extend_from_slice(text);
-        Ok(text.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.0.render(context)
     }
 }
 
@@ -257,25 +221,6 @@ fn to_lua(lua: &Lua, value: &Filled, depth: usize) -> Result<Value, Error> {
         }
         _ => Value::String(lua.create_string(value.to_string()).map_err(lua_error)?),
     })
-}
-
-/// An error of the engine in one line, with the template's line and the innermost cause.
-fn explain(e: &Error) -> String {
-    let mut text = match e.detail() {
-        Some(detail) => format!("{}: {detail}", e.kind()),
-        None => e.kind().to_string(),
-    };
-    let mut cause = std::error::Error::source(e);
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&first_line(&next.to_string()));
-        cause = next.source();
-    }
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match e.line() {
-        Some(line) => format!("line {line} of the template: {text}"),
-        None => text,
-    }
 }
 
 fn first_line(text: &str) -> String {

@@ -10,7 +10,6 @@ use mlua::{Lua, Table, Value};
 
 use super::super::host::Host;
 use super::args::{self, Options};
-use crate::base::{Clock, SystemClock};
 
 /// Of a date or a format.
 const LONGEST: usize = 1000;
@@ -19,12 +18,16 @@ const OLD_HTTP: [&str; 2] = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"
 
 pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result<()> {
     let time = lua.create_table()?;
-    time.raw_set("now", lua.create_function(|_, ()| Ok(SystemClock.now().seconds()))?)?;
+    let clock = host.clock.clone();
+    time.raw_set("now", lua.create_function(move |_, ()| Ok(clock.now()))?)?;
+    let clock = host.clock.clone();
     time.raw_set(
         "date",
-        lua.create_function(|lua, options: Value| {
+        lua.create_function(move |lua, options: Value| {
             let options = Options::new("time.date", &options, &["at", "tz"])?;
-            date(lua, &moment("time.date", "at", &options.value("at")?, options.text("tz")?)?)
+            let at = options.value("at")?;
+            let at = if args::absent(&at) { Value::Number(clock.now()) } else { at };
+            date(lua, &moment("time.date", "at", &at, options.text("tz")?)?)
         })?,
     )?;
     time.raw_set(
@@ -60,7 +63,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result
         let h = h.clone();
         async move {
             super::may_wait(&lua, &h)?;
-            tokio::time::sleep(super::seconds(&seconds).map_err(|e| mlua::Error::runtime(format!("sleep: {e}")))?).await;
+            h.clock.sleep(super::seconds(&seconds).map_err(|e| mlua::Error::runtime(format!("sleep: {e}")))?).await;
             Ok(())
         }
     })?;
@@ -88,7 +91,7 @@ fn offset(text: &str) -> Option<Offset> {
 }
 
 fn moment(function: &str, argument: &str, at: &Value, tz: Option<String>) -> mlua::Result<Zoned> {
-    let at = if args::absent(at) { SystemClock.now().seconds() } else { args::number(function, argument, at)? };
+    let at = args::number(function, argument, at)?;
     let stamp = SignedDuration::try_from_secs_f64(at).and_then(Timestamp::from_duration);
     let stamp = stamp.or_else(|_| args::fail(function, format!("'{argument}' is out of the range of dates: {at}")))?;
     Ok(stamp.to_zoned(zone(function, tz)?))

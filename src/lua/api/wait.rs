@@ -11,7 +11,7 @@ use super::super::host::Host;
 use super::may_wait;
 
 /// Do the work and wait for it. `what` is the call as messages name it; the place is added where the error is caught.
-pub(super) async fn on_main<T: Send + 'static>(
+pub(in super::super) async fn on_main<T: Send + 'static>(
     lua: Lua,
     host: Rc<Host>,
     what: &str,
@@ -22,6 +22,7 @@ pub(super) async fn on_main<T: Send + 'static>(
         mlua::Error::RuntimeError(text) => fail(text),
         other => other,
     })?;
+    let _outside = host.clock.outside();
     let work = AbortOnDropHandle::new(host.main.spawn(work));
     // Work that is done at once must not make a call possible where Lua can't wait: it would fail on another day.
     tokio::task::yield_now().await;

@@ -33,6 +33,7 @@ const KNOWN: &[&str] = &[
     "follow_redirects",
     "max_size",
     "check",
+    "stream",
 ];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A day: what takes longer is not one request.
@@ -49,9 +50,12 @@ pub(super) struct Request {
     pub body: Body,
     pub auth: Option<(String, String)>,
     pub timeout: Duration,
-    pub max_size: usize,
+    /// None: as much as comes.
+    pub max_size: Option<usize>,
     /// A status that is no success is an error.
     pub check: bool,
+    /// The content is read piece by piece; the timeout is for its head and for each piece.
+    pub stream: bool,
     pub via: Via,
 }
 
@@ -222,21 +226,23 @@ pub(super) fn read(folder: &Path, name: &str, args: &MultiValue) -> Result<Reque
         Some(Value::Integer(n)) if (0..=MOST_REDIRECTS as i64).contains(&n) => n as usize,
         Some(_) => return Err(format!("follow_redirects: needs true, false or a number up to {MOST_REDIRECTS}")),
     };
-    let max_size = match given("max_size")? {
-        None => DEFAULT_SIZE,
-        Some(Value::Integer(n)) if n >= 0 => n as usize,
-        Some(_) => return Err("max_size: needs a number of bytes".into()),
+    let flag = |key: &str| match given(key)? {
+        None => Ok(false),
+        Some(Value::Boolean(said)) => Ok(said),
+        Some(_) => Err(format!("{key}: needs true or false")),
     };
-    let check = match given("check")? {
-        None => false,
-        Some(Value::Boolean(check)) => check,
-        Some(_) => return Err("check: needs true or false".into()),
+    let (check, stream) = (flag("check")?, flag("stream")?);
+    let max_size = match given("max_size")? {
+        None if stream => None,
+        None => Some(DEFAULT_SIZE),
+        Some(Value::Integer(n)) if n >= 0 => Some(n as usize),
+        Some(_) => return Err("max_size: needs a number of bytes".into()),
     };
     let unix_socket = given("unix_socket")?.map(|value| path("unix_socket", &value)).transpose()?;
     let timeout = given("timeout")?.map(|value| seconds("timeout", &value)).transpose()?.unwrap_or(DEFAULT_TIMEOUT);
     let connect_timeout = given("connect_timeout")?.map(|value| seconds("connect_timeout", &value)).transpose()?;
     let via = Via { verify, cert, unix_socket, proxy, redirects, connect_timeout };
-    Ok(Request { method, url, headers, body, auth, timeout, max_size, check, via })
+    Ok(Request { method, url, headers, body, auth, timeout, max_size, check, stream, via })
 }
 
 /// Items of the table are positional; names must be known.

@@ -1,5 +1,5 @@
 //! Sends one request and reads its answer within limits: time, size (after unpacking), redirects, headers. Says in one line what went
-//! wrong. It knows nothing of Lua; dropping [`send`]'s future closes the connection.
+//! wrong. It knows nothing of Lua; dropping [`send`]'s future, or what is left of an answer, closes the connection.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
-use reqwest::{Certificate, Client, Identity, redirect};
+use reqwest::{Certificate, Client, Identity, Response, redirect};
 
+use super::super::stream::{NextPiece, Source};
 use super::options::{Body, Content, Part, Proxy, Request, Verify, Via, shown_url};
 use crate::base::duration::human;
 
@@ -19,8 +20,8 @@ const MOST_CLIENTS: usize = 16;
 const LARGEST_PEM: u64 = 4 << 20;
 const IDLE: Duration = Duration::from_secs(60);
 const MOST_IDLE_PER_HOST: usize = 8;
+const SHOWN_OF_REFUSAL: usize = 4096;
 
-#[derive(Debug)]
 pub(super) struct Answer {
     pub status: u16,
     pub reason: String,
@@ -28,7 +29,10 @@ pub(super) struct Answer {
     pub url: String,
     /// By lower-case name.
     pub headers: BTreeMap<String, Vec<u8>>,
+    /// The content, or the beginning of it where a stream was asked for and is refused.
     pub text: Vec<u8>,
+    /// The content where a stream was asked for.
+    pub rest: Option<Box<dyn Source>>,
 }
 
 /// The clients of one generation, oldest first, each with what it was made from.
@@ -45,16 +49,64 @@ struct Key {
 }
 
 pub(super) async fn send(clients: Arc<Clients>, request: Request) -> Result<Answer, String> {
-    let shown = request.shown();
-    let timeout = request.timeout;
-    let limits = (request.via.redirects, request.via.connect_timeout);
-    let sent = tokio::time::timeout(timeout, exchange(&clients, request)).await;
+    let told = Told { shown: request.shown(), limits: (request.via.redirects, request.via.connect_timeout), timeout: request.timeout };
+    let sent = tokio::time::timeout(request.timeout, exchange(&clients, request, &told)).await;
     match sent {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(Failure::Text(text))) => Err(format!("{shown}: {text}")),
-        Ok(Err(Failure::Http(e))) => Err(format!("{shown}: {}", explain(&e, limits))),
-        Err(_) => Err(format!("{shown}: no complete answer within {}", human(timeout))),
+        Ok(sent) => sent.map_err(|failure| told.failure(failure)),
+        Err(_) => Err(format!("{}: no complete answer within {}", told.shown, human(told.timeout))),
     }
+}
+
+/// What messages say of a request.
+#[derive(Clone)]
+struct Told {
+    shown: String,
+    limits: (usize, Option<Duration>),
+    timeout: Duration,
+}
+
+impl Told {
+    fn failure(&self, failure: Failure) -> String {
+        match failure {
+            Failure::Text(text) => format!("{}: {text}", self.shown),
+            Failure::Http(e) => format!("{}: {}", self.shown, explain(&e, self.limits)),
+        }
+    }
+}
+
+/// The content of an answer that is read piece by piece.
+pub(super) struct Rest {
+    response: Response,
+    /// Of what is still to come.
+    left: Option<usize>,
+    max_size: Option<usize>,
+    told: Told,
+}
+
+impl Rest {
+    async fn piece(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let Some(piece) = self.response.chunk().await? else { return Ok(None) };
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(piece.len()).ok_or_else(|| too_large(self.max_size))?;
+        }
+        Ok(Some(piece.into()))
+    }
+}
+
+impl Source for Rest {
+    fn next(&mut self) -> NextPiece<'_> {
+        let told = self.told.clone();
+        Box::pin(async move {
+            match tokio::time::timeout(told.timeout, self.piece()).await {
+                Ok(piece) => piece.map_err(|failure| told.failure(failure)),
+                Err(_) => Err(format!("{}: nothing more came within {} (timeout)", told.shown, human(told.timeout))),
+            }
+        })
+    }
+}
+
+fn too_large(limit: Option<usize>) -> Failure {
+    Failure::Text(format!("the answer is larger than {} bytes (max_size)", limit.unwrap_or_default()))
 }
 
 enum Failure {
@@ -74,7 +126,7 @@ impl From<String> for Failure {
     }
 }
 
-async fn exchange(clients: &Clients, request: Request) -> Result<Answer, Failure> {
+async fn exchange(clients: &Clients, request: Request, told: &Told) -> Result<Answer, Failure> {
     let client = clients.get(&request).await?;
     let mut call = client.request(request.method, request.url).headers(request.headers);
     if let Some((user, password)) = request.auth {
@@ -85,28 +137,34 @@ async fn exchange(clients: &Clients, request: Request) -> Result<Answer, Failure
         Body::Bytes(bytes) => call.body(bytes),
         Body::Multipart(fields, parts) => call.multipart(multipart(fields, parts).await?),
     };
-    let mut response = call.send().await?;
+    let response = call.send().await?;
     let limit = request.max_size;
-    let too_large = || Failure::Text(format!("the answer is larger than {limit} bytes (max_size)"));
     // What comes packed is measured as it is unpacked.
-    if response.content_length().is_some_and(|length| length > limit as u64) {
-        return Err(too_large());
-    }
-    let mut text = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if text.len() + chunk.len() > limit {
-            return Err(too_large());
-        }
-        text.extend_from_slice(&chunk);
+    if response.content_length().zip(limit).is_some_and(|(length, limit)| length > limit as u64) {
+        return Err(too_large(limit));
     }
     let status = response.status();
-    Ok(Answer {
+    let mut answer = Answer {
         status: status.as_u16(),
         reason: status.canonical_reason().unwrap_or_default().to_owned(),
         url: shown_url(response.url()),
         headers: headers(response.headers()),
-        text,
-    })
+        text: Vec::new(),
+        rest: None,
+    };
+    let mut rest = Rest { response, left: limit, max_size: limit, told: told.clone() };
+    if request.stream && !(request.check && !status.is_success()) {
+        answer.rest = Some(Box::new(rest));
+        return Ok(answer);
+    }
+    while let Some(piece) = rest.piece().await? {
+        answer.text.extend_from_slice(&piece);
+        // Of a refusal that was to be a stream no more is shown than its beginning.
+        if request.stream && answer.text.len() >= SHOWN_OF_REFUSAL {
+            break;
+        }
+    }
+    Ok(answer)
 }
 
 /// A header that comes several times is one with its values joined.

@@ -177,10 +177,14 @@ async fn rule_05_every_class_of_the_host_that_can_be_extended_is() {
             let value = match arg.name {
                 "command" if class.kind == Kind::SecretProvider => "{ 'x', '%(name)s' }",
                 "factory" => "util.BuildFactory()",
+                "fromaddr" => "'a@b.example'",
+                "serverUrl" => "'http://localhost/'",
+                "function" => "print",
+                "template_type" => "'plain'",
                 "commands" | "fields" | "choices" | "builderNames" | "properties" => "{ }",
                 _ => "'x'",
             };
-            given.push(format!("{} = {value}", arg.name));
+            given.push(format!("[\"{}\"] = {value}", arg.name));
         }
         match class.name {
             "BuilderConfig" => given.push("workernames = { 'w' }".into()),
@@ -195,6 +199,11 @@ async fn rule_05_every_class_of_the_host_that_can_be_extended_is() {
             Kind::Builder => ("tags", "{ 't' }"),
             Kind::Factory => ("workdir", "'w'"),
             Kind::Scheduler => ("buttonName", "'b'"),
+            Kind::Reporter => ("name", "'r'"),
+            Kind::Generator if class.name == "WorkerMissingGenerator" => ("workers", "{ 'w' }"),
+            Kind::Generator if class.name == "BuildSetCombinedStatusGenerator" => ("tooltip", "'t'"),
+            Kind::Generator => ("tags", "{ 't' }"),
+            Kind::Formatter => ("ctx", "{ a = 1 }"),
             _ => ("tooltip", "'t'"),
         };
         // What a class that does nothing itself demands.
@@ -202,6 +211,7 @@ async fn rule_05_every_class_of_the_host_that_can_be_extended_is() {
             "BuildStep" => "function One:run() return util.SUCCESS end",
             "LatentWorker" => "function One:start_instance() end function One:stop_instance() end",
             "SecretProviderBase" => "function One:get(name) end",
+            "ReporterBase" => "function One:sendMessage(reports) end",
             _ => "",
         };
         for space in class.namespaces {

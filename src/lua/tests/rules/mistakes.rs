@@ -107,11 +107,13 @@ fn written(class: &ClassDecl, change: impl Fn(&ArgDecl) -> Option<String>) -> St
             "factory" => "util.BuildFactory()".to_owned(),
             "commands" | "fields" | "choices" | "builderNames" => "{}".to_owned(),
             "properties" => "{ a = 1 }".to_owned(),
+            "function" => "print".to_owned(),
+            "template_type" => "'plain'".to_owned(),
             _ => "'x'".to_owned(),
         })
         .filter(|_| arg.required)
     };
-    let args = class.args.iter().filter_map(|a| Some(format!("{} = {}", a.name, change(a).or_else(|| value(a))?)));
+    let args = class.args.iter().filter_map(|a| Some(format!("[\"{}\"] = {}", a.name, change(a).or_else(|| value(a))?)));
     let args: Vec<String> = args.filter(|a| !a.ends_with(" = ")).collect();
     let space = if class.top_level { String::new() } else { format!("{}.", class.namespaces[0]) };
     format!("local x = {space}{}{{ {} }}", class.name, args.join(", "))

@@ -1,0 +1,565 @@
+//! Reporters as declared: `MailNotifier` in both of its spellings, `HttpStatusPush`, and those of the file's own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use md5::{Digest, Md5};
+
+use super::arguments::{Arguments, Reader, arguments};
+use super::assemble::{Assembly, Parsed};
+use super::class::{ClassDecl, Kind};
+use super::convert::{FromValue, Whole, Wrong};
+use super::formatters::WantedLogs;
+use super::generators::{self, MissingWorkers};
+use super::instance::{FormatterRef, GeneratorRef};
+use super::lua_type::LuaType;
+use super::reports::*;
+use super::spec::Password;
+use super::template::{Arg, Form, Part, Source, Template};
+use super::value::{FnRef, Object, Value};
+use crate::base::MailAddress;
+
+arguments! {
+    /// What every reporter takes.
+    CommonArgs {
+        "name" name: Option<String> = None => "None", "What it is called in logs and messages; needed where several of one class select the same.", Identity;
+        "generators" generators: Option<Vec<GeneratorRef>> = None => "None", "Which events make a message; None: the usual ones of the class.";
+        "sendMessage" send_message: Option<FnRef> = None => "None", "A method of a class of one's own: `sendMessage(self, reports)` sends; what it raises is tried again later.";
+    }
+}
+
+arguments! {
+    MailArgs {
+        include common: CommonArgs;
+        include old: OldArgs;
+        [1] "fromaddr" fromaddr: Address, "Who sends.";
+        [2] "relayhost" relayhost: String = "localhost".into() => "\"localhost\"", "The server that takes the mails.";
+        "smtpPort" smtp_port: Port = Port(25) => "25", "Its port.";
+        "useTls" use_tls: bool = false => "false", "STARTTLS is demanded.";
+        "useSmtps" use_smtps: bool = false => "false", "TLS from the first byte.";
+        "smtpCaFile" ca_file: Option<String> = None => "None", "A file in PEM of the authorities that may have signed the server's certificate, in place of the system's.";
+        "smtpUser" smtp_user: Option<Credential> = None => "None", "The login of the server; with `smtpPassword`.";
+        "smtpPassword" smtp_password: Option<Credential> = None => "None", "Its password.";
+        "lookup" lookup: Lookup = Lookup::AsItIs => "None", "How the name of an author or owner becomes an address: a domain, or `function(name)` that gives an address or nil; it may wait.";
+        "extraRecipients" extra_recipients: Vec<Address> = Vec::new() => "{}", "Who gets every mail; as a copy, where interested users get it, too.";
+        "sendToInterestedUsers" send_to_interested: bool = true => "true", "Authors of changes and owners of the build get it.";
+        "sendToWorkerOwners" send_to_owners: bool = false => "false", "The `owner` of a worker is told of failures on it, and of its absence.";
+        "workers" workers: Option<Vec<String>> = None => "None", "Only builds on these workers, and only their absence.";
+        "extraHeaders" extra_headers: BTreeMap<String, Arg<String>> = BTreeMap::new() => "{}", "Further headers; rendered with the properties that the builds share.";
+        "dumpMailsToLog" dump: bool = false => "false", "Each mail is written to the log as well.";
+    }
+}
+
+arguments! {
+    /// What stood in the arguments of `MailNotifier` before there were generators.
+    OldArgs {
+        "mode" mode: Option<Modes> = None => "None", "Of old files: of a BuildStatusGenerator.";
+        "builders" builders: Option<Vec<String>> = None => "None", "Of old files: of a BuildStatusGenerator; `{}` tells of missing workers only.";
+        "tags" | "categories" tags: Option<Vec<String>> = None => "None", "Of old files: of a BuildStatusGenerator.";
+        "schedulers" schedulers: Option<Vec<String>> = None => "None", "Of old files: of a BuildStatusGenerator.";
+        "branches" branches: Option<Vec<Option<String>>> = None => "None", "Of old files: of a BuildStatusGenerator.";
+        "subject" subject: Option<String> = None => "None", "Of old files: the subject, with `%(result)s`, `%(title)s`, `%(builder)s`, `%(projectName)s`.";
+        "addLogs" add_logs: Option<WantedLogs> = None => "None", "Of old files: `add_logs` of a BuildStatusGenerator.";
+        "addPatch" add_patch: Option<bool> = None => "None", "Of old files: `add_patch` of a BuildStatusGenerator; there it is true.";
+        "buildSetSummary" set_summary: Option<bool> = None => "None", "Of old files: a BuildSetStatusGenerator.";
+        "messageFormatter" formatter: Option<FormatterRef> = None => "None", "Of old files: `message_formatter` of a BuildStatusGenerator.";
+        "messageFormatterMissingWorker" missing_formatter: Option<FormatterRef> = None => "None", "Of old files: `message_formatter` of a WorkerMissingGenerator.";
+        "watchedWorkers" watched: Option<MissingWorkers> = None => "None", "Of old files: `workers` of a WorkerMissingGenerator.";
+    }
+}
+
+arguments! {
+    HttpArgs {
+        include common: CommonArgs;
+        [1] "serverUrl" server_url: String, "Where each report is posted as JSON.";
+        [2] "auth" auth: Option<Login> = None => "None", "The login of the server: `{ \"user\", \"password\" }`; each may be a util.Secret.";
+        [3] "headers" headers: BTreeMap<String, SecretText> = BTreeMap::new() => "{}", "Further headers; a value may be a util.Secret or an Interpolate with secrets.";
+        "debug" debug: bool = false => "false", "Requests and answers are written to the log.";
+        "verify" verify: Verify = Verify::System => "None", "Certificates are checked: true, false, or a file in PEM of the authorities.";
+        "cert" cert: Option<ClientCertificate> = None => "None", "The client's certificate: a file in PEM, or a list of it and its key.";
+        "skip_encoding" skip_encoding: bool = false => "false", "Has no effect: what is posted is never compressed.";
+    }
+}
+
+arguments! {
+    OwnArgs {
+        include common: CommonArgs;
+    }
+}
+
+pub(super) fn declare(list: &mut Vec<ClassDecl>) {
+    let mail = "Sends mail about builds and missing workers; nothing is lost while the server is away.";
+    list.push(ClassDecl::new::<MailArgs>("MailNotifier", Kind::Reporter, mail_notifier, mail).top().old(&["mail.MailNotifier"]));
+    let http = "Posts each report as JSON; tried again while the server is away.";
+    list.push(ClassDecl::new::<HttpArgs>("HttpStatusPush", Kind::Reporter, http_push, http));
+    let own =
+        "The base of reporters of one's own: their `sendMessage(self, reports)` is called with each report, again later if it raises.";
+    list.push(ClassDecl::new::<OwnArgs>("ReporterBase", Kind::Reporter, own_reporter, own));
+}
+
+fn mail_notifier(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
+    let args = MailArgs::read(reader)?;
+    let old: Vec<&str> = OldArgs::declared()
+        .iter()
+        .flat_map(|arg| arg.aliases.iter().copied().chain([arg.name]))
+        .filter(|name| object.args.named.contains_key(name))
+        .collect();
+    if let (Some(_), Some(name)) = (&args.common.generators, old.first()) {
+        reader.wrong(format!("'{name}' belongs in one of its generators: give either generators or the arguments of old files"));
+    }
+    // `builders = {}` is how one says that only missing workers are told.
+    let only_missing = old == ["builders"] && args.old.builders.as_ref().is_some_and(Vec::is_empty);
+    if let Some(name) = old.first().filter(|_| !only_missing && args.common.generators.is_none()) {
+        let today = "in generators = { reporters.BuildStatusGenerator{ … }, reporters.WorkerMissingGenerator{} }";
+        reader.warnings.push(super::arguments::Warning {
+            text: format!("'{name}' and the like stand {today} today"),
+            about: Some("old arguments of MailNotifier".into()),
+            name: Some((*name).to_owned()),
+        });
+    }
+    if args.use_tls && args.use_smtps {
+        reader.wrong("'useTls' and 'useSmtps' exclude each other: STARTTLS begins without TLS");
+    }
+    if args.relayhost.is_empty() || args.relayhost.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        reader.wrong(format!("'relayhost' must be the name of a host, got {:?}", args.relayhost));
+    }
+    let login = match (args.smtp_user, args.smtp_password) {
+        (Some(user), Some(password)) => Some((user.0, password.0)),
+        (None, None) => None,
+        (Some(_), None) => return wrong(reader, "'smtpUser' needs 'smtpPassword'"),
+        (None, Some(_)) => return wrong(reader, "'smtpPassword' needs 'smtpUser'"),
+    };
+    let mut extra_headers = Vec::new();
+    for (name, value) in args.extra_headers {
+        if !header_name(&name) {
+            reader.wrong(format!("extraHeaders[{name:?}] is no name of a header"));
+        } else if OWN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(&name)) {
+            reader.warn_of("extraHeaders", format!("extraHeaders.{name} is left out: each mail has its own"));
+        } else {
+            extra_headers.push((name, template(value)));
+        }
+    }
+    let generators = match &args.common.generators {
+        Some(_) => given(reader, assembly, args.common.generators)?,
+        None => {
+            generators::check_filter(
+                reader,
+                &FilterSpec { builders: args.old.builders.clone(), tags: args.old.tags.clone(), ..Default::default() },
+            );
+            old_generators(object, assembly, args.old)?
+        }
+    };
+    let mail = MailSpec {
+        fromaddr: args.fromaddr.0,
+        relayhost: args.relayhost,
+        smtp_port: args.smtp_port.0,
+        use_tls: args.use_tls,
+        use_smtps: args.use_smtps,
+        ca_file: args.ca_file,
+        login,
+        lookup: args.lookup,
+        extra_recipients: args.extra_recipients.into_iter().map(|a| a.0).collect(),
+        send_to_interested_users: args.send_to_interested,
+        send_to_worker_owners: args.send_to_owners,
+        workers: args.workers,
+        extra_headers,
+        dump_mails_to_log: args.dump,
+    };
+    let kind = ReporterKind::Mail(Box::new(mail));
+    reporter(reader, object, args.common.name, args.common.send_message, kind, generators)
+}
+
+fn http_push(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
+    let args = HttpArgs::read(reader)?;
+    let address = args.server_url.split_once("://").filter(|(scheme, rest)| ["http", "https"].contains(scheme) && !rest.is_empty());
+    if address.is_none() || args.server_url.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        reader.wrong(format!("'serverUrl' must be an address such as \"https://example.org/report\", got {:?}", args.server_url));
+    }
+    for name in args.headers.keys().filter(|name| !header_name(name)) {
+        reader.wrong(format!("headers[{name:?}] is no name of a header"));
+    }
+    let generators = match args.common.generators {
+        Some(_) => given(reader, assembly, args.common.generators)?,
+        None => vec![Arc::new(generators::plain(object, GeneratorKind::StartEnd { start_formatter: None }))],
+    };
+    let http = HttpPushSpec {
+        server_url: args.server_url,
+        auth: args.auth.map(|login| (login.0, login.1)),
+        headers: args.headers.into_iter().collect(),
+        debug: args.debug,
+        verify: args.verify,
+        cert: args.cert.map(|c| (c.0, c.1)),
+    };
+    let kind = ReporterKind::Http(Box::new(http));
+    reporter(reader, object, args.common.name, args.common.send_message, kind, generators)
+}
+
+fn own_reporter(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
+    let args = OwnArgs::read(reader)?;
+    if args.common.send_message.is_none() {
+        reader.wrong(
+            "has no method 'sendMessage(self, reports)': write reporters.ReporterBase:extend(\"Name\", { sendMessage = function(self, reports) … end })",
+        );
+    }
+    let generators = match args.common.generators {
+        Some(_) => given(reader, assembly, args.common.generators)?,
+        None => vec![Arc::new(generators::plain(object, GeneratorKind::Build { mode: Modes::default(), report_new: false }))],
+    };
+    reporter(reader, object, args.common.name, args.common.send_message, ReporterKind::Own, generators)
+}
+
+fn wrong(reader: &mut Reader, text: &str) -> Option<Parsed> {
+    reader.wrong(text);
+    None
+}
+
+fn reporter(
+    reader: &mut Reader,
+    object: &Object,
+    name: Option<String>,
+    send_message: Option<FnRef>,
+    kind: ReporterKind,
+    generators: Vec<Arc<GeneratorSpec>>,
+) -> Option<Parsed> {
+    let class = object.custom_class.clone().unwrap_or_else(|| object.class.clone());
+    let name = match name {
+        Some(name) if name.trim().is_empty() || name.chars().any(char::is_control) => {
+            return wrong(reader, &format!("'name' must be a name, got {name:?}"));
+        }
+        Some(name) => name,
+        None => derived_name(&class, &kind, &generators),
+    };
+    let place = object.place.clone();
+    Some(Parsed::Reporter(Arc::new(ReporterSpec { name, class, kind, generators, send_message, place })))
+}
+
+/// The generators that it was given; none if one of them has mistakes.
+fn given(reader: &mut Reader, assembly: &mut Assembly, list: Option<Vec<GeneratorRef>>) -> Option<Vec<Arc<GeneratorSpec>>> {
+    let list = list.unwrap_or_default();
+    if list.is_empty() {
+        reader.warn_of("generators", "'generators' is empty: it never tells anything");
+    }
+    let parsed = |object: &GeneratorRef| match assembly.parsed(&object.0) {
+        Some(Parsed::Generator(generator)) => Some(generator),
+        _ => None,
+    };
+    list.iter().map(parsed).collect()
+}
+
+/// What the arguments of an old file say; without any the usual ones.
+fn old_generators(object: &Object, assembly: &mut Assembly, old: OldArgs) -> Option<Vec<Arc<GeneratorSpec>>> {
+    let mode = old.mode.unwrap_or_default();
+    let kind = if old.set_summary == Some(true) { GeneratorKind::Set { mode } } else { GeneratorKind::Build { mode, report_new: false } };
+    let builds = GeneratorSpec {
+        filter: FilterSpec { builders: old.builders, tags: old.tags, schedulers: old.schedulers, branches: old.branches },
+        formatter: generators::formatter(assembly, old.formatter)?,
+        subject: old.subject,
+        add_patch: old.add_patch.unwrap_or(true),
+        add_logs: old.add_logs,
+        ..generators::plain(object, kind)
+    };
+    let workers = old.watched.and_then(|watched| watched.0);
+    let missing = GeneratorSpec {
+        formatter: generators::formatter(assembly, old.missing_formatter)?,
+        ..generators::plain(object, GeneratorKind::WorkerMissing { workers })
+    };
+    Some(vec![Arc::new(builds), Arc::new(missing)])
+}
+
+/// The names of the secrets that it uses.
+pub(super) fn secrets(reporter: &ReporterSpec) -> Vec<String> {
+    let login = match &reporter.kind {
+        ReporterKind::Mail(mail) => &mail.login,
+        ReporterKind::Http(http) => &http.auth,
+        ReporterKind::Own => &None,
+    };
+    let passwords = login.iter().flat_map(|(user, password)| [user, password]);
+    let mut names: Vec<String> = passwords.filter_map(|p| if let Password::Named(name) = p { Some(name.clone()) } else { None }).collect();
+    if let ReporterKind::Http(http) = &reporter.kind {
+        names.extend(http.headers.iter().flat_map(|(_, value)| value.secrets().map(str::to_owned)));
+    }
+    names
+}
+
+/// What it names: the argument, the names, and what they are names of.
+pub(super) fn named(reporter: &ReporterSpec) -> Vec<(&'static str, &[String], &'static str)> {
+    let mut named: Vec<(&str, &[String], &str)> = Vec::new();
+    if let Some(workers) = reporter.mail().and_then(|mail| mail.workers.as_deref()) {
+        named.push(("workers", workers, "worker"));
+    }
+    for generator in &reporter.generators {
+        if let GeneratorKind::WorkerMissing { workers: Some(workers) } = &generator.kind {
+            named.push(("workers", workers, "worker"));
+        }
+        let filter = &generator.filter;
+        named.extend(filter.builders.as_deref().map(|names| ("builders", names, "builder")));
+        named.extend(filter.schedulers.as_deref().map(|names| ("schedulers", names, "scheduler")));
+    }
+    named
+}
+
+const LONGEST_NAME: usize = 100;
+
+/// A name that stays the same while the reporter selects the same, so that what is queued for it is still its own after a restart.
+fn derived_name(class: &str, kind: &ReporterKind, generators: &[Arc<GeneratorSpec>]) -> String {
+    let mut parts = Vec::new();
+    if let ReporterKind::Http(http) = kind {
+        let (scheme, rest) = http.server_url.split_once("://").unwrap_or(("", &http.server_url));
+        let rest = rest.split(['?', '#']).next().unwrap_or_default();
+        // A login may stand before the host.
+        let host = rest.split_once('/').map_or(rest, |(host, _)| host);
+        let bare = &rest[host.rfind('@').map_or(0, |at| at + 1)..];
+        parts.push(format!("{scheme}://{bare}"));
+    }
+    for generator in generators {
+        let filter = &generator.filter;
+        let mut list = |what: &str, names: Option<Vec<String>>| parts.extend(names.map(|names| format!("{what}={}", names.join(","))));
+        list("builders", filter.builders.clone());
+        list("tags", filter.tags.clone());
+        list("schedulers", filter.schedulers.clone());
+        list("branches", filter.branches.as_ref().map(|b| b.iter().map(|b| b.clone().unwrap_or_default()).collect()));
+        match &generator.kind {
+            GeneratorKind::Build { mode, .. } | GeneratorKind::Set { mode } if *mode != Modes::default() => {
+                parts.push(format!("mode={mode}"))
+            }
+            GeneratorKind::WorkerMissing { workers: Some(names) } => parts.push(format!("workers={}", names.join(","))),
+            _ => {}
+        }
+    }
+    let mut name = class.to_owned();
+    for part in parts {
+        name.push(' ');
+        name.push_str(&part);
+    }
+    if name.chars().count() > LONGEST_NAME {
+        let digest: String = Md5::digest(&name).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        name = name.chars().take(LONGEST_NAME - 10).chain(['…']).collect::<String>() + &digest;
+    }
+    name.replace(char::is_control, " ")
+}
+
+fn header_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 76 && name.chars().all(|c| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?={}".contains(c))
+}
+
+fn template(value: Arg<String>) -> Template {
+    match value {
+        Arg::Const(text) => Template::Const(text.into()),
+        Arg::Dynamic(template) => *template,
+    }
+}
+
+/// An address of mail that can be sent to.
+#[derive(Clone, Debug)]
+pub(super) struct Address(pub MailAddress);
+
+impl FromValue for Address {
+    fn expected() -> String {
+        "an address of mail such as \"ann@example.org\" or \"Ann <ann@example.org>\"".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("string")
+    }
+
+    fn plural() -> String {
+        "addresses of mail".into()
+    }
+
+    fn from_value(value: &Value) -> Result<Address, Wrong> {
+        let Value::Text(text) = value else { return Err(Wrong::must(Self::expected(), value)) };
+        MailAddress::parse(text).map(Address).ok_or_else(|| Wrong::must(Self::expected(), value))
+    }
+}
+
+/// A number of a port.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Port(u16);
+
+impl FromValue for Port {
+    fn expected() -> String {
+        "a port number from 1 to 65535".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("integer")
+    }
+
+    fn from_value(value: &Value) -> Result<Port, Wrong> {
+        let number = Whole::<1>::from_value(value).ok().and_then(|n| u16::try_from(n.0).ok());
+        number.map(Port).ok_or_else(|| Wrong::must(Self::expected(), value))
+    }
+}
+
+impl FromValue for Lookup {
+    fn expected() -> String {
+        "a domain such as \"example.org\", a function or None".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("string").or(LuaType::Function).or(LuaType::Name("None"))
+    }
+
+    fn from_value(value: &Value) -> Result<Lookup, Wrong> {
+        match value {
+            Value::None => Ok(Lookup::AsItIs),
+            Value::Function(f) => Ok(Lookup::Call(f.clone())),
+            Value::Text(text) => {
+                let domain = text.trim_start_matches('@');
+                let fits = MailAddress::parse(&format!("x@{domain}")).is_some_and(|a| a.name.is_none());
+                if fits { Ok(Lookup::Domain(domain.to_owned())) } else { Err(Wrong::must(Self::expected(), value)) }
+            }
+            other => Err(Wrong::must(Self::expected(), other)),
+        }
+    }
+}
+
+/// Text, a `util.Secret`, or an `Interpolate` of nothing but one secret.
+#[derive(Clone, Debug)]
+pub(super) struct Credential(Password);
+
+impl FromValue for Credential {
+    const SECRET: bool = true;
+
+    fn expected() -> String {
+        Password::expected()
+    }
+
+    fn lua_type() -> LuaType {
+        Password::lua_type().or(LuaType::Name("Interpolate"))
+    }
+
+    fn from_value(value: &Value) -> Result<Credential, Wrong> {
+        match value {
+            Value::Object(object) if object.class == "Interpolate" => match SecretText::from_value(value)?.0.as_slice() {
+                [SecretPart::Secret(name)] => Ok(Credential(Password::Named(name.clone()))),
+                _ => Err(Wrong::says("must be text, a util.Secret, or an Interpolate of one secret such as \"%(secret:smtp)s\"")),
+            },
+            other => Password::from_value(other).map(Credential),
+        }
+    }
+}
+
+/// `{ "user", "password" }`
+#[derive(Clone, Debug)]
+pub(super) struct Login(Password, Password);
+
+impl FromValue for Login {
+    const SECRET: bool = true;
+
+    fn expected() -> String {
+        "a list of a user and a password, each text or a util.Secret".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::list(Credential::lua_type())
+    }
+
+    fn from_value(value: &Value) -> Result<Login, Wrong> {
+        match value {
+            Value::Table(t) if t.items.len() == 2 && t.named.is_empty() => {
+                let part = |i: usize| Credential::from_value(&t.items[i]).map(|c| c.0).map_err(|w| w.inside(super::convert::item(i)));
+                Ok(Login(part(0)?, part(1)?))
+            }
+            other => Err(Wrong::says(format!("must be {}, got {}", Self::expected(), kind_of(other)))),
+        }
+    }
+}
+
+/// What it is, without a word of it.
+fn kind_of(value: &Value) -> String {
+    match value {
+        Value::Text(_) => "text".into(),
+        Value::Int(_) | Value::Float(_) => "a number".into(),
+        other => other.describe(),
+    }
+}
+
+impl FromValue for SecretText {
+    const SECRET: bool = true;
+
+    fn expected() -> String {
+        "text, a util.Secret, or an Interpolate with secrets".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("string").or(LuaType::Name("Secret")).or(LuaType::Name("Interpolate"))
+    }
+
+    fn plural() -> String {
+        "values, each text, a util.Secret, or an Interpolate with secrets".into()
+    }
+
+    fn from_value(value: &Value) -> Result<SecretText, Wrong> {
+        let text = match value {
+            Value::Text(text) => SecretText(vec![SecretPart::Text(text.clone())]),
+            Value::Object(_) => match Template::read(value)? {
+                Template::Secret(name) => SecretText(vec![SecretPart::Secret(name)]),
+                Template::Const(serde_json::Value::String(text)) => SecretText(vec![SecretPart::Text(text)]),
+                Template::Interpolate(parts) => SecretText(parts.into_iter().map(part).collect::<Result<_, _>>()?),
+                _ => return Err(Wrong::must(Self::expected(), value)),
+            },
+            other => return Err(Wrong::says(format!("must be {}, got {}", Self::expected(), kind_of(other)))),
+        };
+        let breaks = |part: &SecretPart| matches!(part, SecretPart::Text(t) if t.chars().any(char::is_control));
+        if text.0.iter().any(breaks) {
+            return Err(Wrong::says("must be one line without control characters"));
+        }
+        Ok(text)
+    }
+}
+
+fn part(part: Part) -> Result<SecretPart, Wrong> {
+    match part {
+        Part::Text(text) => Ok(SecretPart::Text(text)),
+        Part::Substitute { source: Source::Secret(name), form: Form::Plain } => Ok(SecretPart::Secret(name)),
+        Part::Substitute { .. } => Err(Wrong::says("may hold %(secret:…)s only: there is no build whose properties it could have")),
+    }
+}
+
+impl FromValue for Verify {
+    fn expected() -> String {
+        "true, false or the name of a file in PEM".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("boolean").or(LuaType::Name("string")).or(LuaType::Name("None"))
+    }
+
+    fn from_value(value: &Value) -> Result<Verify, Wrong> {
+        match value {
+            Value::None | Value::Bool(true) => Ok(Verify::System),
+            Value::Bool(false) => Ok(Verify::Off),
+            Value::Text(file) if !file.is_empty() => Ok(Verify::File(file.clone())),
+            other => Err(Wrong::must(Self::expected(), other)),
+        }
+    }
+}
+
+/// A file of a certificate, and one of its key.
+#[derive(Clone, Debug)]
+pub(super) struct ClientCertificate(String, Option<String>);
+
+impl FromValue for ClientCertificate {
+    fn expected() -> String {
+        "the name of a file in PEM, or a list of a certificate's and its key's".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("string").or(LuaType::list(LuaType::Name("string")))
+    }
+
+    fn from_value(value: &Value) -> Result<ClientCertificate, Wrong> {
+        let files = super::convert::OneOrMany::<String>::from_value(value).map_err(|_| Wrong::must(Self::expected(), value))?.0;
+        match <[String; 2]>::try_from(files) {
+            Ok([certificate, key]) => Ok(ClientCertificate(certificate, Some(key))),
+            Err(files) => match <[String; 1]>::try_from(files) {
+                Ok([one]) => Ok(ClientCertificate(one, None)),
+                Err(_) => Err(Wrong::must(Self::expected(), value)),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

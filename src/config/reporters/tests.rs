@@ -1,0 +1,133 @@
+//! What reporters are told to be becomes what they are.
+
+use std::sync::Arc;
+
+use super::super::testing::{function, object, place, table};
+use super::super::{MasterConfig, SaidAt, Table, assemble};
+use super::*;
+
+fn config(services: &[&Arc<Object>]) -> MasterConfig {
+    let mut list = Table::default();
+    list.items.extend(services.iter().map(|o| Value::from(*o)));
+    let root = table![; services = list];
+    let objects: Vec<Arc<Object>> = services.iter().map(|o| Arc::clone(o)).collect();
+    assemble(&root, &place(1), &objects, SaidAt::default()).unwrap_or_else(|told| panic!("{told:#?}"))
+}
+
+fn one(object: &Arc<Object>) -> Arc<ReporterSpec> {
+    config(&[object]).reporters[0].clone()
+}
+
+fn warnings(object: &Arc<Object>) -> Vec<String> {
+    config(&[object]).warnings.iter().map(|w| w.text.clone()).collect()
+}
+
+#[test]
+fn a_notifier_that_says_nothing_tells_of_builds_and_workers() {
+    let plain = one(&object("MailNotifier", 1, table!["Builds <b@example.org>"]));
+    assert_eq!((plain.name.as_str(), plain.generators.len()), ("MailNotifier", 2));
+    assert!(plain.generators[0].add_patch);
+    assert_eq!(plain.generators[0].kind, GeneratorKind::Build { mode: Modes::default(), report_new: false });
+    assert!(plain.missing_generator("any").is_some());
+    let mail = plain.mail().unwrap();
+    assert_eq!(mail.fromaddr.to_string(), "Builds <b@example.org>");
+    assert_eq!((mail.relayhost.as_str(), mail.smtp_port, mail.send_to_interested_users), ("localhost", 25, true));
+    assert_eq!(warnings(&object("MailNotifier", 1, table!["b@example.org"])), [""; 0]);
+}
+
+#[test]
+fn arguments_of_old_files_become_generators() {
+    let args = table!["b@example.org"; mode = "warnings", categories = table!["x"], schedulers = table!["s"],
+        branches = table![Value::None, "main"], subject = "%(builder)s", addLogs = true, addPatch = false, buildSetSummary = true,
+        watchedWorkers = table!["w"], name = "old"];
+    let object = object("MailNotifier", 1, args);
+    let old = one(&object);
+    let [builds, missing] = &old.generators[..] else { panic!("{old:#?}") };
+    assert_eq!(builds.kind, GeneratorKind::Set { mode: Modes([Mode::Failing, Mode::Warnings].into()) });
+    let filter = FilterSpec {
+        builders: None,
+        tags: Some(vec!["x".into()]),
+        schedulers: Some(vec!["s".into()]),
+        branches: Some(vec![None, Some("main".into())]),
+    };
+    assert_eq!(builds.filter, filter);
+    assert_eq!(
+        (builds.subject.as_deref(), builds.add_logs.as_ref(), builds.add_patch),
+        (Some("%(builder)s"), Some(&WantedLogs::All), false)
+    );
+    assert_eq!(missing.kind, GeneratorKind::WorkerMissing { workers: Some(vec!["w".into()]) });
+    assert!(old.missing_generator("w").is_some() && old.missing_generator("x").is_none());
+    let told = warnings(&object);
+    assert_eq!(told.iter().filter(|t| t.contains("stand in generators")).count(), 1, "{told:?}");
+}
+
+#[test]
+fn no_builders_means_missing_workers_only_without_a_word() {
+    let object = object("MailNotifier", 1, table!["b@example.org"; builders = Table::default()]);
+    assert_eq!(warnings(&object), [""; 0]);
+    let only = one(&object);
+    assert_eq!(only.generators[0].filter.builders, Some(vec![]));
+    assert!(only.missing_generator("w").is_some());
+}
+
+#[test]
+fn names_are_made_of_what_is_selected() {
+    let mail = |args: Table| one(&object("MailNotifier", 1, args)).name.clone();
+    assert_eq!(
+        mail(table!["b@example.org"; builders = table!["a", "b"], mode = table!["failing", "change"]]),
+        "MailNotifier builders=a,b mode=change+failing"
+    );
+    assert_eq!(mail(table!["b@example.org"; watchedWorkers = table!["w"]]), "MailNotifier workers=w");
+    let many: Vec<Value> = (0..100).map(|i| Value::from(format!("builder-{i}").as_str())).collect();
+    let long = mail(table!["b@example.org"; builders = Table { items: many, ..Table::default() }]);
+    assert!(long.chars().count() <= LONGEST_NAME && long.contains('…'), "{long}");
+    let http = one(&object("HttpStatusPush", 1, table!["https://user:pw@example.org/x@y?token=1"]));
+    assert_eq!(http.name, "HttpStatusPush https://example.org/x@y");
+}
+
+#[test]
+fn pushes_know_their_secrets() {
+    let secret = object("Secret", 1, table!["pw"]);
+    let header = object("Interpolate", 2, table!["Bearer %(secret:token)s"]);
+    let args = table!["https://example.org"; auth = table!["user", &secret], headers = table![; Authorization = &header]];
+    let push = object("HttpStatusPush", 3, args);
+    // It can't be assembled without providers; by itself it is understood.
+    let spec = match assemble(&table![; services = table![&push]], &place(1), &[secret, header, push], SaidAt::default()) {
+        Ok(_) => panic!("a secret without a provider"),
+        Err(told) => told,
+    };
+    assert!(spec[0].text.ends_with("it uses the secret 'pw', but c.secretsProviders is empty"), "{spec:?}");
+}
+
+#[test]
+fn own_reporters_and_generators_bring_functions() {
+    let generator = object("BuildStatusGenerator", 1, table![; is_message_needed_by_props = function(), mode = "all"]);
+    let own = object("ReporterBase", 2, table![; name = "chat", sendMessage = function(), generators = table![&generator]]);
+    let root = table![; services = table![&own]];
+    let config = assemble(&root, &place(1), &[generator, own], SaidAt::default()).unwrap();
+    let own = &config.reporters[0];
+    assert!(own.send_message.is_some() && own.kind == ReporterKind::Own && own.generators[0].needed_by_props.is_some());
+}
+
+#[test]
+fn a_reload_tells_what_is_different_in_a_reporter() {
+    use super::super::diff::diff;
+    let with = |to: &str, mode: &str| {
+        let generator = object("BuildStatusGenerator", 1, table![; mode = mode]);
+        let mail = object("MailNotifier", 2, table!["b@example.org"; extraRecipients = table![to], generators = table![&generator]]);
+        assemble(&table![; services = table![&mail]], &place(1), &[generator, mail], SaidAt::default()).unwrap()
+    };
+    let told = |a: &MasterConfig, b: &MasterConfig| diff(a, b).list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(told(&with("a@x.example", "failing"), &with("a@x.example", "failing")), [""; 0]);
+    assert_eq!(
+        told(&with("a@x.example", "failing"), &with("b@x.example", "failing")),
+        ["MailNotifier changed: extraRecipients { \"a@x.example\" } → { \"b@x.example\" } (at once)"]
+    );
+    // Another selection is another reporter, unless it has a name.
+    let other = told(&with("a@x.example", "failing"), &with("a@x.example", "problem"));
+    assert_eq!(other.len(), 2, "{other:?}");
+    assert!(
+        other[0].starts_with("MailNotifier added: it tells of what happens") && other[1].starts_with("MailNotifier removed"),
+        "{other:?}"
+    );
+}

@@ -1,0 +1,3 @@
+-- Keeps every promise.
+local Rack = require("broken.base")
+BuildmasterConfig.workers = { Rack{ "unit" } }
