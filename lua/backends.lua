@@ -2,7 +2,7 @@
 local P = ...
 local G, host, lib, records, NULL = P.globals, P.host, P.lib, P.records, P.null
 local setmetatable, type, pairs, ipairs, error, tostring, next = lib.setmetatable, lib.type, lib.pairs, ipairs, lib.error, lib.tostring, next
-local sort, describe = lib.sort, P.describe
+local sort, describe, rawget = lib.sort, P.describe, lib.rawget
 
 local function is_plain(v) return type(v) == "table" and lib.getmetatable(v) == nil end
 
@@ -39,6 +39,8 @@ function P.failure_of(raised) return type(raised) == "table" and failures[raised
 
 -- Fields that calls set, for each instance and worker: they are kept as long as the configuration.
 local kept = setmetatable({}, { __mode = "k" })
+
+local whom = setmetatable({}, { __mode = "k" }) -- `self` of a call -> what the host said
 
 -- `self` of one call: what the host says, then what was rendered, then what calls have set, then the instance itself.
 local function view(self, facts)
@@ -85,7 +87,7 @@ local function view(self, facts)
     __name = info.name, __metatable = "object",
     __tostring = function() return ('%s "%s"'):format(info.name, facts.name) end,
   })
-  records[seen] = record
+  records[seen], whom[seen] = record, given
   return seen, wrong
 end
 
@@ -105,9 +107,17 @@ end
 
 local methods = { "start_instance", "stop_instance", "check_instance", "list_instances" }
 
+-- Does a class of the file change anything of a backend that is the host's own?
+local function changes(info)
+  for _, name in ipairs(methods) do
+    if P.own_member(info, name) ~= nil then return true end
+  end
+  return P.own_member(info, "launch_choices") ~= nil
+end
+
 function P.bind_backend(self, record)
   local info, bound, rendered, args = record.info, {}, {}, {}
-  if not info.custom and P.lookup(info, "start_instance") == nil then return end
+  if P.lookup(info, "start_instance") == nil or (P.of_host[info.decl.name] and not changes(info)) then return end
   for _, name in ipairs(methods) do
     local method = P.lookup(info, name)
     if type(method) == "function" then
@@ -130,7 +140,9 @@ function P.bind_backend(self, record)
     if value ~= nil and P.is_rendered(info, arg) and P.to_render(value) then rendered[#rendered + 1] = name end
   end
   for _, arg in ipairs(info.decl.arguments) do
-    local value = arg.of_backend and P.given(record, arg) or nil
+    local value = nil
+    -- What a backend of the host is told it reads itself.
+    if arg.of_backend and not P.of_host[info.decl.name] then value = P.given(record, arg) end
     args[arg.name] = value
     -- A function that is the argument itself is called by the backend.
     local own = type(value) == "function" and arg.takes_functions
@@ -235,3 +247,33 @@ function invoke.list_instances(f, facts)
   if #list == 0 and next(answer) ~= nil then error("must return a list of { handle = …, launch_id = … }, got a table of names", 0) end
   return { instances = list }
 end
+
+-- EC2: its methods are the host's own. A class that extends it may call them as Class.super.METHOD(self, …).
+P.of_host = { EC2LatentWorker = true, EC2LatentBuildSlave = true }
+
+local function ask(self, what, args)
+  local facts = whom[self]
+  if not facts then error(("%s belongs into a method that the host calls: write Class.super.%s(self, …) there"):format(what, what), 0) end
+  local answer = host.super_ask(facts.name, facts.launch_id, what, args)
+  if answer.failure then fail(answer.failure, answer.message, answer.seconds) end
+  return answer.value
+end
+
+local ec2 = {}
+function ec2:launch_choices() return ask(self, "launch_choices", {}) end
+function ec2:start_instance(build)
+  local own = P.own_member(records[self].info, "launch_choices")
+  if not own then return ask(self, "start_instance", {}) end
+  local choices = self:launch_choices(build)
+  if not is_plain(choices) or #choices == 0 then
+    error("launch_choices must return a list of { instance_type = …, subnet_id = …, placement = …, ami = …, spot_price = … }, got " .. describe(choices), 0)
+  end
+  return ask(self, "start_instance", { choices = choices })
+end
+function ec2:stop_instance(handle, fast) return ask(self, "stop_instance", { handle = handle, fast = fast == true }) end
+function ec2:check_instance(handle)
+  local answer = ask(self, "check_instance", { handle = handle })
+  return answer.good, answer.why
+end
+function ec2:list_instances() return ask(self, "list_instances", {}) end
+for name in next, P.of_host do P.add_members(rawget(G.worker, name), ec2) end

@@ -11,7 +11,7 @@ use super::convert::{FromValue, Whole};
 use super::latent::{self, BackendSpec, LatentCommon};
 use super::spec::{Password, WorkerKind};
 use super::template::Template;
-use super::value::{FnRef, Object, Value};
+use super::value::{FnRef, Object, OwnClass, Value};
 use super::workers::{self, WorkerName};
 
 arguments! {
@@ -79,13 +79,18 @@ pub(super) fn worker(
 }
 
 fn backend(reader: &mut Reader, object: &Object) -> Option<LuaBackendSpec> {
-    let class = object.custom_class.as_ref().unwrap_or(&object.class);
     let Some(own) = &object.own else {
         reader.wrong(
             "starts nothing by itself: write LatentWorker:extend(\"Name\") with start_instance and stop_instance, and use that class",
         );
         return None;
     };
+    spec(reader, object, own)
+}
+
+/// What a class says of itself, or every mistake in it.
+pub(super) fn spec(reader: &mut Reader, object: &Object, own: &OwnClass) -> Option<LuaBackendSpec> {
+    let class = object.custom_class.as_ref().unwrap_or(&object.class);
     let method = |name: &str| own.methods.get(name).cloned();
     let (start, stop, list) = (method("start_instance"), method("stop_instance"), method("list_instances"));
     if start.is_none() {

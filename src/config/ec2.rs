@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use regex::Regex;
+use serde_json::{Map, Value as Json};
 
 use super::arguments::{Arguments, Preset, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
+use super::backends::LuaBackendSpec;
 use super::class::{ClassDecl, Kind};
 use super::convert::{FromValue, OneOrMany, Pattern, Settings, Whole, Wrong, item};
 use super::latent::{self, BackendSpec, LatentCommon};
 use super::lua_type::LuaType;
 use super::spec::{Password, WorkerKind};
-use super::template::Arg;
+use super::template::{Arg, Template};
 use super::user_data::LONGEST as LONGEST_USER_DATA;
 use super::value::{Object, Value};
 use super::workers::{self, WorkerName};
@@ -26,8 +28,8 @@ arguments! {
         include latent: LatentCommon;
         [1] "name" | "slavename" name: WorkerName, "The name it logs in with.", Identity;
         [2] "password" password: Option<Password> = None => "None", "The password it logs in with; None: each machine gets one of its own.", Drain;
-        [3] "instance_type" instance_type: OneOrMany<Word>, "The type of the instance; of a list the first for which there is room.", NextLaunch;
-        "ami" ami: Option<Word> = None => "None", "The image. Either this or the two filters that follow.", NextLaunch;
+        [3] "instance_type" instance_type: Arg<OneOrMany<Word>>, "The type of the instance; of a list the first for which there is room.", NextLaunch;
+        "ami" ami: Arg<Option<Word>> = Arg::default() => "None", "The image. Either this or the two filters that follow.", NextLaunch;
         "valid_ami_owners" owners: OneOrMany<Account> = OneOrMany(Vec::new()) => "{}", "Account numbers whose images may be taken.", NextLaunch;
         "valid_ami_location_regex" location: Option<Pattern> = None => "None", "What the image's location begins with; of the images that match, the one that sorts last by the first group (as a number where each is one) is taken.", NextLaunch;
         "elastic_ip" elastic_ip: Option<Word> = None => "None", "An address that the instance gets.", NextLaunch;
@@ -42,9 +44,9 @@ arguments! {
         "max_spot_price" max_spot_price: Option<Price> = Some(Price(1.6)) => "1.6", "The highest price an hour; None: that of an instance on demand.", NextLaunch;
         "price_multiplier" price_multiplier: Option<Price> = Some(Price(1.2)) => "1.2", "The price is the average of the last day times this, if that is less than max_spot_price; None: it is max_spot_price.", NextLaunch;
         "product_description" product_description: Word = Word("Linux/UNIX".into()) => "\"Linux/UNIX\"", "Of which prices the average is taken.", NextLaunch;
-        "volumes" volumes: Vec<Volume> = Vec::new() => "{}", "Volumes that are attached: `{ { \"vol-1234\", \"/dev/xvdb\" } }`.", NextLaunch;
+        "volumes" volumes: Arg<Vec<Volume>> = Arg::default() => "{}", "Volumes that are attached: `{ { \"vol-1234\", \"/dev/xvdb\" } }`.", NextLaunch;
         "placement" placement: OneOrMany<Word> = OneOrMany(Vec::new()) => "{}", "The letter of the zone; of a list the first where there is room.", NextLaunch;
-        "tags" tags: BTreeMap<String, String> = BTreeMap::new() => "{}", "Tags of the instance and its volumes.", NextLaunch;
+        "tags" tags: Arg<BTreeMap<String, String>> = Arg::default() => "{}", "Tags of the instance and its volumes.", NextLaunch;
         "subnet_id" subnet_id: OneOrMany<Word> = OneOrMany(Vec::new()) => "{}", "The subnet; of a list the first where there is room.", NextLaunch;
         "security_group_ids" security_group_ids: OneOrMany<Word> = OneOrMany(Vec::new()) => "{}", "Security groups by id.", NextLaunch;
         "associate_public_ip" associate_public_ip: Option<bool> = None => "None", "Does it get a public address? None: as the subnet says.", NextLaunch;
@@ -116,6 +118,10 @@ pub struct Ec2Spec {
     pub associate_public_ip: Option<bool>,
     pub instance_profile_name: Option<String>,
     pub block_devices: Vec<BlockDevice>,
+    /// Arguments that differ from build to build, by name; above they are empty.
+    pub rendered: Vec<(&'static str, Template)>,
+    /// What a class of the file changes.
+    pub own: Option<Arc<LuaBackendSpec>>,
 }
 
 impl PartialEq for Ec2Spec {
@@ -156,6 +162,53 @@ pub struct BlockDevice {
     pub delete_on_termination: Option<bool>,
 }
 
+/// The constant, or none and one more argument to render.
+fn constant<T: FromValue>(name: &'static str, arg: Arg<T>, rendered: &mut Vec<(&'static str, Template)>) -> Option<T> {
+    match arg {
+        Arg::Const(value) => Some(value),
+        Arg::Dynamic(template) => {
+            rendered.push((name, *template));
+            None
+        }
+    }
+}
+
+/// What begins so is not for the file.
+fn reserved(tag: &str) -> bool {
+    tag.starts_with("buildmoon:") || tag.starts_with("aws:")
+}
+
+impl Ec2Spec {
+    /// As it is for one build, with what was rendered for it.
+    pub fn for_build(&self, values: &Map<String, Json>) -> Result<Ec2Spec, String> {
+        fn take<T: FromValue>(values: &Map<String, Json>, name: &str) -> Result<Option<T>, String> {
+            let Some(value) = values.get(name) else { return Ok(None) };
+            T::from_value(&Value::from_json(value)).map(Some).map_err(|wrong| format!("'{name}' {wrong}"))
+        }
+        let mut spec = Ec2Spec { rendered: Vec::new(), ..self.clone() };
+        if let Some(types) = take::<OneOrMany<Word>>(values, "instance_type")? {
+            spec.instance_types = types.0.into_iter().map(|t| t.0).collect();
+        }
+        if spec.instance_types.is_empty() {
+            return Err("'instance_type' must name at least one type".into());
+        }
+        if values.contains_key("ami") {
+            let ami = take::<Option<Word>>(values, "ami")?.flatten();
+            spec.ami = Some(ami.ok_or("'ami' must name an image")?.0);
+        }
+        if let Some(volumes) = take::<Vec<Volume>>(values, "volumes")? {
+            spec.volumes = volumes.into_iter().map(|v| (v.id, v.device)).collect();
+        }
+        if let Some(tags) = take::<BTreeMap<String, String>>(values, "tags")? {
+            if let Some(tag) = tags.keys().find(|t| reserved(t)) {
+                return Err(format!("the tag '{tag}' can't be set: what begins so is not for you"));
+            }
+            spec.tags = tags;
+        }
+        Ok(spec)
+    }
+}
+
 fn build(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = Ec2Args::read(reader)?;
     let old = object.class == "EC2LatentBuildSlave";
@@ -166,13 +219,25 @@ fn build(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Optio
     if !cfg!(feature = "ec2") && !cfg!(test) {
         reader.wrong("this buildmoon was built without Amazon EC2: build it with the feature 'ec2'");
     }
-    if args.instance_type.0.is_empty() {
-        reader.wrong("'instance_type' must name at least one type");
-    }
+    let own = match &object.own {
+        Some(own) => Some(Arc::new(super::backends::spec(reader, object, own)?)),
+        None => None,
+    };
+    let mut rendered = Vec::new();
+    let instance_types = constant("instance_type", args.instance_type, &mut rendered).map(|types| {
+        if types.0.is_empty() {
+            reader.wrong("'instance_type' must name at least one type");
+        }
+        types.0.into_iter().map(|t| t.0).collect()
+    });
+    let is_named = !matches!(args.ami, Arg::Const(None));
+    let ami = constant("ami", args.ami, &mut rendered).flatten().map(|ami| ami.0);
+    let volumes = constant("volumes", args.volumes, &mut rendered).unwrap_or_default();
+    let tags = constant("tags", args.tags, &mut rendered).unwrap_or_default();
     let filters = !args.owners.0.is_empty() || args.location.is_some();
-    match (&args.ami, filters) {
-        (Some(_), true) => reader.wrong("'ami' names the image: 'valid_ami_owners' and 'valid_ami_location_regex' would have no effect"),
-        (None, false) => reader.wrong("one of 'ami', 'valid_ami_owners' and 'valid_ami_location_regex' must say which image is started"),
+    match (is_named, filters) {
+        (true, true) => reader.wrong("'ami' names the image: 'valid_ami_owners' and 'valid_ami_location_regex' would have no effect"),
+        (false, false) => reader.wrong("one of 'ami', 'valid_ami_owners' and 'valid_ami_location_regex' must say which image is started"),
         _ => {}
     }
     let keys = match (args.identifier, args.secret_identifier) {
@@ -219,7 +284,7 @@ fn build(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Optio
             reader.wrong(format!("'placement' must be the letter of a zone, such as \"a\", got {:?}", zone.0));
         }
     }
-    if let Some(tag) = args.tags.keys().find(|t| t.starts_with("buildmoon:") || t.starts_with("aws:")) {
+    if let Some(tag) = tags.keys().find(|t| reserved(t)) {
         reader.wrong(format!("the tag '{tag}' can't be set: what begins so is not for you"));
     }
     if let Arg::Const(Some(text)) = &args.user_data
@@ -234,8 +299,8 @@ fn build(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Optio
         credentials: Ec2Credentials { keys, file: text(args.aws_id_file_path).map(PathBuf::from), profile: text(args.profile) },
         region: args.region.0,
         endpoint_url: text(args.endpoint_url),
-        instance_types: texts(args.instance_type),
-        ami: text(args.ami),
+        instance_types: instance_types.unwrap_or_default(),
+        ami,
         owners: args.owners.0.into_iter().map(|a| a.0).collect(),
         location,
         elastic_ip: text(args.elastic_ip),
@@ -252,14 +317,16 @@ fn build(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Optio
             product: args.product_description.0,
         }),
         price_per_hour: args.price.map(|p| p.0),
-        volumes: args.volumes.into_iter().map(|v| (v.id, v.device)).collect(),
+        volumes: volumes.into_iter().map(|v| (v.id, v.device)).collect(),
         placements: texts(args.placement),
-        tags: args.tags,
+        tags,
         subnet_ids: texts(args.subnet_id),
         security_group_ids: texts(args.security_group_ids),
         associate_public_ip: args.associate_public_ip,
         instance_profile_name: text(args.instance_profile_name),
         block_devices: block_devices?,
+        rendered,
+        own,
     };
     let (latent, common) = latent::read(reader, args.latent, BackendSpec::Ec2(Arc::new(spec)))?;
     Some(workers::spec(reader, object, common, args.name, args.password, WorkerKind::Latent(Arc::new(latent))))

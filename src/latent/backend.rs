@@ -21,6 +21,15 @@ pub struct Start {
     pub build: WantedBuild,
 }
 
+/// What a class of the file asks of the backend that it extends, besides what every backend can.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// What is tried for this start, in its order.
+    Choices(Start),
+    /// Start with these choices in place of its own. The answer has `handle`, `status`, `price_per_hour`.
+    Start(Start, Json),
+}
+
 /// What else is known of a build that has not begun; all empty for an instance that is kept warm.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct WantedBuild {
@@ -153,6 +162,11 @@ pub trait Backend: Send + Sync + 'static {
     }
 
     fn start(&self, start: Start) -> BoxFuture<'static, Result<Started, Failure>>;
+
+    fn ask(&self, ask: Ask) -> BoxFuture<'static, Result<Json, Failure>> {
+        let why = format!("{} has no choices of its own ({ask:?})", self.class());
+        Box::pin(async move { Err(Failure::Configuration(why)) })
+    }
 
     /// Answers when the instance is known to be gone; also if there is none any more.
     fn stop(&self, launch: LaunchId, handle: Json, fast: bool) -> BoxFuture<'static, Result<(), String>>;

@@ -9,6 +9,7 @@ pub mod conformance;
 mod console;
 pub mod driver;
 pub mod ec2;
+pub mod extended;
 pub mod lifecycle;
 pub mod preflight;
 mod rules;

@@ -43,16 +43,34 @@ pub trait KeptValues: Send + Sync {
     fn put(&self, key: String, value: Option<Json>) -> Keeping<()>;
 }
 
-/// Where a generation finds what keeps values, which is told later.
-#[derive(Clone, Default)]
-pub(super) struct KeptPort(Arc<Mutex<Option<Arc<dyn KeptValues>>>>);
+/// The backends of the host that classes of the file extend.
+pub trait SuperBackends: Send + Sync {
+    /// What `Class.super` asks for a worker and, if it is about one, a launch. The answer is `{ value }`, or how it failed:
+    /// `{ failure, message, seconds }`.
+    fn ask(&self, worker: String, launch: Option<String>, what: String, args: Json) -> Keeping<Json>;
+}
 
-impl KeptPort {
-    pub fn set(&self, kept: Arc<dyn KeptValues>) {
-        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(kept);
+/// Where a generation finds something of the running master, which is told later.
+pub(super) struct Later<T: ?Sized>(Arc<Mutex<Option<Arc<T>>>>);
+
+impl<T: ?Sized> Default for Later<T> {
+    fn default() -> Later<T> {
+        Later(Arc::default())
+    }
+}
+
+impl<T: ?Sized> Clone for Later<T> {
+    fn clone(&self) -> Later<T> {
+        Later(self.0.clone())
+    }
+}
+
+impl<T: ?Sized> Later<T> {
+    pub fn set(&self, found: Arc<T>) {
+        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(found);
     }
 
-    pub fn get(&self) -> Option<Arc<dyn KeptValues>> {
+    pub fn get(&self) -> Option<Arc<T>> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 }

@@ -12,8 +12,9 @@ use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot};
 
 use super::convert::{Reader, to_lua};
-use super::data::{DataPort, DataSource, KeptPort, KeptValues};
+use super::data::{DataSource, KeptValues, SuperBackends};
 use super::failure::{Caught, LuaFailure};
+use super::host::Ports;
 use super::steps::StepJob;
 use super::vm::Vm;
 use super::watch::{STUCK_AFTER, Watch};
@@ -46,8 +47,7 @@ pub struct Generation {
     steps: mpsc::UnboundedSender<StepJob>,
     instances: AtomicU64,
     folder: PathBuf,
-    data: DataPort,
-    kept: KeptPort,
+    ports: Ports,
 }
 
 impl std::fmt::Debug for Generation {
@@ -68,19 +68,24 @@ impl Generation {
         watch: Arc<Watch>,
         limits: LuaLimits,
         folder: PathBuf,
-        (data, kept): (DataPort, KeptPort),
+        ports: Ports,
     ) -> Generation {
-        Generation { number, jobs, watch, limits, steps, instances: AtomicU64::new(1), folder, data, kept }
+        Generation { number, jobs, watch, limits, steps, instances: AtomicU64::new(1), folder, ports }
     }
 
     /// From now on this answers `master.data:get`.
     pub fn set_data(&self, source: Arc<dyn DataSource>) {
-        self.data.set(source);
+        self.ports.data.set(source);
     }
 
     /// From now on `store` keeps its values there.
     pub fn set_kept(&self, kept: Arc<dyn KeptValues>) {
-        self.kept.set(kept);
+        self.ports.kept.set(kept);
+    }
+
+    /// From now on `Class.super` of a backend of the host finds it there.
+    pub fn set_supers(&self, supers: Arc<dyn SuperBackends>) {
+        self.ports.supers.set(supers);
     }
 
     pub(super) fn steps(&self) -> &mpsc::UnboundedSender<StepJob> {

@@ -14,7 +14,7 @@ use mlua::Lua;
 use tokio::runtime::Handle;
 
 use super::clock::Clock;
-use super::data::{DataPort, KeptPort};
+use super::data::{DataPort, KeptValues, Later, SuperBackends};
 use super::hints::Lines;
 use super::outside::OutsideWorld;
 use super::surroundings::{Call, Surroundings};
@@ -51,13 +51,21 @@ impl ReadFile {
     }
 }
 
+/// What a generation and its thread share of the running master.
+pub(super) struct Ports {
+    pub data: DataPort,
+    pub kept: Later<dyn KeptValues>,
+    pub supers: Later<dyn SuperBackends>,
+}
+
 pub(super) struct Host {
     /// The configuration's folder.
     pub folder: PathBuf,
     pub checking: bool,
     pub watch: Arc<Watch>,
     pub data: DataPort,
-    pub kept: KeptPort,
+    pub kept: Later<dyn KeptValues>,
+    pub supers: Later<dyn SuperBackends>,
     /// Where host functions do what they wait for.
     pub main: Handle,
     loading: Cell<bool>,
@@ -103,7 +111,8 @@ impl Host {
             checking,
             watch,
             data: DataPort::default(),
-            kept: KeptPort::default(),
+            kept: Later::default(),
+            supers: Later::default(),
             main,
             loading: Cell::new(true),
             places: RefCell::default(),
@@ -123,6 +132,10 @@ impl Host {
             tasks: Cell::new(0),
             scope: RefCell::default(),
         })
+    }
+
+    pub fn ports(&self) -> Ports {
+        Ports { data: self.data.clone(), kept: self.kept.clone(), supers: self.supers.clone() }
     }
 
     pub fn next_id(&self) -> u64 {

@@ -13,11 +13,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::convert::Reader;
-use super::data::{DataPort, KeptPort};
 use super::exposed::exposed;
 use super::failure::Caught;
 use super::generation::{self, Generation};
-use super::host::{Host, ReadFile};
+use super::host::{Host, Ports, ReadFile};
 use super::modules;
 use super::outside::OutsideWorld;
 use super::scan;
@@ -70,7 +69,7 @@ struct Beside {
     world: Option<Arc<OutsideWorld>>,
 }
 
-type Outcome = Result<(MasterConfig, Vec<ReadFile>, (DataPort, KeptPort)), Vec<Mistake>>;
+type Outcome = Result<(MasterConfig, Vec<ReadFile>, Ports), Vec<Mistake>>;
 
 /// Makes sense of the values: `config`'s part, or a test's.
 pub(super) type Understand = Box<dyn FnOnce(&Table, &Place, &[Arc<Object>], SaidAt) -> Result<MasterConfig, Vec<Mistake>> + Send>;
@@ -190,7 +189,7 @@ async fn evaluate(
     understand: Understand,
     beside: Beside,
     (watch, main): (Arc<Watch>, Handle),
-) -> Result<(Rc<Vm>, (MasterConfig, Vec<ReadFile>, (DataPort, KeptPort))), Vec<Mistake>> {
+) -> Result<(Rc<Vm>, (MasterConfig, Vec<ReadFile>, Ports)), Vec<Mistake>> {
     let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let alone = |place: Place, text: String| vec![Mistake { place, subject: String::new(), text }];
     let (file, folder) = locate(&options.path).map_err(|e| alone(Place::default(), e))?;
@@ -227,7 +226,7 @@ async fn evaluate(
     check_memory(&vm, &config).map_err(|text| alone(root_place, text))?;
     tell_master(&vm, &config).map_err(|e| alone(at_file(&name), e.to_string()))?;
     host.loaded();
-    Ok((vm, (config, host.files(), (host.data.clone(), host.kept.clone()))))
+    Ok((vm, (config, host.files(), host.ports())))
 }
 
 /// Read what the file left, and understand it.

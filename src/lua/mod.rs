@@ -35,7 +35,7 @@ pub use callbacks::{
     BuildInput, BuilderInput, BuildingInput, CanStart, Decided, Quarantine, QuarantineOrder, RenderInput, RequestInput, StepInput,
     WarningFound, WarningTold, WorkerInput,
 };
-pub use data::{Answer, DataSource, Keeping, KeptValues};
+pub use data::{Answer, DataSource, Keeping, KeptValues, SuperBackends};
 pub use failure::LuaFailure;
 pub use generation::Generation;
 pub use host::ReadFile;

@@ -317,6 +317,12 @@ fn host_functions(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     })?;
     table.raw_set("data_get", data_get)?;
     let h = host.clone();
+    let super_ask = lua.create_async_function(move |lua, (worker, launch, what, args): (String, Option<String>, String, Value)| {
+        let h = h.clone();
+        async move { api::super_ask(lua, h, worker, launch, what, args).await }
+    })?;
+    table.raw_set("super_ask", super_ask)?;
+    let h = host.clone();
     table.raw_set("module", lua.create_function(move |lua, name: String| modules::find(lua, &h, &name))?)?;
     tasks::host_functions(lua, host, &table)?;
     Ok(table)

@@ -76,7 +76,7 @@ impl ConfiguredBench {
         let (worker, spec) = choose(&loaded.config, &self.wanted).map_err(|e| e.to_string())?;
         let source = SecretSource::new(loaded.config.clone(), loaded.generation.clone());
         let missing = worker.missing_timeout.unwrap_or(machines::MISSING);
-        Ok(Scripted::alone(mark.to_owned()).backend(worker, spec, missing, &loaded, &source))
+        Ok(Arc::new(Scripted::alone(mark.to_owned()).backend(worker, spec, missing, &loaded, &source)))
     }
 }
 

@@ -4,15 +4,17 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
+use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use crate::base::Secret;
 use crate::builds::render::Renderer;
+use crate::config::lua_type::LuaType;
 use crate::config::user_data::LONGEST;
-use crate::config::{Arg, Ec2Spec, Password, WorkerSpec};
+use crate::config::{Arg, Ec2Spec, FromValue, Password, Value, WorkerSpec, Wrong};
 use crate::latent::backend::{Backend, Start, Unusable};
-use crate::latent::ec2::backend::{Ec2Backend, Elsewhere, MadeUserData, Region, Settings};
+use crate::latent::ec2::backend::{Ec2Backend, Elsewhere, MadeSettings, MadeUserData, Region, Settings};
 use crate::latent::ec2::credentials::{self, Keys};
 use crate::latent::ec2::sdk;
 use crate::lua::{BuildInput, Generation};
@@ -49,7 +51,8 @@ impl Ec2 {
     ) -> Arc<dyn Backend> {
         match self.region(spec, source).await {
             Ok(region) => {
-                let settings = Settings::of(spec, self.user_data(spec, generation, source));
+                let made = self.user_data(spec, generation, source);
+                let settings = Settings { made: self.made(spec, made.clone(), generation, source), ..Settings::of(spec, made) };
                 let elsewhere = self.elsewhere(spec, source);
                 Arc::new(Ec2Backend::reaching(self.master_id.clone(), settings, region, Some(elsewhere)))
             }
@@ -81,25 +84,8 @@ impl Ec2 {
         let make = move |start: Start| -> crate::workers::BoxFuture<'static, Result<Option<String>, String>> {
             let (generation, source, registry, arg) = (generation.clone(), source.clone(), registry.clone(), arg.clone());
             Box::pin(async move {
-                let known = registry.upgrade().map(|r| r.password_mask()).unwrap_or_default();
-                let secrets = BuildSecrets::new(source, known);
-                let worker = of_machine(&start);
-                let mut properties = Properties::default();
-                for (name, value) in &start.properties {
-                    properties.set(name, value.clone(), "Build");
-                }
-                properties.set("workername", &*start.worker, "Worker");
-                let build =
-                    BuildInput { workername: start.worker.to_string(), reason: "its machine starts".into(), ..BuildInput::default() };
-                let renderer = Renderer {
-                    properties: Arc::new(properties),
-                    sourcestamps: &[],
-                    worker: &worker,
-                    generation: &generation,
-                    build,
-                    secrets: &secrets,
-                };
-                let made = renderer.arg("user_data", &arg).await.map_err(|e| secrets.mask().owned(e.0))?;
+                let named = [("user_data", arg)];
+                let made = rendered(&start, &generation, source, &registry, &named).await?.pop().flatten();
                 match made.as_ref().map_or(0, String::len) {
                     0..=LONGEST => Ok(made),
                     long => Err(format!("it is {long} bytes long, and must not be longer than {LONGEST}")),
@@ -108,6 +94,89 @@ impl Ec2 {
         };
         Some(MadeUserData { of, make: Arc::new(make) })
     }
+
+    /// Arguments that differ from build to build.
+    fn made(
+        &self,
+        spec: &Ec2Spec,
+        user_data: Option<MadeUserData>,
+        generation: &Arc<Generation>,
+        source: &SecretSource,
+    ) -> Option<MadeSettings> {
+        if spec.rendered.is_empty() {
+            return None;
+        }
+        let of = format!("{:?}", spec.rendered);
+        let (spec, generation, source, registry) = (spec.clone(), generation.clone(), source.clone(), self.registry.clone());
+        let named: Vec<(&'static str, Arg<Anything>)> =
+            spec.rendered.iter().map(|(name, template)| (*name, Arg::Dynamic(Box::new(template.clone())))).collect();
+        let make = move |start: Start| -> crate::workers::BoxFuture<'static, Result<Settings, String>> {
+            let (spec, generation, source, registry) = (spec.clone(), generation.clone(), source.clone(), registry.clone());
+            let (named, user_data) = (named.clone(), user_data.clone());
+            Box::pin(async move {
+                let values = rendered(&start, &generation, source, &registry, &named).await?;
+                let values = named.iter().zip(values).map(|((name, _), value)| ((*name).to_owned(), value.0)).collect();
+                Ok(Settings::of(&spec.for_build(&values)?, user_data))
+            })
+        };
+        Some(MadeSettings { of, make: Arc::new(make) })
+    }
+}
+
+/// A value as it was rendered; what it has to be is looked at where all of them are.
+#[derive(Clone)]
+struct Anything(Json);
+
+impl FromValue for Anything {
+    fn expected() -> String {
+        "plain data".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("any")
+    }
+
+    fn from_value(value: &Value) -> Result<Anything, Wrong> {
+        value.to_json().map(Anything).map_err(|_| Wrong::must(Self::expected(), value))
+    }
+}
+
+/// Arguments as they are for the build that waits.
+async fn rendered<T: FromValue + Clone + Sync>(
+    start: &Start,
+    generation: &Generation,
+    source: SecretSource,
+    registry: &Weak<Registry>,
+    args: &[(&'static str, Arg<T>)],
+) -> Result<Vec<T>, String> {
+    let known = registry.upgrade().map(|r| r.password_mask()).unwrap_or_default();
+    let secrets = BuildSecrets::new(source, known);
+    let worker = of_machine(start);
+    let mut properties = Properties::default();
+    for (name, value) in &start.properties {
+        properties.set(name, value.clone(), "Build");
+    }
+    properties.set("workername", &*start.worker, "Worker");
+    let build = BuildInput {
+        workername: start.worker.to_string(),
+        builder: start.build.builder.clone(),
+        reason: start.build.reason.clone(),
+        sources: start.build.sources.clone(),
+        ..BuildInput::default()
+    };
+    let renderer = Renderer {
+        properties: Arc::new(properties),
+        sourcestamps: &start.build.sources,
+        worker: &worker,
+        generation,
+        build,
+        secrets: &secrets,
+    };
+    let mut values = Vec::with_capacity(args.len());
+    for (name, arg) in args {
+        values.push(renderer.arg(name, arg).await.map_err(|e| secrets.mask().owned(e.0))?);
+    }
+    Ok(values)
 }
 
 /// Workers of one account, region and address share one.

@@ -21,6 +21,7 @@ use crate::config::{BackendSpec, LatentSpec, WorkerKind, WorkerSpec};
 use crate::latent::among::Among;
 use crate::latent::backend::{Backend, Finding, Unusable, WantedBuild};
 use crate::latent::driver::{Configured, Latent, Leak, Surroundings, View};
+use crate::latent::extended::{Bases, ExtendedBackend};
 use crate::latent::{Policy, Timing, preflight};
 use crate::model::query::Row;
 use crate::model::{LaunchId, LaunchRecord};
@@ -88,10 +89,12 @@ impl Machines {
     pub async fn configure(&self, at_work: &AtWork) -> Result<(), crate::store::StoreError> {
         let config = &at_work.loaded.config;
         let source = SecretSource::new(config.clone(), at_work.loaded.generation.clone());
+        let bases = Bases::default();
+        at_work.loaded.generation.set_supers(Arc::new(bases.clone()));
         let mut configured = Vec::new();
         for worker in &config.workers {
             let WorkerKind::Latent(latent) = &worker.kind else { continue };
-            let backend = self.backend(worker, latent, at_work, &source).await;
+            let backend = self.backend(worker, latent, at_work, &source, &bases).await;
             let generation = i64::try_from(at_work.generation).unwrap_or(i64::MAX);
             let policy = policy(worker, latent, &*backend);
             configured.push(Configured { name: worker.name.as_str().into(), policy, backend, generation });
@@ -113,14 +116,24 @@ impl Machines {
         Ok(())
     }
 
-    async fn backend(&self, worker: &WorkerSpec, latent: &LatentSpec, at_work: &AtWork, source: &SecretSource) -> Arc<dyn Backend> {
+    async fn backend(
+        &self,
+        worker: &WorkerSpec,
+        latent: &LatentSpec,
+        at_work: &AtWork,
+        source: &SecretSource,
+        bases: &Bases,
+    ) -> Arc<dyn Backend> {
         let spec = match &latent.backend {
             BackendSpec::Ec2(spec) => spec,
             BackendSpec::Lua(spec) => {
-                return self.scripted.backend(worker, spec, worker.missing_timeout.unwrap_or(MISSING), &at_work.loaded, source);
+                return Arc::new(self.scripted.backend(worker, spec, worker.missing_timeout.unwrap_or(MISSING), &at_work.loaded, source));
             }
         };
-        self.providers.ec2(worker, spec, &at_work.loaded.generation, source).await
+        let backend = self.providers.ec2(worker, spec, &at_work.loaded.generation, source).await;
+        let Some(own) = &spec.own else { return backend };
+        let class = self.scripted.backend(worker, own, worker.missing_timeout.unwrap_or(MISSING), &at_work.loaded, source);
+        Arc::new(ExtendedBackend::new(&worker.name, class, backend, bases))
     }
 
     /// Tells of workers whose machines could not be started as they are configured. What was found right is not asked again.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::builds::render::Renderer;
 use crate::config::{Listen, LuaBackendSpec, MasterConfig, WorkerSpec};
-use crate::latent::backend::{Backend, WantedBuild};
+use crate::latent::backend::WantedBuild;
 use crate::latent::scripted::{MasterFacts, Render, Rendered, ScriptedBackend};
 use crate::lua::{BuildInput, Loaded};
 use crate::model::{Properties, WorkerInfo};
@@ -36,14 +36,14 @@ impl Scripted {
         missing_timeout: Duration,
         loaded: &Loaded,
         source: &SecretSource,
-    ) -> Arc<dyn Backend> {
+    ) -> ScriptedBackend {
         let config = &loaded.config;
         let (host, port) = address(config);
         let facts = MasterFacts { id: self.master_id.clone(), host, port };
         let render = (!spec.rendered.is_empty()).then(|| self.render(worker, spec, loaded, source));
         let generation = loaded.generation.clone();
         let worker = (spec.clone(), worker.name.as_str().into(), missing_timeout);
-        Arc::new(ScriptedBackend::new(worker, generation, facts, render, &|id| config.said.functions.get(&id).copied()))
+        ScriptedBackend::new(worker, generation, facts, render, &|id| config.said.functions.get(&id).copied())
     }
 
     fn render(&self, worker: &WorkerSpec, spec: &Arc<LuaBackendSpec>, loaded: &Loaded, source: &SecretSource) -> Render {

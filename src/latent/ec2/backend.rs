@@ -9,17 +9,21 @@ use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
 use super::api::{ApiError, BlockDevice, Class, Ec2Api, InstanceState, LAUNCH_TAG, MASTER_TAG, RunInstance, Spot, WORKER_TAG};
+use super::choices::{self, Choice};
 use super::describe::Describer;
 use super::image::{self, Filters, Image};
 use super::preflight;
 use crate::base::{Clock, SystemClock, Timestamp};
-use crate::latent::backend::{Backend, Finding, Instance, Start, Started};
+use crate::latent::backend::{Ask, Backend, Finding, Instance, Start, Started};
+use crate::latent::extended;
 use crate::latent::lifecycle::Failure;
 use crate::model::LaunchId;
 use crate::workers::link::BoxFuture;
 
 /// Denied calls are not repeated sooner.
 const DENIED_REST: Duration = Duration::from_secs(600);
+/// Until settings that could not be rendered are tried again.
+const RENDER_REST: Duration = Duration::from_secs(60);
 /// Until an instance that gets an address or volumes must run.
 const RUNNING_WITHIN: Duration = Duration::from_secs(600);
 const PRICES_OF: Duration = Duration::from_secs(24 * 3600);
@@ -52,6 +56,22 @@ pub struct Settings {
     pub elastic_ip: Option<String>,
     /// Volume and device.
     pub volumes: Vec<(String, String)>,
+    /// In place of all of these.
+    pub made: Option<MadeSettings>,
+}
+
+/// Settings that differ from build to build, made when its machine starts.
+#[derive(Clone)]
+pub struct MadeSettings {
+    /// What they are made of: an instance of other settings is another.
+    pub of: String,
+    pub make: Arc<dyn Fn(Start) -> BoxFuture<'static, Result<Settings, String>> + Send + Sync>,
+}
+
+impl std::fmt::Debug for MadeSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.of)
+    }
 }
 
 pub type MakeUserData = Arc<dyn Fn(Start) -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>;
@@ -167,23 +187,6 @@ impl Region {
     }
 }
 
-/// What is asked for, in the order in which it is tried.
-#[derive(Clone, PartialEq, Debug)]
-struct Choice {
-    instance_type: String,
-    subnet_id: Option<String>,
-    placement: Option<String>,
-    spot: bool,
-}
-
-impl Choice {
-    fn key(&self) -> String {
-        let market = if self.spot { "spot" } else { "on demand" };
-        let place = self.subnet_id.as_deref().or(self.placement.as_deref()).unwrap_or_default();
-        format!("{market} {} {place}", self.instance_type)
-    }
-}
-
 pub struct Ec2Backend {
     parts: Arc<Parts>,
 }
@@ -259,7 +262,20 @@ impl Backend for Ec2Backend {
 
     fn start(&self, start: Start) -> BoxFuture<'static, Result<Started, Failure>> {
         let parts = self.parts.clone();
-        Box::pin(async move { parts.start(start).await })
+        Box::pin(async move { parts.start(start, None).await })
+    }
+
+    fn ask(&self, ask: Ask) -> BoxFuture<'static, Result<Json, Failure>> {
+        let parts = self.parts.clone();
+        Box::pin(async move {
+            match ask {
+                Ask::Choices(start) => {
+                    let made = parts.made(&start).await?;
+                    Ok(choices::shown(&choices::configured(&made.as_ref().unwrap_or(&parts).settings)))
+                }
+                Ask::Start(start, choices) => parts.start(start, Some(choices)).await.map(|started| extended::shown(&started)),
+            }
+        })
     }
 
     fn stop(&self, _: LaunchId, handle: Json, fast: bool) -> BoxFuture<'static, Result<(), String>> {
@@ -319,26 +335,6 @@ impl Parts {
         Ok((id, region))
     }
 
-    fn choices(&self) -> Vec<Choice> {
-        let s = &self.settings;
-        let places: Vec<(Option<String>, Option<String>)> = match (s.subnet_ids.as_slice(), s.placements.as_slice()) {
-            ([], []) => vec![(None, None)],
-            ([], placements) => placements.iter().map(|p| (None, Some(p.clone()))).collect(),
-            (subnets, _) => subnets.iter().map(|n| (Some(n.clone()), None)).collect(),
-        };
-        let of = |instance_type: &String| {
-            let instance_type = instance_type.clone();
-            let choice = move |(subnet_id, placement): &(Option<String>, Option<String>)| Choice {
-                instance_type: instance_type.clone(),
-                subnet_id: subnet_id.clone(),
-                placement: placement.clone(),
-                spot: s.spot.is_some(),
-            };
-            places.iter().map(choice).collect::<Vec<_>>()
-        };
-        s.instance_types.iter().flat_map(of).collect()
-    }
-
     async fn image(&self) -> Result<Image, Failure> {
         let kept = self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         if let Some((image, until)) = kept
@@ -347,17 +343,7 @@ impl Parts {
             return Ok(image);
         }
         if let Some(ami) = &self.settings.ami {
-            let image = match self.region.api.image(ami.clone()).await {
-                Ok(Some(image)) => image,
-                // The launch itself will tell.
-                Ok(None) => return Ok(Image { id: ami.clone(), ..Image::default() }),
-                // Keys that may start instances need not be allowed more than that.
-                Err(e) if e.class() != Class::Permission => return Err(self.region.failure("the image can't be looked up", &e)),
-                Err(e) => {
-                    tracing::warn!(image = ami, "what volumes the image leaves behind can't be found out: {e}");
-                    return Ok(Image { id: ami.clone(), ..Image::default() });
-                }
-            };
+            let image = self.named_image(ami).await?;
             self.keep(&image);
             return Ok(image);
         }
@@ -370,24 +356,65 @@ impl Parts {
         Ok(image.clone())
     }
 
+    async fn named_image(&self, ami: &str) -> Result<Image, Failure> {
+        let bare = || Image { id: ami.to_owned(), ..Image::default() };
+        match self.region.api.image(ami.to_owned()).await {
+            // If there is none, the launch itself will tell.
+            Ok(image) => Ok(image.unwrap_or_else(bare)),
+            // Keys that may start instances need not be allowed more than that.
+            Err(e) if e.class() == Class::Permission => {
+                tracing::warn!(image = ami, "what volumes the image leaves behind can't be found out: {e}");
+                Ok(bare())
+            }
+            Err(e) => Err(self.region.failure("the image can't be looked up", &e)),
+        }
+    }
+
     fn keep(&self, image: &Image) {
         let until = Instant::now() + self.region.pace.image_kept;
         *self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some((image.clone(), until));
     }
 
-    async fn start(&self, start: Start) -> Result<Started, Failure> {
-        let image = self.image().await?;
+    /// The same with settings for that build; none if they are the same for all.
+    async fn made(&self, start: &Start) -> Result<Option<Parts>, Failure> {
+        let Some(made) = &self.settings.made else { return Ok(None) };
+        let settings = (made.make)(start.clone()).await.map_err(|why| Failure::Retry(why, RENDER_REST))?;
+        Ok(Some(Parts {
+            master_id: self.master_id.clone(),
+            settings,
+            region: self.region.clone(),
+            elsewhere: self.elsewhere.clone(),
+            image: Mutex::default(),
+            clock: self.clock.clone(),
+        }))
+    }
+
+    /// With the choices of a class of the file, if it has some.
+    async fn start(&self, start: Start, given: Option<Json>) -> Result<Started, Failure> {
+        let made = self.made(&start).await?;
+        let parts = made.as_ref().unwrap_or(self);
+        let choices = match given {
+            Some(given) => choices::given(&given, &parts.settings).map_err(Failure::Configuration)?,
+            None => choices::configured(&parts.settings),
+        };
+        parts.launch(start, choices).await
+    }
+
+    async fn launch(&self, start: Start, choices: Vec<Choice>) -> Result<Started, Failure> {
         let user_data = match &self.settings.made_user_data {
             Some(made) => (made.make)(start.clone()).await.map_err(|why| Failure::Configuration(format!("user_data: {why}")))?,
             None => self.settings.user_data.clone(),
         };
-        let choices = self.choices();
         let mut told = Vec::new();
         for (number, choice) in choices.iter().enumerate() {
             if self.region.is_cool(choice) {
                 told.push(format!("{}: there was no room a short while ago", choice.key()));
                 continue;
             }
+            let image = match &choice.ami {
+                Some(ami) => self.named_image(ami).await?,
+                None => self.image().await?,
+            };
             let (mut run, market) = self.run_instance(&start, &image, choice, number).await?;
             run.user_data = user_data.clone();
             let launched_at = self.clock.now();
@@ -451,6 +478,7 @@ impl Parts {
     ) -> Result<(RunInstance, Option<f64>), Failure> {
         let s = &self.settings;
         let (spot, market) = match &s.spot {
+            _ if choice.spot_price.is_some() => (Some(Spot { max_price: choice.spot_price }), None),
             Some(spot) => {
                 let (max_price, market) = self.spot_price(spot, choice).await?;
                 (Some(Spot { max_price }), market)

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod backend;
+pub mod choices;
 pub mod credentials;
 mod describe;
 pub mod image;

@@ -34,6 +34,7 @@ impl Settings {
             price_per_hour: Price(spec.price_per_hour),
             elastic_ip: spec.elastic_ip.clone(),
             volumes: spec.volumes.clone(),
+            made: None,
         }
     }
 }

@@ -76,6 +76,23 @@ fn library(lua: &Lua, check: &Table, into: &Table) -> mlua::Result<()> {
     Ok(())
 }
 
+/// What a class of the file asks of the class of the host that it extends.
+pub(super) async fn super_ask(
+    lua: Lua,
+    host: Rc<Host>,
+    worker: String,
+    launch: Option<String>,
+    what: String,
+    args: Value,
+) -> mlua::Result<Value> {
+    let named = format!("Class.super.{what}");
+    let nobody = || mlua::Error::runtime(format!("{named}: it works in a running master only, and none runs"));
+    let args = json::encode(&args, 0).or_else(|e| args::fail(&named, e))?;
+    let supers = host.supers.get().ok_or_else(nobody)?;
+    let answer = wait::on_main(lua.clone(), host, &named, async move { supers.ask(worker, launch, what, args).await }).await?;
+    super::convert::to_lua(&lua, &answer, &Value::Nil)
+}
+
 /// Refuse to wait where the instance under construction would be seen half made.
 pub(super) fn may_wait(lua: &Lua, host: &Host) -> mlua::Result<()> {
     let prelude: Table = lua.named_registry_value(PRELUDE)?;

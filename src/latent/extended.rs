@@ -1,0 +1,163 @@
+//! A backend of the host whose methods a class of the file changes: each call goes to the class, and what the class leaves to the one
+//! above it comes back here and goes to the backend. Decides nothing; what `Class.super` may ask is all it knows.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::backend::{Ask, Backend, Finding, Instance, Start, Started};
+use super::lifecycle::Failure;
+use super::scripted::ScriptedBackend;
+use crate::lua::{Keeping, SuperBackends};
+use crate::model::LaunchId;
+use crate::workers::link::BoxFuture;
+
+pub struct ExtendedBackend {
+    class: ScriptedBackend,
+    base: Arc<Base>,
+}
+
+/// What `Class.super` is for one worker.
+struct Base {
+    backend: Arc<dyn Backend>,
+    /// Starts that the class is at: it is told of a build, not of passwords and the like.
+    starts: Mutex<HashMap<LaunchId, Start>>,
+}
+
+/// What `Class.super` is for each worker of a configuration; a worker that is gone holds nothing.
+#[derive(Clone, Default)]
+pub struct Bases(Arc<Mutex<HashMap<String, Weak<Base>>>>);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl ExtendedBackend {
+    pub fn new(worker: &str, class: ScriptedBackend, backend: Arc<dyn Backend>, bases: &Bases) -> ExtendedBackend {
+        let base = Arc::new(Base { backend, starts: Mutex::default() });
+        lock(&bases.0).insert(worker.to_owned(), Arc::downgrade(&base));
+        ExtendedBackend { class, base }
+    }
+}
+
+impl Backend for ExtendedBackend {
+    fn class(&self) -> &str {
+        self.base.backend.class()
+    }
+
+    fn group(&self) -> String {
+        format!("{} by {}", self.base.backend.group(), self.class.group())
+    }
+
+    fn settings(&self) -> String {
+        format!("{} {}", self.base.backend.settings(), self.class.settings())
+    }
+
+    fn knows(&self, handle: &Json) -> bool {
+        self.base.backend.knows(handle)
+    }
+
+    fn lists(&self, handle: &Json) -> bool {
+        self.base.backend.lists(handle)
+    }
+
+    fn can_check(&self) -> bool {
+        self.base.backend.can_check()
+    }
+
+    fn can_list(&self) -> bool {
+        self.base.backend.can_list()
+    }
+
+    fn console(&self, handle: Json) -> BoxFuture<'static, Result<Option<String>, String>> {
+        self.base.backend.console(handle)
+    }
+
+    fn preflight(&self) -> BoxFuture<'static, Vec<Finding>> {
+        self.base.backend.preflight()
+    }
+
+    fn start(&self, start: Start) -> BoxFuture<'static, Result<Started, Failure>> {
+        let (base, launch) = (self.base.clone(), start.launch.clone());
+        lock(&base.starts).insert(launch.clone(), start.clone());
+        let call = self.class.start(start);
+        Box::pin(async move {
+            let _ends = Ends(base, launch);
+            call.await
+        })
+    }
+
+    fn stop(&self, launch: LaunchId, handle: Json, fast: bool) -> BoxFuture<'static, Result<(), String>> {
+        self.class.stop(launch, handle, fast)
+    }
+
+    fn check(&self, handle: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
+        self.class.check(handle)
+    }
+
+    fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
+        self.class.list()
+    }
+}
+
+/// The class has ended its start, or the engine gave it up.
+struct Ends(Arc<Base>, LaunchId);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        lock(&self.0.starts).remove(&self.1);
+    }
+}
+
+impl SuperBackends for Bases {
+    fn ask(&self, worker: String, launch: Option<String>, what: String, mut args: Json) -> Keeping<Json> {
+        let base = lock(&self.0).get(&worker).and_then(Weak::upgrade);
+        Box::pin(async move {
+            let base = base.ok_or_else(|| format!("worker {worker} is not configured any more"))?;
+            let launch = launch.map(|launch| LaunchId(launch.into()));
+            let start = || {
+                let found = launch.as_ref().and_then(|launch| lock(&base.starts).get(launch).cloned());
+                found.ok_or_else(|| "it works in start_instance only".to_owned())
+            };
+            let (handle, backend) = (args["handle"].take(), &base.backend);
+            match what.as_str() {
+                "launch_choices" => answered(backend.ask(Ask::Choices(start()?)).await),
+                "start_instance" => match args["choices"].take() {
+                    Json::Null => answered(backend.start(start()?).await.map(|started| shown(&started))),
+                    choices => answered(backend.ask(Ask::Start(start()?, choices)).await),
+                },
+                "stop_instance" => {
+                    let launch = launch.ok_or_else(|| "it works in stop_instance only".to_owned())?;
+                    backend.stop(launch, handle, args["fast"] == true).await.map(|()| json!({}))
+                }
+                "check_instance" => {
+                    let well = backend.check(handle).await?;
+                    Ok(json!({ "value": { "good": well.is_ok(), "why": well.err().unwrap_or_default() } }))
+                }
+                "list_instances" => {
+                    let list = backend.list().await?;
+                    Ok(json!({ "value": list.iter().map(|i| json!({ "launch_id": i.launch, "handle": i.handle })).collect::<Vec<_>>() }))
+                }
+                other => Err(format!("there is no {other}")),
+            }
+        })
+    }
+}
+
+pub fn shown(started: &Started) -> Json {
+    json!({ "handle": started.handle, "status": started.status, "price_per_hour": started.price_per_hour })
+}
+
+/// What is known of a failure is still known when it comes out of the class.
+fn answered(answer: Result<Json, Failure>) -> Result<Json, String> {
+    let failed = |kind: &str, why: String, after: Duration| Ok(json!({ "failure": kind, "message": why, "seconds": after.as_secs_f64() }));
+    match answer {
+        Ok(value) => Ok(json!({ "value": value })),
+        Err(Failure::Capacity(why)) => failed("capacity", why, Duration::ZERO),
+        Err(Failure::Retry(why, after)) => failed("retry", why, after),
+        Err(Failure::Configuration(why)) => failed("config_error", why, Duration::ZERO),
+        Err(Failure::Unknown(why)) => Err(why),
+    }
+}
