@@ -190,10 +190,8 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
     {
         reader.warn_of("slavePortnum", "'slavePortnum' is the old spelling of protocols = { pb = { port = … } }");
     }
-    if let Some(args) = &args {
-        if args.reap_interval < SHORTEST_REAP_INTERVAL {
-            reader.wrong("'reap_interval' must be 10 seconds or more");
-        }
+    if args.as_ref().is_some_and(|args| args.reap_interval < SHORTEST_REAP_INTERVAL) {
+        reader.wrong("'reap_interval' must be 10 seconds or more");
     }
     told("", reader);
     let args = args?;

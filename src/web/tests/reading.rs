@@ -49,7 +49,7 @@ async fn paths_lead_to_rows() {
         assert_eq!(ids(&web.rows(&format!("/api/v2{path}")).await, key), wanted, "{path}");
     }
     assert_eq!(web.rows("/api/v2/builders/3/forceschedulers?field=name").await, [json!({"name": "other"})]);
-    assert_eq!(web.rows("/api/v2").await.len(), 15);
+    assert_eq!(web.rows("/api/v2").await.len(), 17);
     assert!(web.rows("/api/v2/instances?state=ready").await.is_empty());
     assert_eq!(web.get("/api/v2/config").await.json(), json!({"config": {"generation": 3}}));
 }
