@@ -72,7 +72,8 @@ impl Moto {
 }
 
 fn start(launch: &str) -> Start {
-    Start { launch: LaunchId(launch.into()), worker: "bot".into(), password: Secret::new("x"), properties: Default::default() }
+    let (worker, password) = ("bot".into(), Secret::new("x"));
+    Start { launch: LaunchId(launch.into()), worker, password, properties: Default::default(), build: Default::default() }
 }
 
 #[tokio::test]
