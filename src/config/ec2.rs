@@ -328,7 +328,12 @@ fn build(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Optio
         rendered,
         own,
     };
-    let (latent, common) = latent::read(reader, args.latent, BackendSpec::Ec2(Arc::new(spec)))?;
+    let differs = spec.rendered.iter().find(|(_, template)| template.differs()).map(|(name, _)| (*name).to_owned());
+    let differs = differs.or_else(|| spec.own.as_ref().and_then(|own| own.differs()));
+    let (mut latent, mut common) = latent::read(reader, args.latent, BackendSpec::Ec2(Arc::new(spec)))?;
+    if let Some(name) = differs {
+        super::backends::one_build_each(reader, object, &name, &mut latent, &mut common);
+    }
     Some(workers::spec(reader, object, common, args.name, args.password, WorkerKind::Latent(Arc::new(latent))))
 }
 
