@@ -138,7 +138,6 @@ end
     let shown = machine(&master);
     assert_eq!((&shown["handle"]["instance"], &shown["price_per_hour"]), (&json!(id), &json!(0.5)), "{shown:#}");
     master.wait_log(&format!("its machine runs started by Own {id}"));
-    master.wait_log(&format!("checked {id} true"));
 
     // A master that comes back finds it again, and one that nobody knows is ended.
     master.kill9();
@@ -150,13 +149,18 @@ end
     assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
     assert_eq!(ec2.calls("RunInstances").len(), 1, "{}", ec2.story());
 
-    // It dies, and the class's check tells.
+    // While its worker is awaited it is checked; it dies, and the class's check tells.
     ec2.boots_nothing();
     ec2.kill(&id, "Server.InternalError");
-    master.wait_log(&format!("checked {id} false"));
     wait_idle(&master);
+    let request = master.force("quick", json!({}));
+    let second = wait_for("another is launched", || ec2.live().first().map(|i| i.id.clone()));
+    master.wait_log(&format!("checked {second} true"));
+    ec2.kill(&second, "Server.InternalError");
+    master.wait_log(&format!("checked {second} false"));
     boots(&ec2, master.pb);
-    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    master.wait_request(request);
+    assert_eq!(master.last_build_of(request)["results"], SUCCESS);
     let next = ec2.live()[0].id.clone();
     assert_eq!(master.stop().code(), Some(0));
     assert!(master.log().contains(&format!("stopping {next}")), "its own method ends it");

@@ -233,3 +233,29 @@ fn answered(answer: Result<Json, Failure>) -> Result<Json, String> {
         Err(Failure::Unknown(why)) => Err(why),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(handle: Json) -> Started {
+        Started { handle, status: vec!["i-1".into()], price_per_hour: Some(0.5) }
+    }
+
+    fn retry() -> Result<Started, Failure> {
+        Err(Failure::Retry("not yet".into(), Duration::ZERO))
+    }
+
+    #[test]
+    fn what_was_started_is_not_forgotten() {
+        let unknown = Err(Failure::Unknown("not yet".into()));
+        assert_eq!(concluded(retry(), Below::Nothing), retry());
+        assert_eq!(concluded(retry(), Below::Perhaps), unknown);
+        assert_eq!(concluded(retry(), Below::Started(started(json!("i-1")))), unknown);
+        // A method that returns nothing.
+        assert_eq!(concluded(Ok(Started::default()), Below::Started(started(json!("i-1")))), Ok(started(json!("i-1"))));
+        assert!(matches!(concluded(Ok(Started::default()), Below::Nothing), Err(Failure::Unknown(_))));
+        // Its own handle is its own affair.
+        assert_eq!(concluded(Ok(started(json!("mine"))), Below::Started(started(json!("i-1")))), Ok(started(json!("mine"))));
+    }
+}
