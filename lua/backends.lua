@@ -117,7 +117,10 @@ end
 
 function P.bind_backend(self, record)
   local info, bound, rendered, args = record.info, {}, {}, {}
-  if P.lookup(info, "start_instance") == nil or (P.of_host[info.decl.name] and not changes(info)) then return end
+  -- One that lacks start_instance is told so, if it has another of them.
+  local has = false
+  for _, name in ipairs(methods) do has = has or P.lookup(info, name) ~= nil end
+  if not has or (P.of_host[info.decl.name] and not changes(info)) then return end
   for _, name in ipairs(methods) do
     local method = P.lookup(info, name)
     if type(method) == "function" then
