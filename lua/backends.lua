@@ -117,7 +117,10 @@ end
 
 function P.bind_backend(self, record)
   local info, bound, rendered, args = record.info, {}, {}, {}
-  if P.lookup(info, "start_instance") == nil or (P.of_host[info.decl.name] and not changes(info)) then return end
+  -- One that lacks start_instance is told so, if it has another of them.
+  local has = false
+  for _, name in ipairs(methods) do has = has or P.lookup(info, name) ~= nil end
+  if not has or (P.of_host[info.decl.name] and not changes(info)) then return end
   for _, name in ipairs(methods) do
     local method = P.lookup(info, name)
     if type(method) == "function" then
@@ -253,7 +256,10 @@ P.of_host = { EC2LatentWorker = true, EC2LatentBuildSlave = true }
 
 local function ask(self, what, args)
   local facts = whom[self]
-  if not facts then error(("%s belongs into a method that the host calls: write Class.super.%s(self, …) there"):format(what, what), 0) end
+  if not facts then
+    local call = what == "aws" and "self:aws(…)" or ("Class.super.%s(self, …)"):format(what)
+    error(("%s belongs into a method that the host calls: write %s there"):format(what, call), 0)
+  end
   local answer = host.super_ask(facts.name, facts.launch_id, what, args)
   if answer.failure then fail(answer.failure, answer.message, answer.seconds) end
   return answer.value
@@ -276,4 +282,14 @@ function ec2:check_instance(handle)
   return answer.good, answer.why
 end
 function ec2:list_instances() return ask(self, "list_instances", {}) end
+-- A call of Amazon's Query API with the worker's keys and region.
+function ec2:aws(service, action, params)
+  if type(service) ~= "string" or type(action) ~= "string" then
+    error(('self:aws needs the names of a service and of an action: self:aws("ec2", "CreateTags", { … }), got %s and %s'):format(
+      describe(service), describe(action)), 0)
+  end
+  if P.nothing(params) then params = nil end
+  if params ~= nil and not is_plain(params) then error("self:aws: the parameters must be a table, got " .. describe(params), 0) end
+  return ask(self, "aws", { service = service, action = action, params = params })
+end
 for name in next, P.of_host do P.add_members(rawget(G.worker, name), ec2) end

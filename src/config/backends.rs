@@ -8,11 +8,11 @@ use super::arguments::{Arguments, Preset, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
 use super::convert::{FromValue, Whole};
-use super::latent::{self, BackendSpec, LatentCommon};
+use super::latent::{self, BackendSpec, LatentCommon, LatentSpec};
 use super::spec::{Password, WorkerKind};
 use super::template::Template;
 use super::value::{FnRef, Object, OwnClass, Value};
-use super::workers::{self, WorkerName};
+use super::workers::{self, WorkerCommon, WorkerName};
 
 arguments! {
     LatentWorkerArgs {
@@ -45,6 +45,13 @@ pub struct LuaBackendSpec {
     pub rendered: BTreeMap<String, Template>,
 }
 
+impl LuaBackendSpec {
+    /// An argument that differs from build to build.
+    pub(super) fn differs(&self) -> Option<String> {
+        self.rendered.iter().find(|(_, template)| template.differs()).map(|(name, _)| name.clone())
+    }
+}
+
 fn build(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parsed> {
     let args = LatentWorkerArgs::read(reader)?;
     worker(reader, object, args.latent, args.name, args.password)
@@ -59,23 +66,27 @@ pub(super) fn worker(
     password: Option<Password>,
 ) -> Option<Parsed> {
     let backend = backend(reader, object)?;
-    let differs = backend.rendered.iter().find(|(_, template)| template.differs()).map(|(name, _)| name.clone());
+    let differs = backend.differs();
     let (mut latent, mut common) = latent::read(reader, latent, BackendSpec::Lua(Arc::new(backend)))?;
     if let Some(name) = differs {
-        // Otherwise a build would run on a machine that was made for another one.
-        let given = |name: &str| object.args.named.contains_key(name);
-        let kept = given("build_wait_timeout") && latent.build_wait_timeout != Some(Duration::ZERO);
-        let shared = common.max_builds.is_some_and(|n| n.0 > 1);
-        for (said, _) in [("build_wait_timeout", kept), ("max_builds", shared)].iter().filter(|(_, without_effect)| *without_effect) {
-            reader.warn(format!("'{said}' has no effect: '{name}' differs from build to build, so that each gets a machine of its own"));
-        }
-        if latent.pool.is_some_and(|pool| pool.min > 0) {
-            reader.wrong(format!("pool: 'min' keeps machines that no build asked for, and '{name}' differs from build to build"));
-        }
-        latent.build_wait_timeout = Some(Duration::ZERO);
-        common.max_builds = Some(Whole(1));
+        one_build_each(reader, object, &name, &mut latent, &mut common);
     }
     Some(workers::spec(reader, object, common, name, password, WorkerKind::Latent(Arc::new(latent))))
+}
+
+/// A build would otherwise run on a machine that was made for another one: `name` is an argument that differs from build to build.
+pub(super) fn one_build_each(reader: &mut Reader, object: &Object, name: &str, latent: &mut LatentSpec, common: &mut WorkerCommon) {
+    let given = |name: &str| object.args.named.contains_key(name);
+    let kept = given("build_wait_timeout") && latent.build_wait_timeout != Some(Duration::ZERO);
+    let shared = common.max_builds.is_some_and(|n| n.0 > 1);
+    for (said, _) in [("build_wait_timeout", kept), ("max_builds", shared)].iter().filter(|(_, without_effect)| *without_effect) {
+        reader.warn(format!("'{said}' has no effect: '{name}' differs from build to build, so that each gets a machine of its own"));
+    }
+    if latent.pool.is_some_and(|pool| pool.min > 0) {
+        reader.wrong(format!("pool: 'min' keeps machines that no build asked for, and '{name}' differs from build to build"));
+    }
+    latent.build_wait_timeout = Some(Duration::ZERO);
+    common.max_builds = Some(Whole(1));
 }
 
 fn backend(reader: &mut Reader, object: &Object) -> Option<LuaBackendSpec> {

@@ -81,7 +81,7 @@ arguments! {
 }
 
 pub(super) fn declare(list: &mut Vec<ClassDecl>) {
-    let doc = "A worker on an instance of Amazon EC2 that is started when a build wants it and stopped afterwards.";
+    let doc = "A worker on an instance of Amazon EC2 that is started when a build wants it and stopped afterwards. Where `instance_type`, `ami`, `volumes` or `tags` differ from build to build, each build gets an instance of its own. A class of your own may write `launch_choices(self, build)`: the list of `{ instance_type = …, subnet_id = …, placement = …, ami = …, spot_price = … }` that are tried in turn, of which `Class.super.launch_choices(self, build)` is the usual one; what a choice leaves out is as configured. It may override `start_instance`, `stop_instance`, `check_instance` and `list_instances` and call `Class.super.start_instance(self, build)`, whose result it returns: an error after that stops the instance. `self:aws(\"ec2\", \"CreateTags\", { … })` calls Amazon with the worker's keys.";
     // The time until its worker must have attached.
     const WITHIN: (&str, Preset) = ("missing_timeout", Preset::Int(1200));
     list.push(ClassDecl::new::<Ec2Args>("EC2LatentWorker", Kind::Worker, build, doc).presets(&[WITHIN]));
@@ -328,7 +328,12 @@ fn build(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Optio
         rendered,
         own,
     };
-    let (latent, common) = latent::read(reader, args.latent, BackendSpec::Ec2(Arc::new(spec)))?;
+    let differs = spec.rendered.iter().find(|(_, template)| template.differs()).map(|(name, _)| (*name).to_owned());
+    let differs = differs.or_else(|| spec.own.as_ref().and_then(|own| own.differs()));
+    let (mut latent, mut common) = latent::read(reader, args.latent, BackendSpec::Ec2(Arc::new(spec)))?;
+    if let Some(name) = differs {
+        super::backends::one_build_each(reader, object, &name, &mut latent, &mut common);
+    }
     Some(workers::spec(reader, object, common, args.name, args.password, WorkerKind::Latent(Arc::new(latent))))
 }
 

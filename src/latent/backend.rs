@@ -26,8 +26,8 @@ pub struct Start {
 pub enum Ask {
     /// What is tried for this start, in its order.
     Choices(Start),
-    /// Start with these choices in place of its own. The answer has `handle`, `status`, `price_per_hour`.
-    Start(Start, Json),
+    /// A call of the provider's API with the worker's keys.
+    Call { service: String, action: String, params: Json },
 }
 
 /// What else is known of a build that has not begun; all empty for an instance that is kept warm.
@@ -164,7 +164,13 @@ pub trait Backend: Send + Sync + 'static {
     fn start(&self, start: Start) -> BoxFuture<'static, Result<Started, Failure>>;
 
     fn ask(&self, ask: Ask) -> BoxFuture<'static, Result<Json, Failure>> {
-        let why = format!("{} has no choices of its own ({ask:?})", self.class());
+        let why = format!("{} can't be asked that ({ask:?})", self.class());
+        Box::pin(async move { Err(Failure::Configuration(why)) })
+    }
+
+    /// Starts with these choices in place of its own.
+    fn start_with(&self, start: Start, choices: Json) -> BoxFuture<'static, Result<Started, Failure>> {
+        let why = format!("{} of worker {} takes no choices, got {choices}", self.class(), start.worker);
         Box::pin(async move { Err(Failure::Configuration(why)) })
     }
 

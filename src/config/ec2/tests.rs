@@ -117,6 +117,22 @@ fn a_pool_is_many_workers() {
 }
 
 #[test]
+fn an_instance_that_was_made_for_a_build_serves_no_other() {
+    let differs = || Value::from(&object("Interpolate", 5, table!["%(prop:size)s"]));
+    let mut args = plain();
+    args.named.insert("tags".into(), table![; size = differs()].into());
+    args.named.insert("build_wait_timeout".into(), Value::Int(60));
+    let config = config(vec![worker(args)], "bot").unwrap();
+    let WorkerKind::Latent(latent) = &config.workers[0].kind else { panic!("no latent worker") };
+    assert_eq!((latent.build_wait_timeout, config.workers[0].max_builds), (Some(Duration::ZERO), Some(1)));
+    assert!(config.warnings.iter().any(|w| w.text.contains("'build_wait_timeout' has no effect: 'tags' differs")), "{:?}", config.warnings);
+    let mut args = with("pool", table![; max = 3, min = 1].into());
+    args.named.insert("ami".into(), differs());
+    let told = mistakes_of(&worker(args)).join("\n");
+    assert!(told.contains("'min' keeps machines that no build asked for, and 'ami' differs"), "{told}");
+}
+
+#[test]
 fn a_name_within_a_pool_is_taken_once() {
     let other = object("Worker", 4, table!["bot-2", "x"]);
     let told = config(vec![worker(with("pool", table![; max = 3].into())), other], "bot").unwrap_err();

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use serde_json::Value as Json;
+
 use super::image::Image;
+use super::query::Query;
 pub use crate::config::BlockDevice;
 use crate::workers::link::BoxFuture;
 
@@ -210,6 +213,9 @@ pub trait Ec2Api: Send + Sync + 'static {
 
     /// The last of what the instance wrote to its console.
     fn console_tail(&self, id: String) -> BoxFuture<'_, Result<String, ApiError>>;
+
+    /// A call of whatever service, with these keys, made once.
+    fn query(&self, query: Query) -> BoxFuture<'_, Result<Json, ApiError>>;
 }
 
 #[cfg(test)]

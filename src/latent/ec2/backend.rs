@@ -13,9 +13,9 @@ use super::choices::{self, Choice};
 use super::describe::Describer;
 use super::image::{self, Filters, Image};
 use super::preflight;
+use super::query::Query;
 use crate::base::{Clock, SystemClock, Timestamp};
 use crate::latent::backend::{Ask, Backend, Finding, Instance, Start, Started};
-use crate::latent::extended;
 use crate::latent::lifecycle::Failure;
 use crate::model::LaunchId;
 use crate::workers::link::BoxFuture;
@@ -273,9 +273,18 @@ impl Backend for Ec2Backend {
                     let made = parts.made(&start).await?;
                     Ok(choices::shown(&choices::configured(&made.as_ref().unwrap_or(&parts).settings)))
                 }
-                Ask::Start(start, choices) => parts.start(start, Some(choices)).await.map(|started| extended::shown(&started)),
+                Ask::Call { service, action, params } => {
+                    let named = format!("{service} {action}");
+                    let answer = parts.region.api.query(Query { service, action, params }).await;
+                    answer.map_err(|e| Failure::Unknown(format!("{named}: {e}")))
+                }
             }
         })
+    }
+
+    fn start_with(&self, start: Start, choices: Json) -> BoxFuture<'static, Result<Started, Failure>> {
+        let parts = self.parts.clone();
+        Box::pin(async move { parts.start(start, Some(choices)).await })
     }
 
     fn stop(&self, _: LaunchId, handle: Json, fast: bool) -> BoxFuture<'static, Result<(), String>> {

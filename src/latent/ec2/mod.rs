@@ -7,6 +7,8 @@ pub mod credentials;
 mod describe;
 pub mod image;
 mod preflight;
+pub mod query;
 #[cfg(feature = "ec2")]
 pub mod sdk;
 mod settings;
+mod sigv4;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::interceptors::InterceptorContext;
 use aws_sdk_ec2::config::retry::{ClassifyRetry, RetryAction, RetryConfig};
@@ -16,11 +17,14 @@ use aws_sdk_ec2::types as sdk;
 use aws_smithy_http_client::tls;
 use aws_smithy_types::DateTime;
 use base64::Engine as _;
+use serde_json::Value as Json;
+use tokio::sync::OnceCell;
 
 use super::api::{ApiError, BlockDevice, Class, Ec2Api, InstanceState, RunInstance};
 use super::credentials::Keys;
 use super::image::Image;
-use crate::base::{Clock, SystemClock};
+use super::query::{self, Caller, Query};
+use crate::base::{Clock, Secret, SystemClock};
 use crate::workers::link::BoxFuture;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -55,6 +59,10 @@ impl Default for Patience {
 
 pub struct Ec2 {
     client: Client,
+    /// For the calls that the SDK does not make.
+    config: SdkConfig,
+    endpoint_url: Option<String>,
+    http: OnceCell<reqwest::Client>,
 }
 
 impl Ec2 {
@@ -76,13 +84,27 @@ impl Ec2 {
         if let Some(profile) = to.profile {
             loader = loader.profile_name(profile);
         }
-        if let Some(url) = to.endpoint_url {
+        let endpoint_url = to.endpoint_url;
+        if let Some(url) = &endpoint_url {
             loader = loader.endpoint_url(url);
         }
         if let Some(keys) = to.keys {
             loader = loader.credentials_provider(Credentials::new(keys.identifier.reveal(), keys.secret.reveal(), None, None, "buildmoon"));
         }
-        Ec2 { client: Client::new(&loader.load().await) }
+        let config = loader.load().await;
+        Ec2 { client: Client::new(&config), config, endpoint_url, http: OnceCell::new() }
+    }
+
+    async fn caller(&self) -> Result<Caller, String> {
+        let keys = self.config.credentials_provider().ok_or("there are no keys")?.provide_credentials().await;
+        // The text that it shows by itself says only that it failed.
+        let keys = keys.map_err(|e| format!("there are no keys: {}", DisplayErrorContext(&e)))?;
+        Ok(Caller {
+            keys: Keys { identifier: Secret::new(keys.access_key_id()), secret: Secret::new(keys.secret_access_key()) },
+            token: keys.session_token().map(Secret::new),
+            region: self.config.region().map(ToString::to_string).unwrap_or_default(),
+            endpoint_url: self.endpoint_url.clone(),
+        })
     }
 }
 
@@ -438,6 +460,16 @@ impl Ec2Api for Ec2 {
             let packed = answer.output().unwrap_or_default().trim().to_owned();
             let bytes = base64::engine::general_purpose::STANDARD.decode(packed).unwrap_or_default();
             Ok(String::from_utf8_lossy(&bytes).into_owned())
+        })
+    }
+
+    fn query(&self, query: Query) -> BoxFuture<'_, Result<Json, ApiError>> {
+        let not_sent = |message: String| ApiError { code: Some("Client.NotSent".into()), message };
+        Box::pin(async move {
+            let caller = self.caller().await.map_err(not_sent)?;
+            // The system's roots are read from files, once.
+            let made = self.http.get_or_try_init(|| async { tokio::task::spawn_blocking(query::client).await.map_err(|e| e.to_string())? });
+            query::call(made.await.map_err(not_sent)?, &caller, &query, SystemClock.now()).await
         })
     }
 }

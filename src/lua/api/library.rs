@@ -166,6 +166,10 @@ pub(in super::super) const LIBRARY: &[(&str, &str)] = &[
         "latent.config_error(why: string)",
         "The same where nothing helps but another configuration: the worker starts nothing until it is loaded again.",
     ),
+    (
+        "EC2LatentWorker:aws(service: string, action: string, params?: table<string, any>): table<string, any>",
+        "Within a method of a class that extends it: a call of Amazon's Query API with the worker's keys, in its region or at its `endpoint_url`. In the parameters lists are numbered: `Filter = { { Name = \"tag:a\", Value = { \"b\" } } }` is `Filter.1.Name` and `Filter.1.Value.1` (some services want `[\"Names.member\"] = { … }`); `Version` may be left out for autoscaling, cloudformation, ec2, monitoring, rds, sns and sts. The answer is the XML as a table: every value is a text, elements `item` and `member` are a list, and so are those of one name. It is made once; an error has Amazon's code and message. At most 60 s and 16 MiB.",
+    ),
     ("random.token_urlsafe(n?: integer): string", "Text of n bytes (32) of the system's generator, for URLs and names of files."),
     ("random.hex(n?: integer): string", "The same in hexadecimal digits."),
     ("random.integer(from: integer, to: integer): integer", "A whole number, both ends included."),

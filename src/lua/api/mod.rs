@@ -85,7 +85,7 @@ pub(super) async fn super_ask(
     what: String,
     args: Value,
 ) -> mlua::Result<Value> {
-    let named = format!("Class.super.{what}");
+    let named = if what == "aws" { "self:aws".to_owned() } else { format!("Class.super.{what}") };
     let nobody = || mlua::Error::runtime(format!("{named}: it works in a running master only, and none runs"));
     let args = json::encode(&args, 0).or_else(|e| args::fail(&named, e))?;
     let supers = host.supers.get().ok_or_else(nobody)?;

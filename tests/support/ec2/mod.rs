@@ -28,6 +28,8 @@ pub struct Call {
     pub at: Duration,
     pub action: String,
     pub params: BTreeMap<String, String>,
+    /// The header `Authorization`.
+    pub signed: String,
     /// `ok`, the code of the error, `cut`, or empty while it is not answered.
     pub outcome: String,
 }

@@ -32,6 +32,7 @@ pub async fn serve(listener: TcpListener, world: Arc<Mutex<World>>) {
 
 async fn answer(request: Request<Incoming>, world: Arc<Mutex<World>>) -> Result<Response<Full<Bytes>>, std::io::Error> {
     let cut = || std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
+    let signed = request.headers().get("authorization").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let body = request.into_body().collect().await.map_err(|_| cut())?.to_bytes();
     let params: Params = url::form_urlencoded::parse(&body).into_owned().collect();
     let action = params.get("Action").cloned().unwrap_or_default();
@@ -39,7 +40,7 @@ async fn answer(request: Request<Incoming>, world: Arc<Mutex<World>>) -> Result<
         let mut world = lock(&world);
         let act = world.faults.due(&action, &params);
         let at = world.now();
-        world.journal.push(Call { at, action: action.clone(), params: params.clone(), outcome: String::new() });
+        world.journal.push(Call { at, action: action.clone(), params: params.clone(), signed: signed.clone(), outcome: String::new() });
         (world.journal.len() - 1, act)
     };
     let note = |outcome: &str| lock(&world).journal[number].outcome = outcome.to_owned();
@@ -57,6 +58,7 @@ async fn answer(request: Request<Incoming>, world: Arc<Mutex<World>>) -> Result<
             });
             late.await.map_err(|_| cut())?
         }
+        _ if !is_signature(&signed) => refuse("AuthFailure", format!("'{signed}' is no signature")),
         act => perform(&mut lock(&world), &action, &params, act.as_ref()),
     };
     match act {
@@ -84,6 +86,22 @@ async fn answer(request: Request<Incoming>, world: Arc<Mutex<World>>) -> Result<
         }
     };
     Response::builder().status(status).header("content-type", "text/xml;charset=UTF-8").body(Full::new(text.into())).map_err(|_| cut())
+}
+
+/// Only its form: that it is the right one shows elsewhere.
+fn is_signature(text: &str) -> bool {
+    let part = |name: &str| text.split([' ', ',']).find_map(|part| part.strip_prefix(name));
+    let (Some(scope), Some(headers), Some(signature)) = (part("Credential="), part("SignedHeaders="), part("Signature=")) else {
+        return false;
+    };
+    let scope: Vec<&str> = scope.split('/').collect();
+    text.starts_with("AWS4-HMAC-SHA256 ")
+        && matches!(scope.as_slice(), [key, day, region, service, "aws4_request"]
+            if !key.is_empty() && day.len() == 8 && !region.is_empty() && !service.is_empty())
+        && ["host", "x-amz-date"].iter().all(|name| headers.split(';').any(|h| h == *name))
+        && headers.split(';').is_sorted()
+        && signature.len() == 64
+        && signature.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 fn status(code: &str) -> u16 {
@@ -163,6 +181,15 @@ fn perform(world: &mut World, action: &str, params: &Params, act: Option<&Act>) 
             let items: String = fits.map(|s| format!("<item><subnetId>{s}</subnetId></item>")).collect();
             Ok(format!("<subnetSet>{items}</subnetSet>"))
         }
+        "CreateTags" => {
+            let tags: Vec<(String, String)> = list(params, "Tag", "Key")
+                .into_iter()
+                .map(|(at, key)| (key, params.get(&format!("{at}.Value")).cloned().unwrap_or_default()))
+                .collect();
+            list(params, "ResourceId", "").iter().try_for_each(|(_, id)| world.tag(id, &tags))?;
+            Ok("<return>true</return>".into())
+        }
+        "GetCallerIdentity" => Ok("<GetCallerIdentityResult><Account>111111111111</Account></GetCallerIdentityResult>".into()),
         "DescribeRegions" => Ok("<regionInfo><item><regionName>us-east-1</regionName></item></regionInfo>".into()),
         "GetConsoleOutput" => {
             let output = base64::engine::general_purpose::STANDARD.encode(&world.console);

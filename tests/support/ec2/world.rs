@@ -318,6 +318,12 @@ impl World {
         }
     }
 
+    pub fn tag(&mut self, id: &str, tags: &[(String, String)]) -> Result<(), Refused> {
+        let at = self.known(id)?;
+        self.instances[at].tags.extend(tags.iter().cloned());
+        Ok(())
+    }
+
     pub fn unprotect(&mut self, id: &str) -> Result<(), Refused> {
         let at = self.known(id)?;
         self.instances[at].protected = false;
