@@ -683,9 +683,9 @@ None = nil
 ---@field [1]? string `name`
 ---@field password? string|Secret|None The password it logs in with; None: each machine gets one of its own. Default: None
 ---@field [2]? string|Secret|None `password`
----@field instance_type? string|string[] The type of the instance; of a list the first for which there is room.
----@field [3]? string|string[] `instance_type`
----@field ami? string|None The image. Either this or the two filters that follow. Default: None
+---@field instance_type? string|(string|Renderable)[]|Renderable The type of the instance; of a list the first for which there is room.
+---@field [3]? string|(string|Renderable)[]|Renderable `instance_type`
+---@field ami? string|None|Renderable The image. Either this or the two filters that follow. Default: None
 ---@field valid_ami_owners? integer|string|(integer|string)[] Account numbers whose images may be taken. Default: {}
 ---@field valid_ami_location_regex? string|Regex|None What the image's location begins with; of the images that match, the one that sorts last by the first group (as a number where each is one) is taken. Default: None
 ---@field elastic_ip? string|None An address that the instance gets. Default: None
@@ -701,9 +701,9 @@ None = nil
 ---@field max_spot_price? number|None The highest price an hour; None: that of an instance on demand. Default: 1.6
 ---@field price_multiplier? number|None The price is the average of the last day times this, if that is less than max_spot_price; None: it is max_spot_price. Default: 1.2
 ---@field product_description? string Of which prices the average is taken. Default: "Linux/UNIX"
----@field volumes? string[][] Volumes that are attached: `{ { "vol-1234", "/dev/xvdb" } }`. Default: {}
+---@field volumes? ((string|Renderable)[]|Renderable)[]|Renderable Volumes that are attached: `{ { "vol-1234", "/dev/xvdb" } }`. Default: {}
 ---@field placement? string|string[] The letter of the zone; of a list the first where there is room. Default: {}
----@field tags? table<string, string> Tags of the instance and its volumes. Default: {}
+---@field tags? table<string, string|Renderable>|Renderable Tags of the instance and its volumes. Default: {}
 ---@field subnet_id? string|string[] The subnet; of a list the first where there is room. Default: {}
 ---@field security_group_ids? string|string[] Security groups by id. Default: {}
 ---@field associate_public_ip? boolean|None Does it get a public address? None: as the subnet says. Default: None
@@ -729,12 +729,12 @@ None = nil
 ---@field quarantine_initial_timeout? number|string How long it rests after a build that could not start; doubles each time. Default: 10
 ---@field quarantine_max_timeout? number|string The longest such rest. Default: 3600
 
----A worker on an instance of Amazon EC2 that is started when a build wants it and stopped afterwards.
+---A worker on an instance of Amazon EC2 that is started when a build wants it and stopped afterwards. Where `instance_type`, `ami`, `volumes` or `tags` differ from build to build, each build gets an instance of its own. A class of your own may write `launch_choices(self, build)`: the list of `{ instance_type = …, subnet_id = …, placement = …, ami = …, spot_price = … }` that are tried in turn, of which `Class.super.launch_choices(self, build)` is the usual one; what a choice leaves out is as configured. It may override `start_instance`, `stop_instance`, `check_instance` and `list_instances` and call `Class.super.start_instance(self, build)`, whose result it returns: an error after that stops the instance. `self:aws("ec2", "CreateTags", { … })` calls Amazon with the worker's keys.
 ---@class EC2LatentWorker: AnyWorker
 ---@field name string The name it logs in with.
 ---@field password string|Secret|None The password it logs in with; None: each machine gets one of its own.
 ---@field instance_type any The type of the instance; of a list the first for which there is room.
----@field ami string|None The image. Either this or the two filters that follow.
+---@field ami any The image. Either this or the two filters that follow.
 ---@field valid_ami_owners any Account numbers whose images may be taken.
 ---@field valid_ami_location_regex string|Regex|None What the image's location begins with; of the images that match, the one that sorts last by the first group (as a number where each is one) is taken.
 ---@field elastic_ip string|None An address that the instance gets.
@@ -749,9 +749,9 @@ None = nil
 ---@field max_spot_price number|None The highest price an hour; None: that of an instance on demand.
 ---@field price_multiplier number|None The price is the average of the last day times this, if that is less than max_spot_price; None: it is max_spot_price.
 ---@field product_description string Of which prices the average is taken.
----@field volumes string[][] Volumes that are attached: `{ { "vol-1234", "/dev/xvdb" } }`.
+---@field volumes any Volumes that are attached: `{ { "vol-1234", "/dev/xvdb" } }`.
 ---@field placement any The letter of the zone; of a list the first where there is room.
----@field tags table<string, string> Tags of the instance and its volumes.
+---@field tags any Tags of the instance and its volumes.
 ---@field subnet_id any The subnet; of a list the first where there is room.
 ---@field security_group_ids any Security groups by id.
 ---@field associate_public_ip boolean|None Does it get a public address? None: as the subnet says.
@@ -778,7 +778,7 @@ None = nil
 ---@field quarantine_max_timeout number|string The longest such rest.
 ---@field workername string The same as `name`.
 
----A worker on an instance of Amazon EC2 that is started when a build wants it and stopped afterwards.
+---A worker on an instance of Amazon EC2 that is started when a build wants it and stopped afterwards. Where `instance_type`, `ami`, `volumes` or `tags` differ from build to build, each build gets an instance of its own. A class of your own may write `launch_choices(self, build)`: the list of `{ instance_type = …, subnet_id = …, placement = …, ami = …, spot_price = … }` that are tried in turn, of which `Class.super.launch_choices(self, build)` is the usual one; what a choice leaves out is as configured. It may override `start_instance`, `stop_instance`, `check_instance` and `list_instances` and call `Class.super.start_instance(self, build)`, whose result it returns: an error after that stops the instance. `self:aws("ec2", "CreateTags", { … })` calls Amazon with the worker's keys.
 ---@class EC2LatentWorker.Class
 ---@overload fun(args: EC2LatentWorker.Arguments): EC2LatentWorker
 ---@overload fun(name: string, ...: any): EC2LatentWorker
@@ -799,9 +799,9 @@ None = nil
 ---@field [1]? string `name`
 ---@field password? string|Secret|None The password it logs in with; None: each machine gets one of its own. Default: None
 ---@field [2]? string|Secret|None `password`
----@field instance_type? string|string[] The type of the instance; of a list the first for which there is room.
----@field [3]? string|string[] `instance_type`
----@field ami? string|None The image. Either this or the two filters that follow. Default: None
+---@field instance_type? string|(string|Renderable)[]|Renderable The type of the instance; of a list the first for which there is room.
+---@field [3]? string|(string|Renderable)[]|Renderable `instance_type`
+---@field ami? string|None|Renderable The image. Either this or the two filters that follow. Default: None
 ---@field valid_ami_owners? integer|string|(integer|string)[] Account numbers whose images may be taken. Default: {}
 ---@field valid_ami_location_regex? string|Regex|None What the image's location begins with; of the images that match, the one that sorts last by the first group (as a number where each is one) is taken. Default: None
 ---@field elastic_ip? string|None An address that the instance gets. Default: None
@@ -817,9 +817,9 @@ None = nil
 ---@field max_spot_price? number|None The highest price an hour; None: that of an instance on demand. Default: 1.6
 ---@field price_multiplier? number|None The price is the average of the last day times this, if that is less than max_spot_price; None: it is max_spot_price. Default: 1.2
 ---@field product_description? string Of which prices the average is taken. Default: "Linux/UNIX"
----@field volumes? string[][] Volumes that are attached: `{ { "vol-1234", "/dev/xvdb" } }`. Default: {}
+---@field volumes? ((string|Renderable)[]|Renderable)[]|Renderable Volumes that are attached: `{ { "vol-1234", "/dev/xvdb" } }`. Default: {}
 ---@field placement? string|string[] The letter of the zone; of a list the first where there is room. Default: {}
----@field tags? table<string, string> Tags of the instance and its volumes. Default: {}
+---@field tags? table<string, string|Renderable>|Renderable Tags of the instance and its volumes. Default: {}
 ---@field subnet_id? string|string[] The subnet; of a list the first where there is room. Default: {}
 ---@field security_group_ids? string|string[] Security groups by id. Default: {}
 ---@field associate_public_ip? boolean|None Does it get a public address? None: as the subnet says. Default: None
@@ -850,7 +850,7 @@ None = nil
 ---@field name string The name it logs in with.
 ---@field password string|Secret|None The password it logs in with; None: each machine gets one of its own.
 ---@field instance_type any The type of the instance; of a list the first for which there is room.
----@field ami string|None The image. Either this or the two filters that follow.
+---@field ami any The image. Either this or the two filters that follow.
 ---@field valid_ami_owners any Account numbers whose images may be taken.
 ---@field valid_ami_location_regex string|Regex|None What the image's location begins with; of the images that match, the one that sorts last by the first group (as a number where each is one) is taken.
 ---@field elastic_ip string|None An address that the instance gets.
@@ -865,9 +865,9 @@ None = nil
 ---@field max_spot_price number|None The highest price an hour; None: that of an instance on demand.
 ---@field price_multiplier number|None The price is the average of the last day times this, if that is less than max_spot_price; None: it is max_spot_price.
 ---@field product_description string Of which prices the average is taken.
----@field volumes string[][] Volumes that are attached: `{ { "vol-1234", "/dev/xvdb" } }`.
+---@field volumes any Volumes that are attached: `{ { "vol-1234", "/dev/xvdb" } }`.
 ---@field placement any The letter of the zone; of a list the first where there is room.
----@field tags table<string, string> Tags of the instance and its volumes.
+---@field tags any Tags of the instance and its volumes.
 ---@field subnet_id any The subnet; of a list the first where there is room.
 ---@field security_group_ids any Security groups by id.
 ---@field associate_public_ip boolean|None Does it get a public address? None: as the subnet says.

@@ -80,6 +80,16 @@ function BuildFactory:addStep(step) end
 ---@param list Step[]
 function BuildFactory:addSteps(list) end
 
+---@class EC2LatentWorker
+local EC2LatentWorker = {}
+
+---Within a method of a class that extends it: a call of Amazon's Query API with the worker's keys, in its region or at its `endpoint_url`. In the parameters lists are numbered: `Filter = { { Name = "tag:a", Value = { "b" } } }` is `Filter.1.Name` and `Filter.1.Value.1` (some services want `["Names.member"] = { … }`); `Version` may be left out for autoscaling, cloudformation, ec2, monitoring, rds, sns and sts. The answer is the XML as a table: every value is a text, elements `item` and `member` are a list, and so are those of one name. It is made once; an error has Amazon's code and message. At most 60 s and 16 MiB.
+---@param service string
+---@param action string
+---@param params? table<string, any>
+---@return table<string, any>
+function EC2LatentWorker:aws(service, action, params) end
+
 ---@class base64lib
 local base64lib = {}
 
@@ -963,7 +973,7 @@ util = nil
 ---@field OpenStackLatentWorker OpenStackLatentWorker.Class A worker on a server of an OpenStack cloud, over Keystone v3, Nova, Glance and Neutron.
 ---@field ProcessLatentWorker ProcessLatentWorker.Class A worker that is a process of this machine or, by ssh, of another one: started for builds, stopped afterwards.
 ---@field FakeLatentWorker FakeLatentWorker.Class A machine that behaves as a build wishes, to try out a configuration: each argument but those of ProcessLatentWorker is a wish, and the property `fake_NAME` of the build counts more. A process of this machine stands for it; builds really run.
----@field EC2LatentWorker EC2LatentWorker.Class A worker on an instance of Amazon EC2 that is started when a build wants it and stopped afterwards.
+---@field EC2LatentWorker EC2LatentWorker.Class A worker on an instance of Amazon EC2 that is started when a build wants it and stopped afterwards. Where `instance_type`, `ami`, `volumes` or `tags` differ from build to build, each build gets an instance of its own. A class of your own may write `launch_choices(self, build)`: the list of `{ instance_type = …, subnet_id = …, placement = …, ami = …, spot_price = … }` that are tried in turn, of which `Class.super.launch_choices(self, build)` is the usual one; what a choice leaves out is as configured. It may override `start_instance`, `stop_instance`, `check_instance` and `list_instances` and call `Class.super.start_instance(self, build)`, whose result it returns: an error after that stops the instance. `self:aws("ec2", "CreateTags", { … })` calls Amazon with the worker's keys.
 ---@field EC2LatentBuildSlave EC2LatentBuildSlave.Class The old spelling of `EC2LatentWorker`.
 local workerlib = {}
 
