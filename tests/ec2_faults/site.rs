@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant as Moment};
 
 use buildmoon::base::{Clock, RequestId, Secret, SystemClock, Timestamp};
+use buildmoon::latent::backend::WantedBuild;
 use buildmoon::latent::driver::{Configured, Latent, Leak, Surroundings, View};
 use buildmoon::latent::ec2::backend::{Ec2Backend, Pace, Region, Settings};
 use buildmoon::latent::ec2::credentials::Keys;
@@ -92,8 +93,8 @@ impl Surroundings for Around {
     fn password(&self, _: &str, _: &LaunchId) -> Result<Secret, String> {
         Ok(Secret::new("x"))
     }
-    fn properties(&self, _: RequestId) -> Map<String, Value> {
-        Map::new()
+    fn build(&self, _: &str, _: RequestId) -> (Map<String, Value>, WantedBuild) {
+        (Map::new(), WantedBuild::default())
     }
 }
 
