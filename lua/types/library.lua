@@ -515,7 +515,7 @@ function processlib.run(command, options) end
 function processlib.start(command, options) end
 
 ---The processes of this machine that have all these variables in their environment, with that value, or with any where it is true; what a marked process starts has its mark, too. Those of other users are not seen.
----@param env table<string, string|integer|boolean>
+---@param env table<string, any>
 ---@return { pid: integer, started: string, parent: integer, env: table<string, string> }[]
 function processlib.find(env) end
 

@@ -75,7 +75,7 @@ pub(in super::super) const LIBRARY: &[(&str, &str)] = &[
         "Starts a program that goes on beside what follows, and ends with the configuration that started it (if the master is killed it goes on); a `detached` one outlives the master (only in callbacks). `stdout` and `stderr` are `\"null\"`, `\"pipe\"` or a file that is added to, `stderr` may be `\"stdout\"`; `stdin` is `\"null\"` or `\"pipe\"`.",
     ),
     (
-        "process.find(env: table<string, string|integer|boolean>): { pid: integer, started: string, parent: integer, env: table<string, string> }[]",
+        "process.find(env: table<string, any>): { pid: integer, started: string, parent: integer, env: table<string, string> }[]",
         "The processes of this machine that have all these variables in their environment, with that value, or with any where it is true; what a marked process starts has its mark, too. Those of other users are not seen.",
     ),
     (
