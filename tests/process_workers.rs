@@ -296,7 +296,9 @@ c.schedulers = {{ schedulers.ForceScheduler{{ name = "force", builderNames = nam
         };
         wait_for(&format!("{name} = {value}: {wanted}"), told);
         master.http.control(&format!("buildrequests/{request}"), "cancel", json!({})).expect("cancelled");
-        assert_eq!(master.wait_request(request), CANCELLED);
+        // The worker of an instance whose answer was lost may attach and build before anybody has looked for it.
+        let ended = master.wait_request(request);
+        assert!(ended == CANCELLED || (*value == "lost" && ended == SUCCESS), "{name} = {value}: {ended}");
     }
     let marks: Vec<String> = master.http.rows("instances", "instances").iter().map(launch_mark).collect();
     assert!(marks.len() >= wishes.len() + 2);
