@@ -169,7 +169,7 @@ impl Master {
         machines.configure(&at_work).await.map_err(|e| anyhow!("the ledger of latent workers can't be read: {e}"))?;
         let master_id: Arc<str> = machines.master_id().into();
         let outbox = Outbox::new(store.clone(), clock.clone(), Policy::default());
-        outbox::configure(&outbox, &at_work, &master_id);
+        outbox::configure(&outbox, &at_work, &master_id, folder.path());
         let absences = Absences::read(&store).await.map_err(|e| anyhow!("which workers are away can't be read: {e}"))?;
         let reports = Reports::new(store.clone(), clock.clone(), engine.clone(), registry.clone(), outbox.clone());
         engine.adopt(recovery.waiting, &recovery.last_numbers);
