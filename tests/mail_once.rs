@@ -5,7 +5,6 @@
 mod support;
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use serde_json::json;
 use support::opensmtpd::OpenSmtpd;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::report::courier;
+use crate::report::sending::courier;
 
 #[derive(clap::Args)]
 pub struct Args {

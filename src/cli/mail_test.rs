@@ -13,11 +13,11 @@ use crate::base::{Clock, MailAddress, SystemClock, suggest};
 use crate::config::{MailSpec, MasterConfig};
 use crate::lua;
 use crate::report::driver::reporters;
-use crate::report::mail::Mail;
-use crate::report::mailer::{self, Surroundings};
-use crate::report::mime::{self, Mark};
-use crate::report::outbox::Outcome;
-use crate::report::smtp::{Limits, Smtp, Transcript};
+use crate::report::sending::mail::Mail;
+use crate::report::sending::mailer::{self, Surroundings};
+use crate::report::sending::mime::{self, Mark};
+use crate::report::sending::outbox::Outcome;
+use crate::report::sending::smtp::{Limits, Smtp, Transcript};
 use crate::secrets::SecretSource;
 
 #[derive(clap::Args)]

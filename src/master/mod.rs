@@ -35,7 +35,7 @@ use crate::latent::Shutdown;
 use crate::lua::{self, Loaded, Surroundings};
 use crate::model::query::Row;
 use crate::report::driver::Reports;
-use crate::report::outbox::{Outbox, Policy};
+use crate::report::sending::outbox::{Outbox, Policy};
 use crate::secrets::{self, SecretSource};
 use crate::store::{BuilderRow, Store, StoreOptions};
 use crate::web;

@@ -71,7 +71,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::outbox::Outcome;
+    use crate::report::sending::outbox::Outcome;
 
     fn brought(key: &str) -> Brought {
         Brought { key: key.into(), outcome: Outcome::Sent { remark: None }, notes: Vec::new() }

@@ -8,9 +8,9 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 
 use super::record::{self, Record};
 use super::wire::{Brought, Says, Target, Told};
-use crate::report::outbox::Outcome;
-use crate::report::post::Poster;
-use crate::report::smtp::{Silent, Smtp};
+use crate::report::sending::outbox::Outcome;
+use crate::report::sending::post::Poster;
+use crate::report::sending::smtp::{Silent, Smtp};
 
 /// Serves one master through these pipes. Waits until the courier before it has ended.
 pub async fn serve(folder: &Path, reporter: &str, input: impl AsyncRead + Unpin, mut output: impl AsyncWrite + Unpin) -> io::Result<()> {

@@ -3,10 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::mime::Envelope;
-use crate::report::outbox::Outcome;
-use crate::report::post::Endpoint;
-use crate::report::smtp::SmtpSettings;
+use crate::report::sending::mime::Envelope;
+use crate::report::sending::outbox::Outcome;
+use crate::report::sending::post::Endpoint;
+use crate::report::sending::smtp::SmtpSettings;
 
 /// Where a message goes, with all that is needed to get there.
 #[derive(Clone, Serialize, Deserialize)]
