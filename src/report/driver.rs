@@ -20,7 +20,7 @@ use super::notice::Notice;
 use super::outbox::Outbox;
 use super::recipients::{self, Recipients};
 use super::telling::{Happened, Teller, concerns, mail_of, owners_of, write};
-use crate::base::{BuilderId, Clock, MailAddress};
+use crate::base::{BuilderId, MailAddress};
 use crate::builds::{Active, Engine};
 use crate::config::{GeneratorKind, GeneratorSpec, MailSpec, MasterConfig, Place, ReporterKind, ReporterSpec};
 use crate::model::report::{Occurrence, What};
@@ -91,7 +91,6 @@ const STANDARD: &str = "MailNotifier";
 /// What tells others of builds and workers, in one master.
 pub struct Reports {
     store: Store,
-    clock: Arc<dyn Clock>,
     engine: Arc<Engine>,
     registry: Arc<Registry>,
     outbox: Arc<Outbox>,
@@ -169,8 +168,8 @@ pub fn absence_tellers(
 }
 
 impl Reports {
-    pub fn new(store: Store, clock: Arc<dyn Clock>, engine: Arc<Engine>, registry: Arc<Registry>, outbox: Arc<Outbox>) -> Arc<Reports> {
-        Arc::new(Reports { store, clock, engine, registry, outbox, host: host(), wake: Notify::new() })
+    pub fn new(store: Store, engine: Arc<Engine>, registry: Arc<Registry>, outbox: Arc<Outbox>) -> Arc<Reports> {
+        Arc::new(Reports { store, engine, registry, outbox, host: host(), wake: Notify::new() })
     }
 
     /// For ever.
@@ -284,7 +283,7 @@ impl Reports {
     }
 
     fn teller<'a>(&'a self, active: &'a Active, secrets: &'a BuildSecrets) -> Teller<'a> {
-        Teller { store: &self.store, config: &active.config, generation: &active.generation, secrets, now: self.clock.now() }
+        Teller { store: &self.store, config: &active.config, generation: &active.generation, secrets }
     }
 
     /// Tells of a worker that is missing or has returned. `key` names that absence, so that it is told once. How many messages were

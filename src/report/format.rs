@@ -129,7 +129,7 @@ async fn rendered(
             sourcestamps = set.buildset.sourcestamps.iter().map(|(_, s)| s.clone()).collect();
         }
         About::Missing(worker) | About::Returned(worker) => properties.set("workername", worker.absence.worker.as_str(), "Worker"),
-        About::Leak(_) | About::ReloadFailed(_) | About::GaveUp(_) => {}
+        About::Leak(_) | About::ReloadFailed(_) => {}
     }
     build.sources = sourcestamps.clone();
     let renderer = Renderer {

@@ -16,7 +16,7 @@ use super::format::{self, Callable};
 use super::mail::Mail;
 use super::recipients::{self, Recipients};
 use super::{modes, payload, read_logs};
-use crate::base::{MailAddress, Timestamp};
+use crate::base::MailAddress;
 use crate::builds::render::Renderer;
 use crate::config::{
     Arg, FormatterSpec, GeneratorKind, GeneratorSpec, Lookup, MailSpec, MasterConfig, ReporterKind, ReporterSpec, Template, WantedLogs,
@@ -89,7 +89,6 @@ pub struct Teller<'a> {
     pub config: &'a MasterConfig,
     pub generation: &'a Generation,
     pub secrets: &'a BuildSecrets,
-    pub now: Timestamp,
 }
 
 /// One generator's part of a message.
@@ -234,16 +233,7 @@ impl Teller<'_> {
         add_logs: &'a WantedLogs,
         logs: &'a super::about::LogTexts,
     ) -> Setting<'a> {
-        Setting {
-            title: &self.config.title,
-            buildbot_url: &self.config.buildbot_url,
-            mode,
-            blamelist,
-            subject,
-            add_logs,
-            logs,
-            now: self.now,
-        }
+        Setting { title: &self.config.title, buildbot_url: &self.config.buildbot_url, mode, blamelist, subject, add_logs, logs }
     }
 
     /// A message of another kind about which its caller knows who gets it: an absence, a leak.
