@@ -302,7 +302,7 @@ fn unite_inner(known: &mut Json, more: Json) {
     }
 }
 
-/// What templates see of a build without a formatter: as it is pushed to services.
-pub fn build_data(build: &BuildFacts, wants: &Wants, setting: &Setting<'_>) -> Json {
-    context(&About::Finished(build), wants, setting).remove("build").unwrap_or_default()
+/// The build, or what there is of one, as templates see it and as it is pushed to services.
+pub fn build_data(about: &About<'_>, wants: &Wants, setting: &Setting<'_>) -> Json {
+    context(about, wants, setting).remove("build").unwrap_or_default()
 }

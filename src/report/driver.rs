@@ -16,6 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::about::About;
 use super::facts;
+use super::format::of_worker;
 use super::notice::Notice;
 use super::outbox::Outbox;
 use super::recipients::{self, Recipients};
@@ -24,7 +25,7 @@ use crate::base::{BuilderId, MailAddress};
 use crate::builds::{Active, Engine};
 use crate::config::{GeneratorKind, GeneratorSpec, MailSpec, MasterConfig, Place, ReporterKind, ReporterSpec};
 use crate::model::report::{Occurrence, What};
-use crate::model::{Event, NewOutboxItem};
+use crate::model::{Event, NewOutboxItem, Properties};
 use crate::secrets::{BuildSecrets, SecretSource};
 use crate::store::{Store, StoreError};
 use crate::workers::BoxFuture;
@@ -300,7 +301,8 @@ impl Reports {
             let payload = match reporter.mail().filter(|_| reporter.send_message.is_none()) {
                 Some(mail) => {
                     let composed = teller.compose(formatter, &about).await;
-                    write(&reporter, mail_of(mail, composed, &to, Vec::new(), Some(worker.to_owned())))
+                    let headers = teller.headers(&reporter, mail, of_worker(worker)).await;
+                    write(&reporter, mail_of(mail, composed, &to, headers, Some(worker.to_owned())))
                 }
                 None => {
                     let users: Vec<String> = to.to.iter().map(ToString::to_string).collect();
@@ -327,8 +329,10 @@ impl Reports {
             return Ok(false);
         }
         let secrets = self.secrets(&active);
-        let composed = self.teller(&active, &secrets).compose(None, about).await;
-        let Some(payload) = write(reporter, mail_of(mail, composed, &to, Vec::new(), None)) else { return Ok(false) };
+        let teller = self.teller(&active, &secrets);
+        let composed = teller.compose(None, about).await;
+        let headers = teller.headers(reporter, mail, Properties::default()).await;
+        let Some(payload) = write(reporter, mail_of(mail, composed, &to, headers, None)) else { return Ok(false) };
         let item = NewOutboxItem { reporter: reporter.name.clone(), key: key.to_owned(), lane: "master".into(), payload };
         self.outbox.put(vec![item], Vec::new()).await.map(|()| true)
     }

@@ -92,6 +92,13 @@ fn composed(formatted: Formatted, about: &About<'_>, setting: &Setting<'_>) -> C
     made
 }
 
+/// What is rendered about a worker has its name.
+pub(super) fn of_worker(name: &str) -> Properties {
+    let mut properties = Properties::default();
+    properties.set("workername", name, "Worker");
+    properties
+}
+
 /// Body and subject, with the properties of the build or of what a request asks for.
 async fn rendered(
     callable: Callable<'_>,
@@ -128,7 +135,7 @@ async fn rendered(
             build.reason = set.buildset.reason.clone();
             sourcestamps = set.buildset.sourcestamps.iter().map(|(_, s)| s.clone()).collect();
         }
-        About::Missing(worker) | About::Returned(worker) => properties.set("workername", worker.absence.worker.as_str(), "Worker"),
+        About::Missing(worker) | About::Returned(worker) => properties = of_worker(&worker.absence.worker),
         About::Leak(_) | About::ReloadFailed(_) => {}
     }
     build.sources = sourcestamps.clone();

@@ -12,7 +12,7 @@ pub fn data(about: &About<'_>, formatter: Option<&FormatterSpec>, setting: &Sett
     let standard = Wants::default();
     let wants = formatter.map_or(&standard, |f| &f.wants);
     match about {
-        About::Started(build) | About::Finished(build) => build_data(build, wants, setting),
+        About::Started(_) | About::Finished(_) => build_data(about, wants, setting),
         About::Leak(_) | About::ReloadFailed(_) => Json::Null,
         _ => {
             let mut all = context(about, wants, setting);
