@@ -8,7 +8,7 @@ use md5::{Digest, Md5};
 use super::arguments::{Arguments, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
-use super::convert::{FromValue, Whole, Wrong};
+use super::convert::{FromValue, NotUsed, Whole, Wrong};
 use super::formatters::WantedLogs;
 use super::generators::{self, MissingWorkers};
 use super::instance::{FormatterRef, GeneratorRef};
@@ -60,7 +60,7 @@ arguments! {
         "branches" branches: Option<Vec<Option<String>>> = None => "None", "Of old files: of a BuildStatusGenerator.";
         "subject" subject: Option<String> = None => "None", "Of old files: the subject, with `%(result)s`, `%(title)s`, `%(builder)s`, `%(projectName)s`.";
         "addLogs" add_logs: Option<WantedLogs> = None => "None", "Of old files: `add_logs` of a BuildStatusGenerator.";
-        "addPatch" add_patch: Option<bool> = None => "None", "Of old files: `add_patch` of a BuildStatusGenerator; there it is true.";
+        "addPatch" _add_patch: NotUsed = NotUsed => "true", "Of old files: `add_patch` of a BuildStatusGenerator.";
         "buildSetSummary" set_summary: Option<bool> = None => "None", "Of old files: a BuildSetStatusGenerator.";
         "messageFormatter" formatter: Option<FormatterRef> = None => "None", "Of old files: `message_formatter` of a BuildStatusGenerator.";
         "messageFormatterMissingWorker" missing_formatter: Option<FormatterRef> = None => "None", "Of old files: `message_formatter` of a WorkerMissingGenerator.";
@@ -254,7 +254,6 @@ fn old_generators(object: &Object, assembly: &mut Assembly, old: OldArgs) -> Opt
         filter: FilterSpec { builders: old.builders, tags: old.tags, schedulers: old.schedulers, branches: old.branches },
         formatter: generators::formatter(assembly, old.formatter)?,
         subject: old.subject,
-        add_patch: old.add_patch.unwrap_or(true),
         add_logs: old.add_logs,
         ..generators::plain(object, kind)
     };
@@ -422,7 +421,7 @@ impl FromValue for Credential {
     const SECRET: bool = true;
 
     fn expected() -> String {
-        Password::expected()
+        "text, a util.Secret or an Interpolate of one secret".into()
     }
 
     fn lua_type() -> LuaType {
@@ -433,7 +432,7 @@ impl FromValue for Credential {
         match value {
             Value::Object(object) if object.class == "Interpolate" => match SecretText::from_value(value)?.0.as_slice() {
                 [SecretPart::Secret(name)] => Ok(Credential(Password::Named(name.clone()))),
-                _ => Err(Wrong::says("must be text, a util.Secret, or an Interpolate of one secret such as \"%(secret:smtp)s\"")),
+                _ => Err(Wrong::says(format!("must be {}, such as \"%(secret:smtp)s\"", Self::expected()))),
             },
             other => Password::from_value(other).map(Credential),
         }
@@ -448,7 +447,7 @@ impl FromValue for Login {
     const SECRET: bool = true;
 
     fn expected() -> String {
-        "a list of a user and a password, each text or a util.Secret".into()
+        format!("a list of a user and a password, each {}", Credential::expected())
     }
 
     fn lua_type() -> LuaType {

@@ -122,7 +122,6 @@ pub fn reporters(config: &MasterConfig, host: &str) -> Vec<Arc<ReporterSpec>> {
             needed_by_results: None,
             formatter: None,
             subject: None,
-            add_patch: false,
             add_logs: None,
             place: place.clone(),
         };

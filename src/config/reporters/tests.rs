@@ -26,7 +26,6 @@ fn warnings(object: &Arc<Object>) -> Vec<String> {
 fn a_notifier_that_says_nothing_tells_of_builds_and_workers() {
     let plain = one(&object("MailNotifier", 1, table!["Builds <b@example.org>"]));
     assert_eq!((plain.name.as_str(), plain.generators.len()), ("MailNotifier", 2));
-    assert!(plain.generators[0].add_patch);
     assert_eq!(plain.generators[0].kind, GeneratorKind::Build { mode: Modes::default(), report_new: false });
     assert!(plain.missing_generator("any").is_some());
     let mail = plain.mail().unwrap();
@@ -51,14 +50,12 @@ fn arguments_of_old_files_become_generators() {
         branches: Some(vec![None, Some("main".into())]),
     };
     assert_eq!(builds.filter, filter);
-    assert_eq!(
-        (builds.subject.as_deref(), builds.add_logs.as_ref(), builds.add_patch),
-        (Some("%(builder)s"), Some(&WantedLogs::All), false)
-    );
+    assert_eq!((builds.subject.as_deref(), builds.add_logs.as_ref()), (Some("%(builder)s"), Some(&WantedLogs::All)));
     assert_eq!(missing.kind, GeneratorKind::WorkerMissing { workers: Some(vec!["w".into()]) });
     assert!(old.missing_generator("w").is_some() && old.missing_generator("x").is_none());
     let told = warnings(&object);
     assert_eq!(told.iter().filter(|t| t.contains("stand in generators")).count(), 1, "{told:?}");
+    assert_eq!(told.iter().filter(|t| t.contains("'addPatch' is not used yet")).count(), 1, "{told:?}");
 }
 
 #[test]
