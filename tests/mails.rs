@@ -99,6 +99,9 @@ fn a_build_set() {
     let about = About::Set { set: &set, builds: set.builds.iter().collect(), combined: false };
     let given = Given { logs: texts(&[(1002, TEST_LOG)]), ..Given::default() };
     kept("set", &compose(None, &about, &given.setting()));
+    let passed = About::Set { set: &set, builds: vec![&set.builds[1]], combined: false };
+    let subject = compose(None, &passed, &given.setting()).subject;
+    assert_eq!(subject, "Build set 12 failed (main) - Hello World CI", "none of those that failed is told of");
 }
 
 #[test]

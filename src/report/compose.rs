@@ -17,8 +17,8 @@ use super::view;
 use crate::base::jinja::{Jinja, Options};
 use crate::config::{BodyType, FormatterKind, FormatterSpec, TemplateTexts, WantedLogs, Wants};
 
-/// Bytes of a body that a template makes.
-const LARGEST_BODY: usize = 1 << 20;
+/// Bytes of a body that is made by the configuration.
+pub(super) const LARGEST_BODY: usize = 1 << 20;
 const LARGEST_MERGED: usize = 3 << 20;
 const LARGEST_SUBJECT: usize = 64 << 10;
 

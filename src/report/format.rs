@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use super::about::{About, Setting};
 use super::clean;
-use super::compose::{Composed, built_in, compose, context_of, each, fallen_back, merge, set_subject, subject, with_attachments};
+use super::compose::{
+    Composed, LARGEST_BODY, built_in, compose, context_of, each, fallen_back, merge, set_subject, subject, with_attachments,
+};
 use super::context::worker_name;
 use crate::builds::render::{RenderError, Renderer};
 use crate::config::{Arg, FormatterKind, FormatterSpec};
 use crate::lua::{Body, BuildInput, Formatted, Generation, SaidWithout};
 use crate::model::{Properties, SourceStamp, WorkerInfo};
 use crate::secrets::BuildSecrets;
-
-/// Bytes of a body that is rendered.
-const LARGEST_BODY: usize = 1 << 20;
 
 /// Where functions of the file are called, and what hides secrets.
 #[derive(Clone, Copy)]

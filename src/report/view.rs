@@ -224,9 +224,9 @@ fn of_set(set: &SetFacts, builds: &[&BuildFacts], setting: &Setting<'_>) -> View
             names.push(name);
         }
     }
-    let names = line(&names.join(", "), 80);
+    let names = if names.is_empty() { String::new() } else { format!(": {}", line(&names.join(", "), 80)) };
     let mut view = View {
-        subject: format!("{name} {how}: {names}{}", branch(&set.buildset)),
+        subject: format!("{name} {how}{names}{}", branch(&set.buildset)),
         headline: format!("{name} {how}."),
         tone: tone(results),
         ..View::default()
