@@ -62,6 +62,7 @@ fn a_loss_is_told_once_with_what_there_is_to_know() {
     assert_eq!(addresses(mail), ["ada@example.org", "bob@example.org"], "{mail}");
     assert!(header(mail, "subject").contains("w") && header(mail, "subject").contains("missing"), "{mail}");
     assert_eq!((header(mail, "reply-to"), header(mail, "x-worker")), ("admins@example.org", "w"), "{mail}");
+    assert_eq!(header(mail, "list-id"), "<worker-w.mailnotifier-builders.example.org>", "no builder's list");
     assert_eq!(mail["headers"]["x-builder"], Value::Null, "a header of nothing is none: {mail}");
     let text = mail["text"].as_str().expect("a text");
     for part in ["127.0.0.1", "Ada <ada@example.org>", "a machine under the desk", "long", "http://ci.example/#/workers/"] {

@@ -294,6 +294,8 @@ impl Reports {
         let (all, about, worker) = (reporters(&active.config, &self.host), About::from(notice), facts.absence.worker.as_str());
         let secrets = self.secrets(&active);
         let teller = self.teller(&active, &secrets);
+        // A builder may have the same name.
+        let lane = format!("worker {worker}");
         let mut items = Vec::new();
         for (reporter, to) in absence_tellers(&all, worker, &facts.notify, owners_of(&active.config, worker)) {
             let formatter = reporter.missing_generator(worker).and_then(|g| g.formatter.as_deref());
@@ -301,15 +303,19 @@ impl Reports {
                 Some(mail) => {
                     let composed = teller.compose(formatter, &about).await;
                     let headers = teller.headers(&reporter, mail, of_worker(worker)).await;
-                    write(&reporter, mail_of(mail, composed, &to, headers, Some(worker.to_owned())))
+                    write(&reporter, mail_of(mail, composed, &to, headers, Some(lane.clone())))
                 }
                 None => {
                     let users: Vec<String> = to.to.iter().map(ToString::to_string).collect();
                     Some(teller.reported(&reporter, formatter, &about, &users).await)
                 }
             };
-            let lane = format!("worker {worker}");
-            items.extend(payload.map(|payload| NewOutboxItem { reporter: reporter.name.clone(), key: key.to_owned(), lane, payload }));
+            items.extend(payload.map(|payload| NewOutboxItem {
+                reporter: reporter.name.clone(),
+                key: key.to_owned(),
+                lane: lane.clone(),
+                payload,
+            }));
         }
         let count = items.len();
         self.outbox.put(items, Vec::new()).await.map(|()| count)
