@@ -145,6 +145,9 @@ fn without_a_notifier_the_usual_one_tells() {
     };
     let message = wait_for("a message is in the outbox", waiting);
     assert_eq!(message["reporter"], "MailNotifier", "{message}");
+    assert_eq!(master.http.row("reporters", "reporters")["class"], "MailNotifier");
+    let status = master.command("status", &[], &[]);
+    assert!(status.out.contains("MailNotifier: 1 waiting"), "{}", status.out);
 }
 
 #[test]
