@@ -6,7 +6,7 @@ use super::arguments::{Arguments, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
 use super::convert::{FromValue, NotUsed, Wrong};
-use super::formatters::{FormatterSpec, WantedLogs};
+use super::formatters::{FormatterKind, FormatterSpec, WantedLogs};
 use super::instance::FormatterRef;
 use super::lua_type::LuaType;
 use super::reports::{FilterSpec, GeneratorKind, GeneratorSpec, Modes};
@@ -140,6 +140,15 @@ pub(super) fn check_filter(reader: &mut Reader, filter: &FilterSpec) {
     }
 }
 
+/// The formatter of a message about builds that was given; none if there are mistakes.
+pub(super) fn of_builds(reader: &mut Reader, assembly: &mut Assembly, given: Option<FormatterRef>) -> Option<Option<Arc<FormatterSpec>>> {
+    let formatter = formatter(assembly, given)?;
+    if let Some(of_workers) = formatter.as_ref().filter(|f| matches!(f.kind, FormatterKind::Worker(_))) {
+        reader.wrong(format!("{} tells of a worker, not of a build: reporters.MessageFormatter does", of_workers.class));
+    }
+    Some(formatter)
+}
+
 /// The formatter that was given; none if it has mistakes.
 pub(super) fn formatter(assembly: &mut Assembly, given: Option<FormatterRef>) -> Option<Option<Arc<FormatterSpec>>> {
     match given.map(|object| assembly.parsed(&object.0)) {
@@ -156,30 +165,34 @@ fn parsed(spec: GeneratorSpec) -> Option<Parsed> {
 fn build(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = BuildArgs::read(reader)?;
     let kind = GeneratorKind::Build { mode: args.mode, report_new: args.report_new };
-    let spec = generator(reader, object, args.filter, kind, formatter(assembly, args.formatter)?);
+    let formatter = of_builds(reader, assembly, args.formatter)?;
+    let spec = generator(reader, object, args.filter, kind, formatter);
     parsed(GeneratorSpec { subject: args.subject, needed_by_results: args.needed_by_results, ..spec })
 }
 
 fn set(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = SetArgs::read(reader)?;
-    let spec = generator(reader, object, args.filter, GeneratorKind::Set { mode: args.mode }, formatter(assembly, args.formatter)?);
+    let formatter = of_builds(reader, assembly, args.formatter)?;
+    let spec = generator(reader, object, args.filter, GeneratorKind::Set { mode: args.mode }, formatter);
     parsed(GeneratorSpec { subject: args.subject, needed_by_results: args.needed_by_results, ..spec })
 }
 
 fn combined(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = CombinedArgs::read(reader)?;
-    parsed(GeneratorSpec { formatter: formatter(assembly, args.formatter)?, ..plain(object, GeneratorKind::SetCombined) })
+    parsed(GeneratorSpec { formatter: of_builds(reader, assembly, args.formatter)?, ..plain(object, GeneratorKind::SetCombined) })
 }
 
 fn start_end(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = StartEndArgs::read(reader)?;
-    let kind = GeneratorKind::StartEnd { start_formatter: formatter(assembly, args.start_formatter)? };
-    parsed(generator(reader, object, args.filter, kind, formatter(assembly, args.end_formatter)?))
+    let kind = GeneratorKind::StartEnd { start_formatter: of_builds(reader, assembly, args.start_formatter)? };
+    let formatter = of_builds(reader, assembly, args.end_formatter)?;
+    parsed(generator(reader, object, args.filter, kind, formatter))
 }
 
 fn request(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = RequestArgs::read(reader)?;
-    parsed(generator(reader, object, args.filter, GeneratorKind::Request, formatter(assembly, args.formatter)?))
+    let formatter = of_builds(reader, assembly, args.formatter)?;
+    parsed(generator(reader, object, args.filter, GeneratorKind::Request, formatter))
 }
 
 fn missing(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {

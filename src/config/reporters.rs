@@ -120,6 +120,9 @@ fn mail_notifier(reader: &mut Reader, object: &Object, assembly: &mut Assembly) 
     if args.use_tls && args.use_smtps {
         reader.wrong("'useTls' and 'useSmtps' exclude each other: STARTTLS begins without TLS");
     }
+    if args.ca_file.is_some() && !args.use_tls && !args.use_smtps && args.smtp_user.is_none() {
+        reader.warn_of("smtpCaFile", "'smtpCaFile' has no effect without 'useTls', 'useSmtps' or a login: nothing is encrypted");
+    }
     if args.relayhost.is_empty() || args.relayhost.chars().any(|c| c.is_whitespace() || c.is_control()) {
         reader.wrong(format!("'relayhost' must be the name of a host, got {:?}", args.relayhost));
     }
@@ -146,7 +149,7 @@ fn mail_notifier(reader: &mut Reader, object: &Object, assembly: &mut Assembly) 
                 reader,
                 &FilterSpec { builders: args.old.builders.clone(), tags: args.old.tags.clone(), ..Default::default() },
             );
-            old_generators(object, assembly, args.old)?
+            old_generators(reader, object, assembly, args.old)?
         }
     };
     let mail = MailSpec {
@@ -247,12 +250,12 @@ fn given(reader: &mut Reader, assembly: &mut Assembly, list: Option<Vec<Generato
 }
 
 /// What the arguments of an old file say; without any the usual ones.
-fn old_generators(object: &Object, assembly: &mut Assembly, old: OldArgs) -> Option<Vec<Arc<GeneratorSpec>>> {
+fn old_generators(reader: &mut Reader, object: &Object, assembly: &mut Assembly, old: OldArgs) -> Option<Vec<Arc<GeneratorSpec>>> {
     let mode = old.mode.unwrap_or_default();
     let kind = if old.set_summary == Some(true) { GeneratorKind::Set { mode } } else { GeneratorKind::Build { mode, report_new: false } };
     let builds = GeneratorSpec {
         filter: FilterSpec { builders: old.builders, tags: old.tags, schedulers: old.schedulers, branches: old.branches },
-        formatter: generators::formatter(assembly, old.formatter)?,
+        formatter: generators::of_builds(reader, assembly, old.formatter)?,
         subject: old.subject,
         add_logs: old.add_logs,
         ..generators::plain(object, kind)
@@ -295,6 +298,30 @@ pub(super) fn named(reporter: &ReporterSpec) -> Vec<(&'static str, &[String], &'
         named.extend(filter.schedulers.as_deref().map(|names| ("schedulers", names, "scheduler")));
     }
     named
+}
+
+/// The reporter with other names of workers in place of its own.
+pub(super) fn of_workers(reporter: &ReporterSpec, other: impl Fn(&[String]) -> Vec<String>) -> Arc<ReporterSpec> {
+    let mut reporter = reporter.clone();
+    if let ReporterKind::Mail(mail) = &mut reporter.kind {
+        mail.workers = mail.workers.as_deref().map(&other);
+    }
+    for generator in &mut reporter.generators {
+        if let GeneratorKind::WorkerMissing { workers: Some(names) } = &generator.kind {
+            let kind = GeneratorKind::WorkerMissing { workers: Some(other(names)) };
+            *generator = Arc::new(GeneratorSpec { kind, ..(**generator).clone() });
+        }
+    }
+    Arc::new(reporter)
+}
+
+/// There are notifiers, and none of them tells of that worker's absence. Where there are none, one of the host's own does.
+pub(super) fn nobody_mails(reporters: &[Arc<ReporterSpec>], worker: &str) -> bool {
+    let mut notifiers = reporters.iter().filter_map(|r| Some((r, r.mail()?))).peekable();
+    let tells = |(reporter, mail): (&Arc<ReporterSpec>, &MailSpec)| {
+        reporter.missing_generator(worker).is_some() && mail.workers.as_ref().is_none_or(|names| names.iter().any(|name| name == worker))
+    };
+    notifiers.peek().is_some() && !notifiers.any(tells)
 }
 
 const LONGEST_NAME: usize = 100;
