@@ -24,7 +24,17 @@ pub struct Callable<'a> {
 
 /// The whole message, ready to be sent to whomever. Its logs are in the setting: see [`super::compose::wishes`].
 pub async fn message(callable: Callable<'_>, formatter: Option<&FormatterSpec>, about: &About<'_>, setting: &Setting<'_>) -> Composed {
-    let Some(formatter) = formatter.filter(|f| needs_lua(f)) else { return compose(formatter, about, setting) };
+    let made = match formatter.filter(|f| needs_lua(f)) {
+        Some(formatter) => by_lua(callable, formatter, about, setting).await,
+        None => compose(formatter, about, setting),
+    };
+    if let Some(failed) = &made.failed {
+        tracing::warn!("a message is not as the configuration has it. {failed}");
+    }
+    made
+}
+
+async fn by_lua(callable: Callable<'_>, formatter: &FormatterSpec, about: &About<'_>, setting: &Setting<'_>) -> Composed {
     let made = match each(formatter, about) {
         None => one(callable, formatter, about, setting).await,
         Some(parts) => {
@@ -43,10 +53,7 @@ fn needs_lua(formatter: &FormatterSpec) -> bool {
 }
 
 async fn one(callable: Callable<'_>, formatter: &FormatterSpec, about: &About<'_>, setting: &Setting<'_>) -> Composed {
-    made(callable, formatter, about, setting).await.unwrap_or_else(|why| {
-        tracing::warn!("{} ({}): a message has the built-in text: {why}", formatter.class, formatter.place);
-        fallen_back(formatter, &why, about, setting)
-    })
+    made(callable, formatter, about, setting).await.unwrap_or_else(|why| fallen_back(formatter, &why, about, setting))
 }
 
 async fn made(callable: Callable<'_>, formatter: &FormatterSpec, about: &About<'_>, setting: &Setting<'_>) -> Result<Composed, String> {
