@@ -122,8 +122,10 @@ impl Master {
 
     /// The machine of a latent worker runs, and its worker did not attach in time: told once, until it attaches again.
     pub(super) async fn machine_is_missing(&self, worker: &str, why: &str) {
-        let Some(presence) = self.registry.presences().into_iter().find(|p| p.spec.name == worker) else { return };
         let mut kept = self.absences.kept.lock().await;
+        // It may have attached while others were told of.
+        let presence = self.registry.presences().into_iter().find(|p| p.spec.name == worker && !p.attached);
+        let Some(presence) = presence else { return };
         let reporters = self.reporters();
         if told_of(&reporters, &presence.spec).is_empty() || kept.get(worker).is_some_and(|absence| absence.told_at.is_some()) {
             return;
