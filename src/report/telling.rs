@@ -9,6 +9,7 @@ use futures_util::stream;
 use serde_json::Value as Json;
 
 use super::about::{About, Setting};
+use super::clean;
 use super::compose::{Composed, build_data, merge, wishes};
 use super::facts::{BuildFacts, RequestFacts, SetFacts};
 use super::filters::{self, Filtered};
@@ -290,7 +291,12 @@ impl Teller<'_> {
         };
         let address = recipients::address(&text);
         if address.is_none() {
-            tracing::info!(reporter = reporter.name, user = name, "{text:?} is no address of mail: this user gets none");
+            tracing::info!(
+                reporter = reporter.name,
+                user = name,
+                "{:?} is no address of mail: this user gets none",
+                clean::line(&text, 200)
+            );
         }
         address
     }
@@ -316,7 +322,7 @@ impl Teller<'_> {
             match text {
                 Ok(text) if text.trim().is_empty() => {}
                 Ok(text) => headers.push((name.clone(), self.secrets.mask().owned(text))),
-                Err(e) => tracing::error!(reporter = reporter.name, "{what} of a mail is left out: {e}"),
+                Err(e) => tracing::error!(reporter = reporter.name, "a header of a mail is left out: {e}"),
             }
         }
         headers

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::testing::{function, object, place, table};
-use super::super::{MasterConfig, SaidAt, Table, assemble};
+use super::super::{MasterConfig, SaidAt, Table, Value, assemble};
 use super::*;
 
 fn config(services: &[&Arc<Object>]) -> MasterConfig {
