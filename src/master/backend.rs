@@ -322,7 +322,7 @@ impl Backend for Master {
             let configured = driver::reporters(&at_work.loaded.config, &driver::host());
             let counts = self.store.outbox_counts().await.map_err(|e| ControlError::Failed(e.to_string()))?;
             // Reporters that are put to work try all they have.
-            super::outbox::configure(&self.outbox, &at_work, &self.master_id);
+            super::outbox::configure(&self.outbox, &at_work, &self.master_id, self.folder.path());
             Ok(counts.iter().filter(|count| configured.iter().any(|r| r.name == count.reporter)).map(|count| count.waiting).sum())
         })
     }
