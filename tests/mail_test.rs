@@ -118,7 +118,8 @@ fn what_waits_and_what_is_given_up_is_told_and_arrives_once_after_a_kill() {
     let line = status.out.lines().find(|l| l.trim_start().starts_with("mails: 3 waiting, the oldest for "));
     assert!(line.is_some_and(|l| l.contains("refused")), "{}", status.out);
     master.wait_log("nothing can be sent, tried again in 10 s");
-    assert_eq!(master.http.request("POST", "/api/v2/outbox", None, &[]).unwrap().status, 405);
+    assert_eq!(master.http.request("PUT", "/api/v2/outbox", None, &[]).unwrap().status, 405);
+    assert_eq!(master.http.request("POST", "/api/v2/reporters", None, &[]).unwrap().status, 405);
 
     // Nothing of it is lost with the process, and nothing comes twice.
     master.kill9();
@@ -139,4 +140,52 @@ fn what_waits_and_what_is_given_up_is_told_and_arrives_once_after_a_kill() {
     master.restart();
     std::thread::sleep(std::time::Duration::from_millis(500));
     assert_eq!(sink.count(), 2);
+}
+
+#[test]
+fn what_waits_is_listed_and_tried_at_once_when_somebody_asks() {
+    let mut sink = MailSink::create(json!({}));
+    let master = Master::start(&config(sink.port, "", "mode = 'all'"));
+    master.wait_attached("here");
+    let outbox = |rest: &[&str]| {
+        let ran = master.command("outbox", &[], rest);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.out
+    };
+    assert_eq!(outbox(&[]), "waiting: 0\ngiven up: 0\n");
+    for _ in 0..3 {
+        assert_eq!(master.build("linux", json!({}))["results"], FAILURE);
+    }
+    // Once more than at first, so that the next try is far away.
+    let waiting = || {
+        let rows = master.http.rows("outbox?state=waiting&order=messageid", "outbox");
+        (rows.len() == 3 && rows[0]["attempts"].as_i64()? >= 2).then_some(())
+    };
+    wait_for("the relay was tried twice", waiting);
+    let listed = outbox(&[]);
+    let lines: Vec<&str> = listed.lines().collect();
+    assert_eq!((lines.len(), lines[0], lines[4]), (5, "waiting: 3", "given up: 0"), "{listed}");
+    assert!(lines[1].contains("mails: build finished 1, made ") && lines[1].contains("tried 2 times, again in "), "{listed}");
+    assert!(lines[1].contains("refused") && lines[3].ends_with("not tried yet"), "{listed}");
+
+    sink.launch();
+    sink.script(json!({ "data": ["554 looks like spam"] }));
+    let asked = std::time::Instant::now();
+    assert!(outbox(&["--retry"]).starts_with("tried at once: 3\n"));
+    assert_eq!(sink.wait_mails(2).len(), 2);
+    assert!(asked.elapsed() < std::time::Duration::from_secs(10), "the pause was 20 s: {:?}", asked.elapsed());
+    let json = wait_for("all is settled", || {
+        let json: serde_json::Value = serde_json::from_str(&outbox(&["--json"])).expect("JSON");
+        (json["waiting"] == json!([])).then_some(json)
+    });
+    assert_eq!((json["given_up"].as_array().map(Vec::len), &json["due"]), (Some(1), &serde_json::Value::Null), "{json}");
+    let listed = outbox(&["--retry"]);
+    assert!(listed.starts_with("tried at once: 0\nwaiting: 0\ngiven up: 1\n"), "{listed}");
+    assert!(listed.contains("given up ") && listed.trim_end().ends_with(": 554 looks like spam"), "{listed}");
+
+    let (status, error) = master.http.control("outbox", "retri", json!({})).expect_err("a mistake");
+    assert_eq!(status, 400);
+    assert_eq!(error["message"], "an outbox has no method 'retri' (did you mean 'retry'?); there is: retry");
+    let nobody = Master::create("c = BuildmasterConfig").command("outbox", &[], &["--retry"]);
+    assert!(nobody.code == Some(1) && nobody.err.contains("no master runs in"), "{nobody:?}");
 }

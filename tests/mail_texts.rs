@@ -137,6 +137,7 @@ c.services = {
         assert!(plain.starts_with("check #1 failed.\n") && plain.contains("    assert <x> & ä\n"), "{plain}");
         let told = plain.lines().find(|l| l.starts_with("This is the built-in text, since ")).unwrap_or_else(|| panic!("{plain}"));
         assert!(told.contains(&format!("{class} (master.lua:")) && told.contains(why), "{told}");
+        assert!(master.log().lines().any(|l| l.contains("a message is not as the configuration has it") && l.contains(why)), "{why}");
     }
     assert_eq!(text(&mails[3], "text").trim_end(), "fine");
     drop(master);

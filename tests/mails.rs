@@ -5,10 +5,10 @@ mod support;
 
 use std::path::Path;
 
-use buildmoon::base::{LogId, Timestamp};
+use buildmoon::base::LogId;
 use buildmoon::config::{BodyType, FormatterKind, FormatterSpec, Place, TemplateTexts, WantedLogs, Wants};
 use buildmoon::model::{Absence, Results};
-use buildmoon::report::about::{GaveUpFacts, LogText};
+use buildmoon::report::about::LogText;
 use buildmoon::report::compose::{compose, merge, wishes};
 use buildmoon::report::facts::{BuildFacts, BuilderFacts, RequestFacts};
 use buildmoon::report::notice::{LeakNotice, Notice, ReloadNotice, RunningBuild, WorkerNotice};
@@ -99,6 +99,9 @@ fn a_build_set() {
     let about = About::Set { set: &set, builds: set.builds.iter().collect(), combined: false };
     let given = Given { logs: texts(&[(1002, TEST_LOG)]), ..Given::default() };
     kept("set", &compose(None, &about, &given.setting()));
+    let passed = About::Set { set: &set, builds: vec![&set.builds[1]], combined: false };
+    let subject = compose(None, &passed, &given.setting()).subject;
+    assert_eq!(subject, "Build set 12 failed (main) - Hello World CI", "none of those that failed is told of");
 }
 
 #[test]
@@ -197,15 +200,6 @@ fn what_goes_wrong_in_the_master() {
         ],
     };
     kept("reload_failed", &compose(None, &About::ReloadFailed(&reload), &Given::default().setting()));
-    let lost = GaveUpFacts {
-        reporter: "MailNotifier".into(),
-        what: "runtests #7 failed (main) - Hello World CI".into(),
-        to: vec!["alice@example.org".into()],
-        attempts: 87,
-        created_at: Timestamp(NOW.0 - 259_200_000),
-        last_error: "smtp.example.org:25: Connection refused".into(),
-    };
-    kept("gave_up", &compose(None, &About::GaveUp(&lost), &Given::default().setting()));
 }
 
 #[test]

@@ -41,7 +41,11 @@ fn a_loss_is_told_once_with_what_there_is_to_know() {
     let sink = MailSink::start();
     let port = sink.port;
     // Two that would tell: the first one does.
-    let services = format!("notifier({port}), notifier({port}, {{ name = 'second', extraRecipients = {{ 'all@example.org' }} }})");
+    let headers =
+        "['Reply-To'] = 'admins@example.org', ['X-Worker'] = Property('workername'), ['X-Builder'] = Interpolate('%(prop:buildername)s')";
+    let services = format!(
+        "notifier({port}, {{ extraHeaders = {{ {headers} }} }}), notifier({port}, {{ name = 'second', extraRecipients = {{ 'all@example.org' }} }})"
+    );
     let worker = "notify_on_missing = { 'ada@example.org', 'Bob Ó <bob@example.org>' }, missing_timeout = 2, notify_on_return = true";
     let mut master = Master::start(&config(worker, &services));
     let mut stock = Worker::create("4.3.0", "w", "pass", master.pb);
@@ -57,6 +61,9 @@ fn a_loss_is_told_once_with_what_there_is_to_know() {
     let mail = &mails[0];
     assert_eq!(addresses(mail), ["ada@example.org", "bob@example.org"], "{mail}");
     assert!(header(mail, "subject").contains("w") && header(mail, "subject").contains("missing"), "{mail}");
+    assert_eq!((header(mail, "reply-to"), header(mail, "x-worker")), ("admins@example.org", "w"), "{mail}");
+    assert_eq!(header(mail, "list-id"), "<worker-w.mailnotifier-builders.example.org>", "no builder's list");
+    assert_eq!(mail["headers"]["x-builder"], Value::Null, "a header of nothing is none: {mail}");
     let text = mail["text"].as_str().expect("a text");
     for part in ["127.0.0.1", "Ada <ada@example.org>", "a machine under the desk", "long", "http://ci.example/#/workers/"] {
         assert!(text.contains(part), "nothing about {part:?}:\n{text}");
@@ -138,6 +145,9 @@ fn without_a_notifier_the_usual_one_tells() {
     };
     let message = wait_for("a message is in the outbox", waiting);
     assert_eq!(message["reporter"], "MailNotifier", "{message}");
+    assert_eq!(master.http.row("reporters", "reporters")["class"], "MailNotifier");
+    let status = master.command("status", &[], &[]);
+    assert!(status.out.contains("MailNotifier: 1 waiting"), "{}", status.out);
 }
 
 #[test]

@@ -2927,7 +2927,7 @@ None = nil
 ---@field branches? (string|None)[]|None Of old files: of a BuildStatusGenerator. Default: None
 ---@field subject? string|None Of old files: the subject, with `%(result)s`, `%(title)s`, `%(builder)s`, `%(projectName)s`. Default: None
 ---@field addLogs? boolean|string[]|None Of old files: `add_logs` of a BuildStatusGenerator. Default: None
----@field addPatch? boolean|None Of old files: `add_patch` of a BuildStatusGenerator; there it is true. Default: None
+---@field addPatch? any Of old files: `add_patch` of a BuildStatusGenerator. Default: true
 ---@field buildSetSummary? boolean|None Of old files: a BuildSetStatusGenerator. Default: None
 ---@field messageFormatter? Formatter|None Of old files: `message_formatter` of a BuildStatusGenerator. Default: None
 ---@field messageFormatterMissingWorker? Formatter|None Of old files: `message_formatter` of a WorkerMissingGenerator. Default: None
@@ -2960,7 +2960,7 @@ None = nil
 ---@field branches (string|None)[]|None Of old files: of a BuildStatusGenerator.
 ---@field subject string|None Of old files: the subject, with `%(result)s`, `%(title)s`, `%(builder)s`, `%(projectName)s`.
 ---@field addLogs any Of old files: `add_logs` of a BuildStatusGenerator.
----@field addPatch boolean|None Of old files: `add_patch` of a BuildStatusGenerator; there it is true.
+---@field addPatch any Of old files: `add_patch` of a BuildStatusGenerator.
 ---@field buildSetSummary boolean|None Of old files: a BuildSetStatusGenerator.
 ---@field messageFormatter Formatter|None Of old files: `message_formatter` of a BuildStatusGenerator.
 ---@field messageFormatterMissingWorker Formatter|None Of old files: `message_formatter` of a WorkerMissingGenerator.
@@ -3050,7 +3050,7 @@ None = nil
 ---@field [string] any
 
 ---@class (exact) BuildStatusGenerator.Arguments: { mode?: any, report_new?: any, is_message_needed_by_results?: any, subject?: any, message_formatter?: any, categories?: any, tags?: any, builders?: any, schedulers?: any, branches?: any, add_logs?: any, add_patch?: any, is_message_needed_by_props?: any, [1]?: any, [string]: nil, [integer]: nil }
----@field mode? string|string[] Which results are told. Default: { "failing", "passing", "warnings" }
+---@field mode? string|string[] Which results are told; `mode = "warnings"`, without a list, tells of failures too. Default: { "failing", "passing", "warnings" }
 ---@field [1]? string|string[] `mode`
 ---@field report_new? boolean The start of a build is told, too. Default: false
 ---@field is_message_needed_by_results? (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of `mode`. Default: None
@@ -3062,12 +3062,12 @@ None = nil
 ---@field schedulers? string[]|None Only builds that these schedulers asked for. Default: None
 ---@field branches? (string|None)[]|None Only builds of these branches; None in the list: builds without one. Default: None
 ---@field add_logs? boolean|string[]|None Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says. Default: None
----@field add_patch? boolean Patches hang on the message. Default: false
+---@field add_patch? any Patches hang on the message; no build has one yet. Default: false
 ---@field is_message_needed_by_props? (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of the arguments above. Default: None
 
 ---One message for each build that ends.
 ---@class BuildStatusGenerator: Generator
----@field mode any Which results are told.
+---@field mode any Which results are told; `mode = "warnings"`, without a list, tells of failures too.
 ---@field report_new boolean The start of a build is told, too.
 ---@field is_message_needed_by_results (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of `mode`.
 ---@field subject string|None The subject, with `%(result)s`, `%(title)s`, `%(builder)s`, `%(projectName)s`; today the formatter has it.
@@ -3077,7 +3077,7 @@ None = nil
 ---@field schedulers string[]|None Only builds that these schedulers asked for.
 ---@field branches (string|None)[]|None Only builds of these branches; None in the list: builds without one.
 ---@field add_logs any Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says.
----@field add_patch boolean Patches hang on the message.
+---@field add_patch any Patches hang on the message; no build has one yet.
 ---@field is_message_needed_by_props (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of the arguments above.
 
 ---One message for each build that ends.
@@ -3108,7 +3108,7 @@ None = nil
 ---@field schedulers? string[]|None Only builds that these schedulers asked for. Default: None
 ---@field branches? (string|None)[]|None Only builds of these branches; None in the list: builds without one. Default: None
 ---@field add_logs? boolean|string[]|None Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says. Default: None
----@field add_patch? boolean Patches hang on the message. Default: false
+---@field add_patch? any Patches hang on the message; no build has one yet. Default: false
 ---@field is_message_needed_by_props? (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of the arguments above. Default: None
 
 ---One message for all builds of a set, when its last one has ended.
@@ -3122,7 +3122,7 @@ None = nil
 ---@field schedulers string[]|None Only builds that these schedulers asked for.
 ---@field branches (string|None)[]|None Only builds of these branches; None in the list: builds without one.
 ---@field add_logs any Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says.
----@field add_patch boolean Patches hang on the message.
+---@field add_patch any Patches hang on the message; no build has one yet.
 ---@field is_message_needed_by_props (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of the arguments above.
 
 ---One message for all builds of a set, when its last one has ended.
@@ -3173,7 +3173,7 @@ None = nil
 ---@field schedulers? string[]|None Only builds that these schedulers asked for. Default: None
 ---@field branches? (string|None)[]|None Only builds of these branches; None in the list: builds without one. Default: None
 ---@field add_logs? boolean|string[]|None Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says. Default: None
----@field add_patch? boolean Patches hang on the message. Default: false
+---@field add_patch? any Patches hang on the message; no build has one yet. Default: false
 ---@field is_message_needed_by_props? (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of the arguments above. Default: None
 
 ---A message when a build starts and one when it ends, whatever its result.
@@ -3185,7 +3185,7 @@ None = nil
 ---@field schedulers string[]|None Only builds that these schedulers asked for.
 ---@field branches (string|None)[]|None Only builds of these branches; None in the list: builds without one.
 ---@field add_logs any Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says.
----@field add_patch boolean Patches hang on the message.
+---@field add_patch any Patches hang on the message; no build has one yet.
 ---@field is_message_needed_by_props (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of the arguments above.
 
 ---A message when a build starts and one when it ends, whatever its result.
@@ -3210,7 +3210,7 @@ None = nil
 ---@field schedulers? string[]|None Only builds that these schedulers asked for. Default: None
 ---@field branches? (string|None)[]|None Only builds of these branches; None in the list: builds without one. Default: None
 ---@field add_logs? boolean|string[]|None Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says. Default: None
----@field add_patch? boolean Patches hang on the message. Default: false
+---@field add_patch? any Patches hang on the message; no build has one yet. Default: false
 ---@field is_message_needed_by_props? (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of the arguments above. Default: None
 
 ---A message when a build is asked for, and when that is taken back before it started.
@@ -3221,7 +3221,7 @@ None = nil
 ---@field schedulers string[]|None Only builds that these schedulers asked for.
 ---@field branches (string|None)[]|None Only builds of these branches; None in the list: builds without one.
 ---@field add_logs any Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says.
----@field add_patch boolean Patches hang on the message.
+---@field add_patch any Patches hang on the message; no build has one yet.
 ---@field is_message_needed_by_props (fun(self: BuildStatusGenerator, build: table<string, any>): boolean)|None A method of a class of one's own, or a function of the build: it decides instead of the arguments above.
 
 ---A message when a build is asked for, and when that is taken back before it started.

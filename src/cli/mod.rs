@@ -13,6 +13,7 @@ mod lua;
 mod lua_types;
 mod mail_test;
 mod mistakes;
+mod outbox;
 mod progress;
 mod reconfig;
 mod run;
@@ -59,6 +60,8 @@ enum Command {
     Instances(instances::Args),
     /// Send one mail as a MailNotifier of the configuration does, and show the conversation
     MailTest(mail_test::Args),
+    /// Show the messages that wait or were given up; --retry has those that wait tried at once
+    Outbox(outbox::Args),
     /// Run one build without a running master
     Run(run::Args),
     /// Force a build on the running master
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(args),
         Command::Instances(args) => instances::run(args),
         Command::MailTest(args) => mail_test::run(args),
+        Command::Outbox(args) => outbox::run(args),
         Command::Run(args) => run::run(args),
         Command::Force(args) => force::run(args),
         Command::Lua(args) => lua::run(args),

@@ -223,11 +223,6 @@ impl Assembly {
         let mut known_workers = self.unique(&workers);
         let known_builders = self.unique(&builders);
         let known_schedulers = self.unique(&schedulers);
-        config.reporters = self.reporters(
-            &reporters,
-            &Known { workers: &known_workers, builders: &known_builders, schedulers: &known_schedulers },
-            secrets_providers.is_empty(),
-        );
 
         for object in &secrets_providers {
             if let Some(Some(Parsed::SecretProvider(provider))) = self.parsed.get(&object.id) {
@@ -254,6 +249,8 @@ impl Assembly {
             }
             config.workers.extend(members);
         }
+        let known = Known { workers: &known_workers, builders: &known_builders, schedulers: &known_schedulers };
+        config.reporters = self.reporters(&reporters, &known, &pools, secrets_providers.is_empty());
         let mut used = BTreeSet::new();
         let mut folders: HashMap<String, Arc<Object>> = HashMap::new();
         for object in &builders {
@@ -276,7 +273,8 @@ impl Assembly {
                 let text = format!("builddir '{}' is that of {} ({}) too", builder.builddir, subject(&other), other.place);
                 self.mistake(object.id, &object.place, &subject(object), text);
             }
-            config.builders.push(in_pools(builder, &pools));
+            let workers = in_pools(&builder.workers, &pools);
+            config.builders.push(Arc::new(BuilderSpec { workers, ..(*builder).clone() }));
         }
         let mut scheduled = BTreeSet::new();
         for object in &schedulers {
@@ -291,6 +289,15 @@ impl Assembly {
             config.schedulers.push(scheduler);
         }
 
+        for object in &workers {
+            let Some(Some(Parsed::Worker(worker))) = self.parsed.get(&object.id) else { continue };
+            if !worker.notify_on_missing.is_empty()
+                && latent::members(worker).iter().any(|w| reporters::nobody_mails(&config.reporters, &w.name))
+            {
+                let text = "'notify_on_missing' has no effect: no MailNotifier tells of this worker, since none has a WorkerMissingGenerator for it";
+                self.warn(object.id, &object.place, &subject(object), text.into());
+            }
+        }
         for object in workers.iter().filter(|o| name_of(o).is_some_and(|n| !used.contains(n))) {
             self.warn(object.id, &object.place, &subject(object), "no builder uses it".into());
         }
@@ -331,7 +338,13 @@ impl Assembly {
     }
 
     /// Each under a name of its own.
-    fn reporters(&mut self, objects: &[Arc<Object>], known: &Known<'_>, no_secrets: bool) -> Vec<Arc<ReporterSpec>> {
+    fn reporters(
+        &mut self,
+        objects: &[Arc<Object>],
+        known: &Known<'_>,
+        pools: &HashMap<String, Vec<String>>,
+        no_secrets: bool,
+    ) -> Vec<Arc<ReporterSpec>> {
         let mut names: HashMap<String, Arc<Object>> = HashMap::new();
         let mut reporters = Vec::new();
         for object in objects {
@@ -359,7 +372,7 @@ impl Assembly {
                     self.warn(object.id, &object.place, &subject(object), format!("{argument} names '{name}', which is no {what}{hint}"));
                 }
             }
-            reporters.push(reporter);
+            reporters.push(reporters::of_workers(&reporter, |names| in_pools(names, pools)));
         }
         reporters
     }
@@ -399,20 +412,17 @@ struct Known<'a> {
     schedulers: &'a BTreeSet<String>,
 }
 
-/// The builder with the workers of a pool where it names the pool.
-fn in_pools(builder: Arc<BuilderSpec>, pools: &HashMap<String, Vec<String>>) -> Arc<BuilderSpec> {
-    if !builder.workers.iter().any(|w| pools.contains_key(w)) {
-        return builder;
-    }
+/// These names, and in place of that of a pool those of its workers.
+fn in_pools(names: &[String], pools: &HashMap<String, Vec<String>>) -> Vec<String> {
     let mut workers: Vec<String> = Vec::new();
-    for name in &builder.workers {
+    for name in names {
         for member in pools.get(name).map_or(std::slice::from_ref(name), Vec::as_slice) {
             if !workers.contains(member) {
                 workers.push(member.clone());
             }
         }
     }
-    Arc::new(BuilderSpec { workers, ..(*builder).clone() })
+    workers
 }
 
 fn without_repeats(list: Vec<(u64, Mistake)>) -> Vec<Mistake> {

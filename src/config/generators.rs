@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::arguments::{Arguments, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
-use super::convert::{FromValue, Wrong};
-use super::formatters::{FormatterSpec, WantedLogs};
+use super::convert::{FromValue, NotUsed, Wrong};
+use super::formatters::{FormatterKind, FormatterSpec, WantedLogs};
 use super::instance::FormatterRef;
 use super::lua_type::LuaType;
 use super::reports::{FilterSpec, GeneratorKind, GeneratorSpec, Modes};
@@ -19,7 +19,7 @@ arguments! {
         "schedulers" schedulers: Option<Vec<String>> = None => "None", "Only builds that these schedulers asked for.";
         "branches" branches: Option<Vec<Option<String>>> = None => "None", "Only builds of these branches; None in the list: builds without one.";
         "add_logs" add_logs: Option<WantedLogs> = None => "None", "Logs hang on the message: all of them, or those of these names (`stdio`, `compile.stdio`); None: as the formatter says.";
-        "add_patch" add_patch: bool = false => "false", "Patches hang on the message.";
+        "add_patch" _add_patch: NotUsed = NotUsed => "false", "Patches hang on the message; no build has one yet.";
         "is_message_needed_by_props" needed_by_props: Option<FnRef> = None => "None", "A method of a class of one's own, or a function of the build: it decides instead of the arguments above.";
     }
 }
@@ -27,7 +27,7 @@ arguments! {
 arguments! {
     BuildArgs {
         include filter: FilterArgs;
-        [1] "mode" mode: Modes = Modes::default() => "{ \"failing\", \"passing\", \"warnings\" }", "Which results are told.";
+        [1] "mode" mode: Modes = Modes::default() => "{ \"failing\", \"passing\", \"warnings\" }", "Which results are told; `mode = \"warnings\"`, without a list, tells of failures too.";
         "report_new" report_new: bool = false => "false", "The start of a build is told, too.";
         "is_message_needed_by_results" needed_by_results: Option<FnRef> = None => "None", "A method of a class of one's own, or a function of the build: it decides instead of `mode`.";
         "subject" subject: Option<String> = None => "None", "The subject, with `%(result)s`, `%(title)s`, `%(builder)s`, `%(projectName)s`; today the formatter has it.";
@@ -117,14 +117,7 @@ fn generator(
 ) -> GeneratorSpec {
     let filter = FilterSpec { builders: args.builders, tags: args.tags, schedulers: args.schedulers, branches: args.branches };
     check_filter(reader, &filter);
-    GeneratorSpec {
-        filter,
-        add_patch: args.add_patch,
-        add_logs: args.add_logs,
-        needed_by_props: args.needed_by_props,
-        formatter,
-        ..plain(object, kind)
-    }
+    GeneratorSpec { filter, add_logs: args.add_logs, needed_by_props: args.needed_by_props, formatter, ..plain(object, kind) }
 }
 
 pub(super) fn plain(object: &Object, kind: GeneratorKind) -> GeneratorSpec {
@@ -136,7 +129,6 @@ pub(super) fn plain(object: &Object, kind: GeneratorKind) -> GeneratorSpec {
         needed_by_results: None,
         formatter: None,
         subject: None,
-        add_patch: false,
         add_logs: None,
         place: object.place.clone(),
     }
@@ -146,6 +138,15 @@ pub(super) fn check_filter(reader: &mut Reader, filter: &FilterSpec) {
     if filter.builders.is_some() && filter.tags.is_some() {
         reader.wrong("'builders' and 'tags' exclude each other");
     }
+}
+
+/// The formatter of a message about builds that was given; none if there are mistakes.
+pub(super) fn of_builds(reader: &mut Reader, assembly: &mut Assembly, given: Option<FormatterRef>) -> Option<Option<Arc<FormatterSpec>>> {
+    let formatter = formatter(assembly, given)?;
+    if let Some(of_workers) = formatter.as_ref().filter(|f| matches!(f.kind, FormatterKind::Worker(_))) {
+        reader.wrong(format!("{} tells of a worker, not of a build: reporters.MessageFormatter does", of_workers.class));
+    }
+    Some(formatter)
 }
 
 /// The formatter that was given; none if it has mistakes.
@@ -164,30 +165,34 @@ fn parsed(spec: GeneratorSpec) -> Option<Parsed> {
 fn build(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = BuildArgs::read(reader)?;
     let kind = GeneratorKind::Build { mode: args.mode, report_new: args.report_new };
-    let spec = generator(reader, object, args.filter, kind, formatter(assembly, args.formatter)?);
+    let formatter = of_builds(reader, assembly, args.formatter)?;
+    let spec = generator(reader, object, args.filter, kind, formatter);
     parsed(GeneratorSpec { subject: args.subject, needed_by_results: args.needed_by_results, ..spec })
 }
 
 fn set(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = SetArgs::read(reader)?;
-    let spec = generator(reader, object, args.filter, GeneratorKind::Set { mode: args.mode }, formatter(assembly, args.formatter)?);
+    let formatter = of_builds(reader, assembly, args.formatter)?;
+    let spec = generator(reader, object, args.filter, GeneratorKind::Set { mode: args.mode }, formatter);
     parsed(GeneratorSpec { subject: args.subject, needed_by_results: args.needed_by_results, ..spec })
 }
 
 fn combined(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = CombinedArgs::read(reader)?;
-    parsed(GeneratorSpec { formatter: formatter(assembly, args.formatter)?, ..plain(object, GeneratorKind::SetCombined) })
+    parsed(GeneratorSpec { formatter: of_builds(reader, assembly, args.formatter)?, ..plain(object, GeneratorKind::SetCombined) })
 }
 
 fn start_end(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = StartEndArgs::read(reader)?;
-    let kind = GeneratorKind::StartEnd { start_formatter: formatter(assembly, args.start_formatter)? };
-    parsed(generator(reader, object, args.filter, kind, formatter(assembly, args.end_formatter)?))
+    let kind = GeneratorKind::StartEnd { start_formatter: of_builds(reader, assembly, args.start_formatter)? };
+    let formatter = of_builds(reader, assembly, args.end_formatter)?;
+    parsed(generator(reader, object, args.filter, kind, formatter))
 }
 
 fn request(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = RequestArgs::read(reader)?;
-    parsed(generator(reader, object, args.filter, GeneratorKind::Request, formatter(assembly, args.formatter)?))
+    let formatter = of_builds(reader, assembly, args.formatter)?;
+    parsed(generator(reader, object, args.filter, GeneratorKind::Request, formatter))
 }
 
 fn missing(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {

@@ -8,16 +8,19 @@ use md5::{Digest, Md5};
 use super::arguments::{Arguments, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
-use super::convert::{FromValue, Whole, Wrong};
+use super::convert::NotUsed;
 use super::formatters::WantedLogs;
 use super::generators::{self, MissingWorkers};
 use super::instance::{FormatterRef, GeneratorRef};
-use super::lua_type::LuaType;
 use super::reports::*;
 use super::spec::Password;
-use super::template::{Arg, Form, Part, Source, Template};
-use super::value::{FnRef, Object, Value};
-use crate::base::MailAddress;
+use super::template::{Arg, Template};
+use super::value::{FnRef, Object};
+
+mod values;
+
+pub(super) use values::{Address, addresses};
+use values::{ClientCertificate, Credential, Login, Port};
 
 arguments! {
     /// What every reporter takes.
@@ -60,7 +63,7 @@ arguments! {
         "branches" branches: Option<Vec<Option<String>>> = None => "None", "Of old files: of a BuildStatusGenerator.";
         "subject" subject: Option<String> = None => "None", "Of old files: the subject, with `%(result)s`, `%(title)s`, `%(builder)s`, `%(projectName)s`.";
         "addLogs" add_logs: Option<WantedLogs> = None => "None", "Of old files: `add_logs` of a BuildStatusGenerator.";
-        "addPatch" add_patch: Option<bool> = None => "None", "Of old files: `add_patch` of a BuildStatusGenerator; there it is true.";
+        "addPatch" _add_patch: NotUsed = NotUsed => "true", "Of old files: `add_patch` of a BuildStatusGenerator.";
         "buildSetSummary" set_summary: Option<bool> = None => "None", "Of old files: a BuildSetStatusGenerator.";
         "messageFormatter" formatter: Option<FormatterRef> = None => "None", "Of old files: `message_formatter` of a BuildStatusGenerator.";
         "messageFormatterMissingWorker" missing_formatter: Option<FormatterRef> = None => "None", "Of old files: `message_formatter` of a WorkerMissingGenerator.";
@@ -120,6 +123,9 @@ fn mail_notifier(reader: &mut Reader, object: &Object, assembly: &mut Assembly) 
     if args.use_tls && args.use_smtps {
         reader.wrong("'useTls' and 'useSmtps' exclude each other: STARTTLS begins without TLS");
     }
+    if args.ca_file.is_some() && !args.use_tls && !args.use_smtps && args.smtp_user.is_none() {
+        reader.warn_of("smtpCaFile", "'smtpCaFile' has no effect without 'useTls', 'useSmtps' or a login: nothing is encrypted");
+    }
     if args.relayhost.is_empty() || args.relayhost.chars().any(|c| c.is_whitespace() || c.is_control()) {
         reader.wrong(format!("'relayhost' must be the name of a host, got {:?}", args.relayhost));
     }
@@ -146,7 +152,7 @@ fn mail_notifier(reader: &mut Reader, object: &Object, assembly: &mut Assembly) 
                 reader,
                 &FilterSpec { builders: args.old.builders.clone(), tags: args.old.tags.clone(), ..Default::default() },
             );
-            old_generators(object, assembly, args.old)?
+            old_generators(reader, object, assembly, args.old)?
         }
     };
     let mail = MailSpec {
@@ -247,14 +253,13 @@ fn given(reader: &mut Reader, assembly: &mut Assembly, list: Option<Vec<Generato
 }
 
 /// What the arguments of an old file say; without any the usual ones.
-fn old_generators(object: &Object, assembly: &mut Assembly, old: OldArgs) -> Option<Vec<Arc<GeneratorSpec>>> {
+fn old_generators(reader: &mut Reader, object: &Object, assembly: &mut Assembly, old: OldArgs) -> Option<Vec<Arc<GeneratorSpec>>> {
     let mode = old.mode.unwrap_or_default();
     let kind = if old.set_summary == Some(true) { GeneratorKind::Set { mode } } else { GeneratorKind::Build { mode, report_new: false } };
     let builds = GeneratorSpec {
         filter: FilterSpec { builders: old.builders, tags: old.tags, schedulers: old.schedulers, branches: old.branches },
-        formatter: generators::formatter(assembly, old.formatter)?,
+        formatter: generators::of_builds(reader, assembly, old.formatter)?,
         subject: old.subject,
-        add_patch: old.add_patch.unwrap_or(true),
         add_logs: old.add_logs,
         ..generators::plain(object, kind)
     };
@@ -296,6 +301,30 @@ pub(super) fn named(reporter: &ReporterSpec) -> Vec<(&'static str, &[String], &'
         named.extend(filter.schedulers.as_deref().map(|names| ("schedulers", names, "scheduler")));
     }
     named
+}
+
+/// The reporter with other names of workers in place of its own.
+pub(super) fn of_workers(reporter: &ReporterSpec, other: impl Fn(&[String]) -> Vec<String>) -> Arc<ReporterSpec> {
+    let mut reporter = reporter.clone();
+    if let ReporterKind::Mail(mail) = &mut reporter.kind {
+        mail.workers = mail.workers.as_deref().map(&other);
+    }
+    for generator in &mut reporter.generators {
+        if let GeneratorKind::WorkerMissing { workers: Some(names) } = &generator.kind {
+            let kind = GeneratorKind::WorkerMissing { workers: Some(other(names)) };
+            *generator = Arc::new(GeneratorSpec { kind, ..(**generator).clone() });
+        }
+    }
+    Arc::new(reporter)
+}
+
+/// There are notifiers, and none of them tells of that worker's absence. Where there are none, one of the host's own does.
+pub(super) fn nobody_mails(reporters: &[Arc<ReporterSpec>], worker: &str) -> bool {
+    let mut notifiers = reporters.iter().filter_map(|r| Some((r, r.mail()?))).peekable();
+    let tells = |(reporter, mail): (&Arc<ReporterSpec>, &MailSpec)| {
+        reporter.missing_generator(worker).is_some() && mail.workers.as_ref().is_none_or(|names| names.iter().any(|name| name == worker))
+    };
+    notifiers.peek().is_some() && !notifiers.any(tells)
 }
 
 const LONGEST_NAME: usize = 100;
@@ -346,218 +375,6 @@ fn template(value: Arg<String>) -> Template {
     match value {
         Arg::Const(text) => Template::Const(text.into()),
         Arg::Dynamic(template) => *template,
-    }
-}
-
-/// An address of mail that can be sent to.
-#[derive(Clone, Debug)]
-pub(super) struct Address(pub MailAddress);
-
-impl FromValue for Address {
-    fn expected() -> String {
-        "an address of mail such as \"ann@example.org\" or \"Ann <ann@example.org>\"".into()
-    }
-
-    fn lua_type() -> LuaType {
-        LuaType::Name("string")
-    }
-
-    fn plural() -> String {
-        "addresses of mail".into()
-    }
-
-    fn from_value(value: &Value) -> Result<Address, Wrong> {
-        let Value::Text(text) = value else { return Err(Wrong::must(Self::expected(), value)) };
-        MailAddress::parse(text).map(Address).ok_or_else(|| Wrong::must(Self::expected(), value))
-    }
-}
-
-/// A number of a port.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Port(u16);
-
-impl FromValue for Port {
-    fn expected() -> String {
-        "a port number from 1 to 65535".into()
-    }
-
-    fn lua_type() -> LuaType {
-        LuaType::Name("integer")
-    }
-
-    fn from_value(value: &Value) -> Result<Port, Wrong> {
-        let number = Whole::<1>::from_value(value).ok().and_then(|n| u16::try_from(n.0).ok());
-        number.map(Port).ok_or_else(|| Wrong::must(Self::expected(), value))
-    }
-}
-
-impl FromValue for Lookup {
-    fn expected() -> String {
-        "a domain such as \"example.org\", a function or None".into()
-    }
-
-    fn lua_type() -> LuaType {
-        LuaType::Name("string").or(LuaType::Function).or(LuaType::Name("None"))
-    }
-
-    fn from_value(value: &Value) -> Result<Lookup, Wrong> {
-        match value {
-            Value::None => Ok(Lookup::AsItIs),
-            Value::Function(f) => Ok(Lookup::Call(f.clone())),
-            Value::Text(text) => {
-                let domain = text.trim_start_matches('@');
-                let fits = MailAddress::parse(&format!("x@{domain}")).is_some_and(|a| a.name.is_none());
-                if fits { Ok(Lookup::Domain(domain.to_owned())) } else { Err(Wrong::must(Self::expected(), value)) }
-            }
-            other => Err(Wrong::must(Self::expected(), other)),
-        }
-    }
-}
-
-/// Text, a `util.Secret`, or an `Interpolate` of nothing but one secret.
-#[derive(Clone, Debug)]
-pub(super) struct Credential(Password);
-
-impl FromValue for Credential {
-    const SECRET: bool = true;
-
-    fn expected() -> String {
-        Password::expected()
-    }
-
-    fn lua_type() -> LuaType {
-        Password::lua_type().or(LuaType::Name("Interpolate"))
-    }
-
-    fn from_value(value: &Value) -> Result<Credential, Wrong> {
-        match value {
-            Value::Object(object) if object.class == "Interpolate" => match SecretText::from_value(value)?.0.as_slice() {
-                [SecretPart::Secret(name)] => Ok(Credential(Password::Named(name.clone()))),
-                _ => Err(Wrong::says("must be text, a util.Secret, or an Interpolate of one secret such as \"%(secret:smtp)s\"")),
-            },
-            other => Password::from_value(other).map(Credential),
-        }
-    }
-}
-
-/// `{ "user", "password" }`
-#[derive(Clone, Debug)]
-pub(super) struct Login(Password, Password);
-
-impl FromValue for Login {
-    const SECRET: bool = true;
-
-    fn expected() -> String {
-        "a list of a user and a password, each text or a util.Secret".into()
-    }
-
-    fn lua_type() -> LuaType {
-        LuaType::list(Credential::lua_type())
-    }
-
-    fn from_value(value: &Value) -> Result<Login, Wrong> {
-        match value {
-            Value::Table(t) if t.items.len() == 2 && t.named.is_empty() => {
-                let part = |i: usize| Credential::from_value(&t.items[i]).map(|c| c.0).map_err(|w| w.inside(super::convert::item(i)));
-                Ok(Login(part(0)?, part(1)?))
-            }
-            other => Err(Wrong::says(format!("must be {}, got {}", Self::expected(), kind_of(other)))),
-        }
-    }
-}
-
-/// What it is, without a word of it.
-fn kind_of(value: &Value) -> String {
-    match value {
-        Value::Text(_) => "text".into(),
-        Value::Int(_) | Value::Float(_) => "a number".into(),
-        other => other.describe(),
-    }
-}
-
-impl FromValue for SecretText {
-    const SECRET: bool = true;
-
-    fn expected() -> String {
-        "text, a util.Secret, or an Interpolate with secrets".into()
-    }
-
-    fn lua_type() -> LuaType {
-        LuaType::Name("string").or(LuaType::Name("Secret")).or(LuaType::Name("Interpolate"))
-    }
-
-    fn plural() -> String {
-        "values, each text, a util.Secret, or an Interpolate with secrets".into()
-    }
-
-    fn from_value(value: &Value) -> Result<SecretText, Wrong> {
-        let text = match value {
-            Value::Text(text) => SecretText(vec![SecretPart::Text(text.clone())]),
-            Value::Object(_) => match Template::read(value)? {
-                Template::Secret(name) => SecretText(vec![SecretPart::Secret(name)]),
-                Template::Const(serde_json::Value::String(text)) => SecretText(vec![SecretPart::Text(text)]),
-                Template::Interpolate(parts) => SecretText(parts.into_iter().map(part).collect::<Result<_, _>>()?),
-                _ => return Err(Wrong::must(Self::expected(), value)),
-            },
-            other => return Err(Wrong::says(format!("must be {}, got {}", Self::expected(), kind_of(other)))),
-        };
-        let breaks = |part: &SecretPart| matches!(part, SecretPart::Text(t) if t.chars().any(char::is_control));
-        if text.0.iter().any(breaks) {
-            return Err(Wrong::says("must be one line without control characters"));
-        }
-        Ok(text)
-    }
-}
-
-fn part(part: Part) -> Result<SecretPart, Wrong> {
-    match part {
-        Part::Text(text) => Ok(SecretPart::Text(text)),
-        Part::Substitute { source: Source::Secret(name), form: Form::Plain } => Ok(SecretPart::Secret(name)),
-        Part::Substitute { .. } => Err(Wrong::says("may hold %(secret:…)s only: there is no build whose properties it could have")),
-    }
-}
-
-impl FromValue for Verify {
-    fn expected() -> String {
-        "true, false or the name of a file in PEM".into()
-    }
-
-    fn lua_type() -> LuaType {
-        LuaType::Name("boolean").or(LuaType::Name("string")).or(LuaType::Name("None"))
-    }
-
-    fn from_value(value: &Value) -> Result<Verify, Wrong> {
-        match value {
-            Value::None | Value::Bool(true) => Ok(Verify::System),
-            Value::Bool(false) => Ok(Verify::Off),
-            Value::Text(file) if !file.is_empty() => Ok(Verify::File(file.clone())),
-            other => Err(Wrong::must(Self::expected(), other)),
-        }
-    }
-}
-
-/// A file of a certificate, and one of its key.
-#[derive(Clone, Debug)]
-pub(super) struct ClientCertificate(String, Option<String>);
-
-impl FromValue for ClientCertificate {
-    fn expected() -> String {
-        "the name of a file in PEM, or a list of a certificate's and its key's".into()
-    }
-
-    fn lua_type() -> LuaType {
-        LuaType::Name("string").or(LuaType::list(LuaType::Name("string")))
-    }
-
-    fn from_value(value: &Value) -> Result<ClientCertificate, Wrong> {
-        let files = super::convert::OneOrMany::<String>::from_value(value).map_err(|_| Wrong::must(Self::expected(), value))?.0;
-        match <[String; 2]>::try_from(files) {
-            Ok([certificate, key]) => Ok(ClientCertificate(certificate, Some(key))),
-            Err(files) => match <[String; 1]>::try_from(files) {
-                Ok([one]) => Ok(ClientCertificate(one, None)),
-                Err(_) => Err(Wrong::must(Self::expected(), value)),
-            },
-        }
     }
 }
 

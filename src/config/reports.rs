@@ -186,7 +186,6 @@ pub struct GeneratorSpec {
     pub formatter: Option<Arc<FormatterSpec>>,
     /// The old template of a subject: `%(result)s`, `%(title)s`, `%(builder)s`, `%(projectName)s`.
     pub subject: Option<String>,
-    pub add_patch: bool,
     /// None: as the formatter says.
     pub add_logs: Option<WantedLogs>,
     pub place: Place,
@@ -282,7 +281,7 @@ impl std::fmt::Display for Modes {
 impl convert::FromValue for Modes {
     fn expected() -> String {
         let names: Vec<String> = Mode::ALL.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-        format!("\"all\", \"warnings\" or a list of {}", names.join(", "))
+        format!("\"all\", or one or more of {}", names.join(", "))
     }
 
     fn lua_type() -> super::lua_type::LuaType {

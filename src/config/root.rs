@@ -10,9 +10,9 @@ use super::convert::{Dict, FromValue, Ignored, NotUsed, NotYet, OneOrMany, Setti
 use super::instance::{ReporterRef, SchedulerRef, SecretProviderRef, WorkerRef};
 use super::listen::Endpoint;
 use super::lua_type::LuaType;
+use super::reporters::{Address, addresses};
 use super::spec::{Collapse, Listen, LuaLimits, MasterConfig};
 use super::value::{FnRef, Object, Table, Value};
-use super::workers::Address;
 
 /// Each look asks the providers for a whole list.
 const SHORTEST_REAP_INTERVAL: Duration = Duration::from_secs(10);
@@ -228,8 +228,8 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
             collapse_requests: args.collapse_requests,
             prioritize_builders: args.prioritize_builders,
             select_next_worker: args.select_next_worker,
-            notify_on_leak: args.notify_on_leak.0.into_iter().map(|a| a.0).collect(),
-            notify_on_reload_failure: args.notify_on_reload_failure.0.into_iter().map(|a| a.0).collect(),
+            notify_on_leak: addresses(args.notify_on_leak),
+            notify_on_reload_failure: addresses(args.notify_on_reload_failure),
             log_max_size: args.log_max_size.map(|n| size(n.0)),
             log_max_tail_size: args.log_max_tail_size.map(|n| size(n.0)),
             limits: LuaLimits {

@@ -86,6 +86,7 @@ fn a_small_file_is_understood() {
 #[test]
 fn arguments_are_told_as_a_person_needs_it() {
     let worker = |args| mistakes_of(&object("Worker", 12, args));
+    let address = "an address of mail such as \"ann@example.org\" or \"Ann <ann@example.org>\"";
     let mut misspelt = table!["bot-linux", "x"];
     misspelt.named.insert("max_build".into(), 2.into());
     for (args, told) in [
@@ -107,7 +108,11 @@ fn arguments_are_told_as_a_person_needs_it() {
             "properties.os must be plain data, got a function (master.lua:99)",
         ),
         (table!["bot-linux", "x"; machine_name = "m"], "machine_name names 'm', which is no machine (machines are not supported yet)"),
-        (table!["bot-linux", "x"; notify_on_missing = table!["a@b", 3]], "notify_on_missing[2] must be an address of mail, got 3"),
+        (table!["bot-linux", "x"; notify_on_missing = table!["a@b", 3]], &format!("notify_on_missing[2] must be {address}, got 3")),
+        (
+            table!["bot-linux", "x"; owner = "a@b.org, c@d.org"],
+            &format!("'owner' must be {address} or a list of addresses of mail, got \"a@b.org, c@d.org\""),
+        ),
     ] {
         let subject = if told.starts_with("'name' given") { "Worker \"y\"" } else { "Worker \"bot-linux\"" };
         assert_eq!(worker(args), [format!("master.lua:12: {subject}: {told}")]);

@@ -10,6 +10,7 @@ use super::class::{ClassDecl, Kind};
 use super::convert::{Dict, FromValue, Locks, OneOrMany, Whole, Wrong};
 use super::lua_type::LuaType;
 use super::names::is_identifier;
+use super::reporters::{Address, addresses};
 use super::spec::{Password, WorkerKind, WorkerSpec};
 use super::value::{Object, Value};
 
@@ -92,9 +93,9 @@ pub(super) fn spec(
         properties: common.properties.0,
         default_properties: common.default_properties.0,
         keepalive_interval: some(common.keepalive_interval),
-        notify_on_missing: common.notify_on_missing.0.into_iter().map(|a| a.0).collect(),
+        notify_on_missing: addresses(common.notify_on_missing),
         notify_on_return: common.notify_on_return,
-        owners: common.owner.0.into_iter().map(|a| a.0).collect(),
+        owners: addresses(common.owner),
         missing_timeout: some(common.missing_timeout),
         machine_name: common.machine_name,
         quarantine_initial_timeout: common.quarantine_initial_timeout,
@@ -123,30 +124,5 @@ impl FromValue for WorkerName {
         }
         is_identifier(&name, 50)?;
         Ok(WorkerName(name))
-    }
-}
-
-/// An address of mail.
-#[derive(Clone, Debug)]
-pub(super) struct Address(pub String);
-
-impl FromValue for Address {
-    fn expected() -> String {
-        "an address of mail".into()
-    }
-
-    fn lua_type() -> LuaType {
-        LuaType::Name("string")
-    }
-
-    fn plural() -> String {
-        "addresses of mail".into()
-    }
-
-    fn from_value(value: &Value) -> Result<Address, Wrong> {
-        match value {
-            Value::Text(text) if text.contains('@') => Ok(Address(text.clone())),
-            other => Err(Wrong::must(Self::expected(), other)),
-        }
     }
 }

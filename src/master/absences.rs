@@ -10,6 +10,7 @@ use crate::base::Timestamp;
 use crate::config::{ReporterSpec, WorkerKind, WorkerSpec};
 use crate::model::Absence;
 use crate::report::driver::{absence_tellers, reporters};
+use crate::report::facts::build_url;
 use crate::report::missing::{Seen, Tell, look};
 use crate::report::notice::{Notice, RunningBuild, WorkerNotice};
 use crate::store::{Store, StoreError};
@@ -121,8 +122,10 @@ impl Master {
 
     /// The machine of a latent worker runs, and its worker did not attach in time: told once, until it attaches again.
     pub(super) async fn machine_is_missing(&self, worker: &str, why: &str) {
-        let Some(presence) = self.registry.presences().into_iter().find(|p| p.spec.name == worker) else { return };
         let mut kept = self.absences.kept.lock().await;
+        // It may have attached while others were told of.
+        let presence = self.registry.presences().into_iter().find(|p| p.spec.name == worker && !p.attached);
+        let Some(presence) = presence else { return };
         let reporters = self.reporters();
         if told_of(&reporters, &presence.spec).is_empty() || kept.get(worker).is_some_and(|absence| absence.told_at.is_some()) {
             return;
@@ -168,12 +171,7 @@ impl Master {
             notify: spec.notify_on_missing.clone(),
             url: format!("{}#/workers/{}", self.at_work().loaded.config.buildbot_url, presence.id),
         };
-        tracing::warn!(
-            worker = spec.name,
-            to = notice.notify.join(", "),
-            "the worker is {}: mail is sent",
-            if returned { "back" } else { "missing" }
-        );
+        tracing::warn!(worker = spec.name, told = told.join(", "), "the worker is {}", if returned { "back" } else { "missing" });
         let notice = if returned { Notice::WorkerReturned(notice) } else { Notice::WorkerMissing(notice) };
         self.reports.tell_of_worker(&notice, &key).await.map(drop).map_err(|e| e.to_string())
     }
@@ -182,10 +180,9 @@ impl Master {
         let Some(at) = absence.last_seen else { return Vec::new() };
         let base = &self.at_work().loaded.config.buildbot_url;
         match self.store.builds_at(presence.id, at).await {
-            Ok(builds) => builds
-                .into_iter()
-                .map(|(builder, id, number)| RunningBuild { builder, number, url: format!("{base}#/builders/{id}/builds/{number}") })
-                .collect(),
+            Ok(builds) => {
+                builds.into_iter().map(|(builder, id, number)| RunningBuild { builder, number, url: build_url(base, id, number) }).collect()
+            }
             Err(e) => {
                 tracing::warn!(worker = absence.worker, "what it was building is not known: {e}");
                 Vec::new()

@@ -14,6 +14,7 @@ use crate::lua::Loaded;
 use crate::model::query::{Filter, Page, Query, Row};
 use crate::model::request::NewBuildset;
 use crate::model::{Properties, Property, Results, SourceStamp};
+use crate::report::driver;
 use crate::store::{self, StoreError};
 use crate::web::backend::{ApiError, Backend, BoxFuture, Caller, ControlError, Forced, LogLines, RawLog, Resource, WorkerAction};
 
@@ -307,8 +308,22 @@ impl Backend for Master {
 
     fn reporters(&self) -> BoxFuture<'_, Result<Vec<Row>, ApiError>> {
         Box::pin(async move {
-            let config = self.at_work().loaded.config.clone();
-            super::outbox::reporters(&self.store, &config.reporters).await.map_err(api_error)
+            let configured = driver::reporters(&self.at_work().loaded.config, &driver::host());
+            super::outbox::reporters(&self.store, &configured).await.map_err(api_error)
+        })
+    }
+
+    fn retry_outbox(&self, by: Caller) -> BoxFuture<'_, Result<u64, ControlError>> {
+        Box::pin(async move {
+            tracing::info!(%by, "asked to send now what waits in the outbox");
+            // A reload holds them while it puts its reporters to work.
+            let _no_reload = self.listeners.lock().await;
+            let at_work = self.at_work();
+            let configured = driver::reporters(&at_work.loaded.config, &driver::host());
+            let counts = self.store.outbox_counts().await.map_err(|e| ControlError::Failed(e.to_string()))?;
+            // Reporters that are put to work try all they have.
+            super::outbox::configure(&self.outbox, &at_work, &self.master_id, self.folder.path());
+            Ok(counts.iter().filter(|count| configured.iter().any(|r| r.name == count.reporter)).map(|count| count.waiting).sum())
         })
     }
 

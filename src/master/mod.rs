@@ -171,7 +171,7 @@ impl Master {
         let outbox = Outbox::new(store.clone(), clock.clone(), Policy::default());
         outbox::configure(&outbox, &at_work, &master_id, folder.path());
         let absences = Absences::read(&store).await.map_err(|e| anyhow!("which workers are away can't be read: {e}"))?;
-        let reports = Reports::new(store.clone(), clock.clone(), engine.clone(), registry.clone(), outbox.clone());
+        let reports = Reports::new(store.clone(), engine.clone(), registry.clone(), outbox.clone());
         engine.adopt(recovery.waiting, &recovery.last_numbers);
         engine.remember_completions(&recovery.last_completions);
 

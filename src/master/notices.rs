@@ -7,6 +7,7 @@ use super::reload::Record;
 use crate::latent::driver::Leak;
 use crate::report::About;
 use crate::report::notice::{LeakNotice, ReloadNotice};
+use crate::store::StoreError;
 
 impl Master {
     /// Each machine once, also over restarts. The error is why nobody was told yet.
@@ -29,8 +30,7 @@ impl Master {
             now: self.clock.now(),
         };
         let key = format!("machine of launch {} can't be stopped", notice.launch);
-        let told = self.reports.tell_people(&About::Leak(&notice), &people, &key).await;
-        told.map(drop).map_err(|e| e.to_string())
+        self.tell_people(&About::Leak(&notice), &people, &key, "notify_on_leak").await.map_err(|e| e.to_string())
     }
 
     /// The same mistakes once, however often that file is tried, until another one is at work.
@@ -44,10 +44,17 @@ impl Master {
         let digest: String = digest.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
         let key = format!("reload refused with {digest}, at work since {}", at_work.since.0);
         let notice = ReloadNotice { at: record.at, mistakes: record.mistakes.clone() };
-        match self.reports.tell_people(&About::ReloadFailed(&notice), people, &key).await {
-            Ok(true) => {}
-            Ok(false) => tracing::warn!("nobody is told that the file is not loaded: notify_on_reload_failure has no address of mail"),
-            Err(e) => tracing::error!("nobody could be told that the file is not loaded: {e}"),
+        if let Err(e) = self.tell_people(&About::ReloadFailed(&notice), people, &key, "notify_on_reload_failure").await {
+            tracing::error!("nobody could be told that the file is not loaded: {e}");
         }
+    }
+
+    async fn tell_people(&self, about: &About<'_>, people: &[String], key: &str, argument: &str) -> Result<(), StoreError> {
+        if !self.reports.tell_people(about, people, key).await? {
+            tracing::warn!(
+                "nobody is told, in spite of {argument}: there is no address of mail, or no MailNotifier but one with a sendMessage"
+            );
+        }
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::facts::{BuildFacts, RequestFacts, SetFacts};
 use super::notice::{LeakNotice, Notice, ReloadNotice, WorkerNotice};
-use crate::base::{LogId, Timestamp};
+use crate::base::LogId;
 use crate::config::WantedLogs;
 
 /// What happened.
@@ -26,7 +26,6 @@ pub enum About<'a> {
     Returned(&'a WorkerNotice),
     Leak(&'a LeakNotice),
     ReloadFailed(&'a ReloadNotice),
-    GaveUp(&'a GaveUpFacts),
 }
 
 impl<'a> About<'a> {
@@ -51,18 +50,6 @@ impl<'a> From<&'a Notice> for About<'a> {
     }
 }
 
-/// A message that could not be delivered.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct GaveUpFacts {
-    pub reporter: String,
-    /// Its subject, or its key.
-    pub what: String,
-    pub to: Vec<String>,
-    pub attempts: u32,
-    pub created_at: Timestamp,
-    pub last_error: String,
-}
-
 /// What is known besides, for every kind of message.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<'a> {
@@ -79,7 +66,6 @@ pub struct Setting<'a> {
     /// `addLogs` as older files give it.
     pub add_logs: &'a WantedLogs,
     pub logs: &'a LogTexts,
-    pub now: Timestamp,
 }
 
 /// What is in logs, as far as it was wanted.

@@ -77,7 +77,9 @@ fn escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
 
 /// Control characters, and those that turn the direction of writing or hide what stands there.
 fn hidden(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{e0000}'..='\u{e007f}')
 }
 
 /// A link may only lead to the web.
@@ -110,6 +112,7 @@ mod tests {
     #[test]
     fn a_line_stays_one() {
         assert_eq!(line(" a\r\nBcc: x@y\t\0b\u{202e}c\u{2028}d  ", 100), "a Bcc: x@y \u{fffd}b\u{fffd}c d");
+        assert_eq!(line("a\u{61c}b\u{180e}\u{e0041}", 9), "a\u{fffd}b\u{fffd}\u{fffd}");
         assert_eq!(line("äöü äöü", 3), "äöü…");
         assert_eq!(line("abc ", 3), "abc");
         assert_eq!(subject(&"x".repeat(5000)).chars().count(), 181);

@@ -17,8 +17,8 @@ use super::view;
 use crate::base::jinja::{Jinja, Options};
 use crate::config::{BodyType, FormatterKind, FormatterSpec, TemplateTexts, WantedLogs, Wants};
 
-/// Bytes of a body that a template makes.
-const LARGEST_BODY: usize = 1 << 20;
+/// Bytes of a body that is made by the configuration.
+pub(super) const LARGEST_BODY: usize = 1 << 20;
 const LARGEST_MERGED: usize = 3 << 20;
 const LARGEST_SUBJECT: usize = 64 << 10;
 
@@ -302,7 +302,7 @@ fn unite_inner(known: &mut Json, more: Json) {
     }
 }
 
-/// What templates see of a build without a formatter: as it is pushed to services.
-pub fn build_data(build: &BuildFacts, wants: &Wants, setting: &Setting<'_>) -> Json {
-    context(&About::Finished(build), wants, setting).remove("build").unwrap_or_default()
+/// The build, or what there is of one, as templates see it and as it is pushed to services.
+pub fn build_data(about: &About<'_>, wants: &Wants, setting: &Setting<'_>) -> Json {
+    context(about, wants, setting).remove("build").unwrap_or_default()
 }

@@ -58,7 +58,7 @@ pub fn context(about: &About<'_>, wants: &Wants, setting: &Setting<'_>) -> Map<S
             ctx.insert("state".into(), state.into());
             ctx.insert("worker".into(), worker_json(worker));
         }
-        About::Leak(_) | About::ReloadFailed(_) | About::GaveUp(_) => {}
+        About::Leak(_) | About::ReloadFailed(_) => {}
     }
     ctx
 }

@@ -16,15 +16,16 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::about::About;
 use super::facts;
+use super::format::of_worker;
 use super::notice::Notice;
 use super::recipients::{self, Recipients};
 use super::sending::outbox::Outbox;
 use super::telling::{Happened, Teller, concerns, mail_of, owners_of, write};
-use crate::base::{BuilderId, Clock, MailAddress};
+use crate::base::{BuilderId, MailAddress};
 use crate::builds::{Active, Engine};
 use crate::config::{GeneratorKind, GeneratorSpec, MailSpec, MasterConfig, Place, ReporterKind, ReporterSpec};
 use crate::model::report::{Occurrence, What};
-use crate::model::{Event, NewOutboxItem};
+use crate::model::{Event, NewOutboxItem, Properties};
 use crate::secrets::{BuildSecrets, SecretSource};
 use crate::store::{Store, StoreError};
 use crate::workers::BoxFuture;
@@ -91,7 +92,6 @@ const STANDARD: &str = "MailNotifier";
 /// What tells others of builds and workers, in one master.
 pub struct Reports {
     store: Store,
-    clock: Arc<dyn Clock>,
     engine: Arc<Engine>,
     registry: Arc<Registry>,
     outbox: Arc<Outbox>,
@@ -122,7 +122,6 @@ pub fn reporters(config: &MasterConfig, host: &str) -> Vec<Arc<ReporterSpec>> {
             needed_by_results: None,
             formatter: None,
             subject: None,
-            add_patch: false,
             add_logs: None,
             place: place.clone(),
         };
@@ -169,8 +168,8 @@ pub fn absence_tellers(
 }
 
 impl Reports {
-    pub fn new(store: Store, clock: Arc<dyn Clock>, engine: Arc<Engine>, registry: Arc<Registry>, outbox: Arc<Outbox>) -> Arc<Reports> {
-        Arc::new(Reports { store, clock, engine, registry, outbox, host: host(), wake: Notify::new() })
+    pub fn new(store: Store, engine: Arc<Engine>, registry: Arc<Registry>, outbox: Arc<Outbox>) -> Arc<Reports> {
+        Arc::new(Reports { store, engine, registry, outbox, host: host(), wake: Notify::new() })
     }
 
     /// For ever.
@@ -284,7 +283,7 @@ impl Reports {
     }
 
     fn teller<'a>(&'a self, active: &'a Active, secrets: &'a BuildSecrets) -> Teller<'a> {
-        Teller { store: &self.store, config: &active.config, generation: &active.generation, secrets, now: self.clock.now() }
+        Teller { store: &self.store, config: &active.config, generation: &active.generation, secrets }
     }
 
     /// Tells of a worker that is missing or has returned. `key` names that absence, so that it is told once. How many messages were
@@ -295,21 +294,28 @@ impl Reports {
         let (all, about, worker) = (reporters(&active.config, &self.host), About::from(notice), facts.absence.worker.as_str());
         let secrets = self.secrets(&active);
         let teller = self.teller(&active, &secrets);
+        // A builder may have the same name.
+        let lane = format!("worker {worker}");
         let mut items = Vec::new();
         for (reporter, to) in absence_tellers(&all, worker, &facts.notify, owners_of(&active.config, worker)) {
             let formatter = reporter.missing_generator(worker).and_then(|g| g.formatter.as_deref());
             let payload = match reporter.mail().filter(|_| reporter.send_message.is_none()) {
                 Some(mail) => {
                     let composed = teller.compose(formatter, &about).await;
-                    write(&reporter, mail_of(mail, composed, &to, Vec::new(), Some(worker.to_owned())))
+                    let headers = teller.headers(&reporter, mail, of_worker(worker)).await;
+                    write(&reporter, mail_of(mail, composed, &to, headers, Some(lane.clone())))
                 }
                 None => {
                     let users: Vec<String> = to.to.iter().map(ToString::to_string).collect();
                     Some(teller.reported(&reporter, formatter, &about, &users).await)
                 }
             };
-            let lane = format!("worker {worker}");
-            items.extend(payload.map(|payload| NewOutboxItem { reporter: reporter.name.clone(), key: key.to_owned(), lane, payload }));
+            items.extend(payload.map(|payload| NewOutboxItem {
+                reporter: reporter.name.clone(),
+                key: key.to_owned(),
+                lane: lane.clone(),
+                payload,
+            }));
         }
         let count = items.len();
         self.outbox.put(items, Vec::new()).await.map(|()| count)
@@ -328,8 +334,10 @@ impl Reports {
             return Ok(false);
         }
         let secrets = self.secrets(&active);
-        let composed = self.teller(&active, &secrets).compose(None, about).await;
-        let Some(payload) = write(reporter, mail_of(mail, composed, &to, Vec::new(), None)) else { return Ok(false) };
+        let teller = self.teller(&active, &secrets);
+        let composed = teller.compose(None, about).await;
+        let headers = teller.headers(reporter, mail, Properties::default()).await;
+        let Some(payload) = write(reporter, mail_of(mail, composed, &to, headers, None)) else { return Ok(false) };
         let item = NewOutboxItem { reporter: reporter.name.clone(), key: key.to_owned(), lane: "master".into(), payload };
         self.outbox.put(vec![item], Vec::new()).await.map(|()| true)
     }

@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use super::about::{About, Setting};
 use super::clean;
-use super::compose::{Composed, built_in, compose, context_of, each, fallen_back, merge, set_subject, subject, with_attachments};
+use super::compose::{
+    Composed, LARGEST_BODY, built_in, compose, context_of, each, fallen_back, merge, set_subject, subject, with_attachments,
+};
 use super::context::worker_name;
 use crate::builds::render::{RenderError, Renderer};
 use crate::config::{Arg, FormatterKind, FormatterSpec};
 use crate::lua::{Body, BuildInput, Formatted, Generation, SaidWithout};
 use crate::model::{Properties, SourceStamp, WorkerInfo};
 use crate::secrets::BuildSecrets;
-
-/// Bytes of a body that is rendered.
-const LARGEST_BODY: usize = 1 << 20;
 
 /// Where functions of the file are called, and what hides secrets.
 #[derive(Clone, Copy)]
@@ -25,7 +24,17 @@ pub struct Callable<'a> {
 
 /// The whole message, ready to be sent to whomever. Its logs are in the setting: see [`super::compose::wishes`].
 pub async fn message(callable: Callable<'_>, formatter: Option<&FormatterSpec>, about: &About<'_>, setting: &Setting<'_>) -> Composed {
-    let Some(formatter) = formatter.filter(|f| needs_lua(f)) else { return compose(formatter, about, setting) };
+    let made = match formatter.filter(|f| needs_lua(f)) {
+        Some(formatter) => by_lua(callable, formatter, about, setting).await,
+        None => compose(formatter, about, setting),
+    };
+    if let Some(failed) = &made.failed {
+        tracing::warn!("a message is not as the configuration has it. {failed}");
+    }
+    made
+}
+
+async fn by_lua(callable: Callable<'_>, formatter: &FormatterSpec, about: &About<'_>, setting: &Setting<'_>) -> Composed {
     let made = match each(formatter, about) {
         None => one(callable, formatter, about, setting).await,
         Some(parts) => {
@@ -44,10 +53,7 @@ fn needs_lua(formatter: &FormatterSpec) -> bool {
 }
 
 async fn one(callable: Callable<'_>, formatter: &FormatterSpec, about: &About<'_>, setting: &Setting<'_>) -> Composed {
-    made(callable, formatter, about, setting).await.unwrap_or_else(|why| {
-        tracing::warn!("{} ({}): a message has the built-in text: {why}", formatter.class, formatter.place);
-        fallen_back(formatter, &why, about, setting)
-    })
+    made(callable, formatter, about, setting).await.unwrap_or_else(|why| fallen_back(formatter, &why, about, setting))
 }
 
 async fn made(callable: Callable<'_>, formatter: &FormatterSpec, about: &About<'_>, setting: &Setting<'_>) -> Result<Composed, String> {
@@ -92,6 +98,13 @@ fn composed(formatted: Formatted, about: &About<'_>, setting: &Setting<'_>) -> C
     made
 }
 
+/// What is rendered about a worker has its name.
+pub(super) fn of_worker(name: &str) -> Properties {
+    let mut properties = Properties::default();
+    properties.set("workername", name, "Worker");
+    properties
+}
+
 /// Body and subject, with the properties of the build or of what a request asks for.
 async fn rendered(
     callable: Callable<'_>,
@@ -128,8 +141,8 @@ async fn rendered(
             build.reason = set.buildset.reason.clone();
             sourcestamps = set.buildset.sourcestamps.iter().map(|(_, s)| s.clone()).collect();
         }
-        About::Missing(worker) | About::Returned(worker) => properties.set("workername", worker.absence.worker.as_str(), "Worker"),
-        About::Leak(_) | About::ReloadFailed(_) | About::GaveUp(_) => {}
+        About::Missing(worker) | About::Returned(worker) => properties = of_worker(&worker.absence.worker),
+        About::Leak(_) | About::ReloadFailed(_) => {}
     }
     build.sources = sourcestamps.clone();
     let renderer = Renderer {

@@ -12,8 +12,8 @@ pub fn data(about: &About<'_>, formatter: Option<&FormatterSpec>, setting: &Sett
     let standard = Wants::default();
     let wants = formatter.map_or(&standard, |f| &f.wants);
     match about {
-        About::Started(build) | About::Finished(build) => build_data(build, wants, setting),
-        About::Leak(_) | About::ReloadFailed(_) | About::GaveUp(_) => Json::Null,
+        About::Started(_) | About::Finished(_) => build_data(about, wants, setting),
+        About::Leak(_) | About::ReloadFailed(_) => Json::Null,
         _ => {
             let mut all = context(about, wants, setting);
             let kept = ["build", "builds", "buildset", "buildrequest", "worker", "state", "results"];
@@ -77,6 +77,5 @@ fn event(about: &About<'_>) -> &'static str {
         About::Returned(_) => "returned",
         About::Leak(_) => "leak",
         About::ReloadFailed(_) => "reload failed",
-        About::GaveUp(_) => "gave up",
     }
 }

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use serde_json::Value as Json;
 
-use super::facts::{BuildFacts, RequestFacts};
+use super::about::About;
+use super::facts::BuildFacts;
 use crate::base::MailAddress;
 use crate::config::MailSpec;
 use crate::model::{Properties, Results};
@@ -25,13 +26,13 @@ impl Recipients {
     }
 }
 
-/// Who is responsible for these builds, by name: owners of the builds, each once, in their order.
-pub fn users<'a>(builds: impl IntoIterator<Item = &'a BuildFacts>) -> Vec<String> {
-    responsible(builds.into_iter().map(|build| &build.properties))
-}
-
-pub fn users_of_request(request: &RequestFacts) -> Vec<String> {
-    responsible([&request.request.buildset.properties])
+/// Who is responsible for what a message is about, by name: owners of the builds or of the request, each once, in their order.
+pub fn users<'a>(message: impl IntoIterator<Item = &'a About<'a>>) -> Vec<String> {
+    let properties = |about: &'a About<'a>| match about {
+        About::Pending(request) | About::Cancelled(request) => vec![&request.request.buildset.properties],
+        other => other.builds().into_iter().map(|build| &build.properties).collect(),
+    };
+    responsible(message.into_iter().flat_map(properties))
 }
 
 fn responsible<'a>(all: impl IntoIterator<Item = &'a Properties>) -> Vec<String> {

@@ -118,6 +118,7 @@ fn shorten(text: &mut LogText, bytes: usize, letters: bool) {
             let start = over + at;
             text.first_line += text.content[..start].iter().filter(|b| **b == b'\n').count() as i64;
             text.content.drain(..start);
+            text.cut = false;
         }
         None => {
             // The last line alone is too long; the letter of its stream stays.
@@ -236,6 +237,12 @@ mod tests {
         assert_eq!(shortened("oa\nob\noc\n", 3), ("oc\n".into(), 2, false));
         assert_eq!(shortened("oa\nobcdef\n", 4), ("oef\n".into(), 1, true));
         assert_eq!(shortened("obcdef\n", 4), ("oef\n".into(), 0, true));
+        // A line that was cut, and goes as a whole when more comes.
+        let mut text = text("obcdef\n");
+        shorten(&mut text, 4, true);
+        text.content.extend_from_slice(b"og\n");
+        shorten(&mut text, 4, true);
+        assert_eq!((text.content.as_slice(), text.first_line, text.cut), (b"og\n".as_slice(), 1, false));
     }
 
     #[test]

@@ -9,17 +9,19 @@ use futures_util::stream;
 use serde_json::Value as Json;
 
 use super::about::{About, Setting};
-use super::compose::{Composed, merge, wishes};
+use super::clean;
+use super::compose::{Composed, build_data, merge, wishes};
 use super::facts::{BuildFacts, RequestFacts, SetFacts};
 use super::filters::{self, Filtered};
 use super::format::{self, Callable};
 use super::recipients::{self, Recipients};
 use super::sending::mail::Mail;
 use super::{modes, payload, read_logs};
-use crate::base::{MailAddress, Timestamp};
+use crate::base::MailAddress;
 use crate::builds::render::Renderer;
 use crate::config::{
     Arg, FormatterSpec, GeneratorKind, GeneratorSpec, Lookup, MailSpec, MasterConfig, ReporterKind, ReporterSpec, Template, WantedLogs,
+    Wants,
 };
 use crate::lua::{BuildInput, Generation};
 use crate::model::report::What;
@@ -89,7 +91,6 @@ pub struct Teller<'a> {
     pub config: &'a MasterConfig,
     pub generation: &'a Generation,
     pub secrets: &'a BuildSecrets,
-    pub now: Timestamp,
 }
 
 /// One generator's part of a message.
@@ -108,21 +109,21 @@ impl Teller<'_> {
             let Some((about, formatter)) = self.wanted(reporter, generator, happened).await else { continue };
             parts.push(self.part(generator, formatter, about).await);
         }
-        let first = parts.first()?;
-        let users = users(&first.about);
+        parts.first()?;
         let payload = if reporter.send_message.is_some() || matches!(reporter.kind, ReporterKind::Own) {
-            let reports = parts.iter().map(|p| payload::report(&p.about, &p.composed, &users, p.data.clone()));
+            let reports = parts.iter().map(|p| payload::report(&p.about, &p.composed, &recipients::users([&p.about]), p.data.clone()));
             Json::Array(reports.collect()).to_string()
         } else if let Some(mail) = reporter.mail() {
             let all = parts.iter().flat_map(|p| p.about.builds()).collect::<Vec<_>>();
             let owners = recipients::worker_owners(mail, &all, |worker| owners_of(self.config, worker));
+            let users = recipients::users(parts.iter().map(|p| &p.about));
             let interested = self.interested(reporter, mail, &users).await;
             let to = recipients::recipients(mail, interested, owners);
             if to.is_empty() {
                 tracing::debug!(reporter = reporter.name, about = %what, "nobody to mail to");
                 return None;
             }
-            let headers = self.headers(reporter, mail, happened).await;
+            let headers = self.headers(reporter, mail, shared_properties(happened)).await;
             let composed = merge(parts.into_iter().map(|p| p.composed).collect(), "");
             write(reporter, mail_of(mail, composed, &to, headers, happened.thread()))?
         } else {
@@ -169,12 +170,12 @@ impl Teller<'_> {
                 passes.then_some((About::Set { set, builds, combined: true }, formatter))
             }
             (GeneratorKind::Request, Happened::Pending(request)) => {
-                self.request(reporter, generator, request).then_some((About::Pending(request), formatter))
+                self.request(reporter, generator, request).await.then_some((About::Pending(request), formatter))
             }
             (GeneratorKind::Request, Happened::Cancelled(request)) => {
                 // One that a newer request answers as well was not taken back.
                 let cancelled = request.results == Some(Results::Cancelled);
-                (cancelled && self.request(reporter, generator, request)).then_some((About::Cancelled(request), formatter))
+                (cancelled && self.request(reporter, generator, request).await).then_some((About::Cancelled(request), formatter))
             }
             _ => None,
         }
@@ -183,28 +184,32 @@ impl Teller<'_> {
     async fn by_props(&self, reporter: &ReporterSpec, generator: &GeneratorSpec, build: &BuildFacts) -> bool {
         worker_passes(reporter, build.worker.as_deref())
             && match &generator.needed_by_props {
-                Some(function) => self.ask(function, false, build).await,
+                Some(function) => self.ask(function, false, &About::Finished(build)).await,
                 None => filters::passes(&generator.filter, Filtered::build(build)),
             }
     }
 
     async fn by_results(&self, generator: &GeneratorSpec, mode: &crate::config::Modes, build: &BuildFacts) -> bool {
         match (&generator.needed_by_results, build.build.results) {
-            (Some(function), _) => self.ask(function, true, build).await,
+            (Some(function), _) => self.ask(function, true, &About::Finished(build)).await,
             (None, Some(results)) => modes::tells(mode, results, build.previous),
             (None, None) => false,
         }
     }
 
-    fn request(&self, reporter: &ReporterSpec, generator: &GeneratorSpec, request: &RequestFacts) -> bool {
-        worker_passes(reporter, None) && filters::passes(&generator.filter, Filtered::request(request))
+    async fn request(&self, reporter: &ReporterSpec, generator: &GeneratorSpec, request: &RequestFacts) -> bool {
+        worker_passes(reporter, None)
+            && match &generator.needed_by_props {
+                Some(function) => self.ask(function, false, &About::Pending(request)).await,
+                None => filters::passes(&generator.filter, Filtered::request(request)),
+            }
     }
 
     /// A function that fails lets it through: a message too many is better than one too few.
-    async fn ask(&self, function: &crate::config::FnRef, by_results: bool, build: &BuildFacts) -> bool {
+    async fn ask(&self, function: &crate::config::FnRef, by_results: bool, about: &About<'_>) -> bool {
         let nothing = HashMap::new();
         let setting = self.setting(&[], &[], None, &WantedLogs::None, &nothing);
-        let data = payload::data(&About::Finished(build), None, &setting);
+        let data = build_data(about, &Wants::default(), &setting);
         self.generation.message_needed(function, by_results, data).await.unwrap_or_else(|failure| {
             tracing::error!("{failure}; the message is sent");
             true
@@ -216,7 +221,7 @@ impl Teller<'_> {
             GeneratorKind::Build { mode, .. } | GeneratorKind::Set { mode } => mode.0.iter().map(|m| m.name().to_owned()).collect(),
             _ => Vec::new(),
         };
-        let users = users(&about);
+        let users = recipients::users([&about]);
         let add_logs = generator.add_logs.clone().unwrap_or_default();
         let logs = read_logs(self.store, &wishes(formatter, &about, &add_logs)).await;
         let setting = self.setting(&mode, &users, generator.subject.as_deref(), &add_logs, &logs);
@@ -234,16 +239,7 @@ impl Teller<'_> {
         add_logs: &'a WantedLogs,
         logs: &'a super::about::LogTexts,
     ) -> Setting<'a> {
-        Setting {
-            title: &self.config.title,
-            buildbot_url: &self.config.buildbot_url,
-            mode,
-            blamelist,
-            subject,
-            add_logs,
-            logs,
-            now: self.now,
-        }
+        Setting { title: &self.config.title, buildbot_url: &self.config.buildbot_url, mode, blamelist, subject, add_logs, logs }
     }
 
     /// A message of another kind about which its caller knows who gets it: an absence, a leak.
@@ -295,15 +291,20 @@ impl Teller<'_> {
         };
         let address = recipients::address(&text);
         if address.is_none() {
-            tracing::info!(reporter = reporter.name, user = name, "{text:?} is no address of mail: this user gets none");
+            tracing::info!(
+                reporter = reporter.name,
+                user = name,
+                "{:?} is no address of mail: this user gets none",
+                clean::line(&text, 200)
+            );
         }
         address
     }
 
-    /// `extraHeaders`, rendered; one that can't be is left out.
-    async fn headers(&self, reporter: &ReporterSpec, mail: &MailSpec, happened: &Happened) -> Vec<(String, String)> {
+    /// `extraHeaders`, rendered; one that can't be or that says nothing is left out.
+    pub async fn headers(&self, reporter: &ReporterSpec, mail: &MailSpec, properties: Properties) -> Vec<(String, String)> {
         let mut headers = Vec::new();
-        let properties = Arc::new(shared_properties(happened));
+        let properties = Arc::new(properties);
         for (name, template) in &mail.extra_headers {
             let renderer = Renderer {
                 properties: properties.clone(),
@@ -316,21 +317,15 @@ impl Teller<'_> {
             let what = format!("extraHeaders.{name}");
             let text = match template {
                 Template::Const(Json::String(text)) => Ok(text.clone()),
-                other => renderer.arg::<String>(&what, &Arg::Dynamic(Box::new(other.clone()))).await,
+                other => renderer.arg::<Option<String>>(&what, &Arg::Dynamic(Box::new(other.clone()))).await.map(Option::unwrap_or_default),
             };
             match text {
+                Ok(text) if text.trim().is_empty() => {}
                 Ok(text) => headers.push((name.clone(), self.secrets.mask().owned(text))),
-                Err(e) => tracing::error!(reporter = reporter.name, "{what} of a mail is left out: {e}"),
+                Err(e) => tracing::error!(reporter = reporter.name, "a header of a mail is left out: {e}"),
             }
         }
         headers
-    }
-}
-
-fn users(about: &About<'_>) -> Vec<String> {
-    match about {
-        About::Pending(request) | About::Cancelled(request) => recipients::users_of_request(request),
-        other => recipients::users(other.builds()),
     }
 }
 

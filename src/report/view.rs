@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::about::{About, GaveUpFacts, Setting};
+use super::about::{About, Setting};
 use super::clean::{self, line};
 use super::context::{ended, source, stamps, summary, worker_name, worst};
 use super::facts::{BuildFacts, RequestFacts, SetFacts};
@@ -117,7 +117,6 @@ pub fn view(about: &About<'_>, setting: &Setting<'_>) -> View {
         About::Returned(worker) => returned(worker),
         About::Leak(leak) => of_leak(leak),
         About::ReloadFailed(reload) => of_reload(reload),
-        About::GaveUp(message) => gave_up(message, setting),
     };
     view.title = line(setting.title, 200);
     if view.subject.is_empty() {
@@ -225,9 +224,9 @@ fn of_set(set: &SetFacts, builds: &[&BuildFacts], setting: &Setting<'_>) -> View
             names.push(name);
         }
     }
-    let names = line(&names.join(", "), 80);
+    let names = if names.is_empty() { String::new() } else { format!(": {}", line(&names.join(", "), 80)) };
     let mut view = View {
-        subject: format!("{name} {how}: {names}{}", branch(&set.buildset)),
+        subject: format!("{name} {how}{names}{}", branch(&set.buildset)),
         headline: format!("{name} {how}."),
         tone: tone(results),
         ..View::default()
@@ -375,21 +374,5 @@ fn of_reload(reload: &ReloadNotice) -> View {
         n => format!("{n} mistakes"),
     };
     view.blocks.push(Block { title, lines });
-    view
-}
-
-fn gave_up(message: &GaveUpFacts, setting: &Setting<'_>) -> View {
-    let reporter = line(&message.reporter, 100);
-    let mut view = View {
-        subject: format!("A message of {reporter} could not be delivered"),
-        headline: format!("A message of {reporter} could not be delivered, and is not tried any more."),
-        tone: Tone::Bad,
-        ..View::default()
-    };
-    view.row("Message", &message.what);
-    view.people("To", &message.to);
-    view.row("Made", &ago(message.created_at, setting.now));
-    view.row("Attempts", &message.attempts.to_string());
-    view.row("Last error", &message.last_error);
     view
 }

@@ -18,6 +18,7 @@ use futures_util::stream;
 use serde_json::{Map, Value, json};
 
 use super::backend::{ApiError, Backend, Resource};
+use super::control::Apart;
 use super::kinds::{self, Holds, Home, Kind, Schema, Tail};
 use super::lookup::{self, Place};
 use super::route::{Hop, Leaf, Route};
@@ -62,29 +63,27 @@ pub(super) async fn api(State(backend): State<Master>, request: Request) -> Resp
         "config" => Some(config as _),
         _ => None,
     };
-    if path == "config" && request.method() == Method::POST {
-        return control::post_config(&*backend, request).await;
+    let apart = match path {
+        "config" => Some(Apart::Config),
+        "instances" => Some(Apart::Instances),
+        "outbox" => Some(Apart::Outbox),
+        _ => None,
+    };
+    if let Some(apart) = apart.filter(|_| request.method() == Method::POST) {
+        return control::post_apart(&*backend, apart, request).await;
     }
-    if path == "instances" {
-        return match *request.method() {
-            _ if reading => instances(&*backend, request.uri().query().unwrap_or_default()).await,
-            Method::POST => control::post_instances(&*backend, request).await,
-            _ => reply::not_allowed("GET, HEAD, POST"),
-        };
-    }
-    if let "outbox" | "reporters" = path {
-        return match reading {
-            true if path == "outbox" => outbox(&*backend, request.uri().query().unwrap_or_default()).await,
-            true => reporters(&*backend, request.uri().query().unwrap_or_default()).await,
-            false => reply::not_allowed("GET, HEAD"),
+    let allowed = if apart.is_some() { "GET, HEAD, POST" } else { "GET, HEAD" };
+    if let "instances" | "outbox" | "reporters" = path {
+        let query = request.uri().query().unwrap_or_default();
+        return match path {
+            _ if !reading => reply::not_allowed(allowed),
+            "instances" => instances(&*backend, query).await,
+            "outbox" => outbox(&*backend, query).await,
+            _ => reporters(&*backend, query).await,
         };
     }
     if let Some(fixed) = fixed {
-        return if reading {
-            fixed(&*backend, request.uri().query().unwrap_or_default())
-        } else {
-            reply::not_allowed(if path == "config" { "GET, HEAD, POST" } else { "GET, HEAD" })
-        };
+        return if reading { fixed(&*backend, request.uri().query().unwrap_or_default()) } else { reply::not_allowed(allowed) };
     }
     // segments are split before they are decoded: a name may hold a slash
     let segments: Vec<String> = match path.split('/').map(|segment| ask::decode(segment, false)).collect() {

@@ -142,6 +142,11 @@ pub trait Backend: Send + Sync + 'static {
         let _ = by;
         Box::pin(async { Ok(0) })
     }
+    /// Everything that waits in the outbox is tried at once; how many messages those are.
+    fn retry_outbox(&self, by: Caller) -> BoxFuture<'_, Result<u64, ControlError>> {
+        let _ = by;
+        Box::pin(async { Ok(0) })
+    }
     /// What `reload` would change now, in the same form; nothing is put to work.
     fn compare(&self) -> BoxFuture<'_, Result<Value, ControlError>>;
     /// Is the master at work? If not, why.

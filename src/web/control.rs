@@ -83,10 +83,29 @@ pub async fn post(backend: &dyn Backend, route: &Route, request: Request) -> Res
     answer(done, id)
 }
 
-/// Answers a POST to the configuration: its only method is `reload`.
-pub async fn post_config(backend: &dyn Backend, request: Request) -> Response {
+/// What has methods of its own beside the rows of the API.
+#[derive(Clone, Copy)]
+pub enum Apart {
+    Config,
+    Instances,
+    Outbox,
+}
+
+impl Apart {
+    /// As it is called in a sentence, and its methods.
+    fn methods(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Apart::Config => ("a config has", &["reload", "diff"]),
+            Apart::Instances => ("instances have", &["reap"]),
+            Apart::Outbox => ("an outbox has", &["retry"]),
+        }
+    }
+}
+
+/// Answers a POST to one of these.
+pub async fn post_apart(backend: &dyn Backend, apart: Apart, request: Request) -> Response {
     let mut id = Value::Null;
-    let done = reload(backend, request, &mut id).await;
+    let done = carry_out_apart(backend, apart, request, &mut id).await;
     answer(done, id)
 }
 
@@ -112,30 +131,18 @@ async fn taken(request: Request, id: &mut Value) -> Result<(Caller, String, Stri
     Ok((caller, path, method, params))
 }
 
-/// Answers a POST to the instances: its only method is `reap`.
-pub async fn post_instances(backend: &dyn Backend, request: Request) -> Response {
-    let mut id = Value::Null;
-    let done = reap(backend, request, &mut id).await;
-    answer(done, id)
-}
-
-async fn reap(backend: &dyn Backend, request: Request, id: &mut Value) -> Result<Value, Fault> {
+async fn carry_out_apart(backend: &dyn Backend, apart: Apart, request: Request, id: &mut Value) -> Result<Value, Fault> {
     let (caller, _, method, _) = taken(request, id).await?;
-    if method != "reap" {
-        let message = format!("instances have no method '{method}'{}; there is: reap", suggest::hint(&method, ["reap"]));
-        return Err(Fault::new(StatusCode::BAD_REQUEST, METHOD_NOT_FOUND, message));
-    }
-    Ok(json!({ "stopped": backend.reap(caller).await? }))
-}
-
-async fn reload(backend: &dyn Backend, request: Request, id: &mut Value) -> Result<Value, Fault> {
-    let (caller, _, method, _) = taken(request, id).await?;
-    match method.as_str() {
-        "reload" => Ok(backend.reload(caller).await?),
-        "diff" => Ok(backend.compare().await?),
+    match (apart, method.as_str()) {
+        (Apart::Config, "reload") => Ok(backend.reload(caller).await?),
+        (Apart::Config, "diff") => Ok(backend.compare().await?),
+        (Apart::Instances, "reap") => Ok(json!({ "stopped": backend.reap(caller).await? })),
+        (Apart::Outbox, "retry") => Ok(json!({ "due": backend.retry_outbox(caller).await? })),
         _ => {
-            let hint = suggest::hint(&method, ["reload", "diff"]);
-            let message = format!("a config has no method '{method}'{hint}; there are: reload, diff");
+            let (has, known) = apart.methods();
+            let hint = suggest::hint(&method, known.iter().copied());
+            let there = if known.len() == 1 { "there is" } else { "there are" };
+            let message = format!("{has} no method '{method}'{hint}; {there}: {}", known.join(", "));
             Err(Fault::new(StatusCode::BAD_REQUEST, METHOD_NOT_FOUND, message))
         }
     }

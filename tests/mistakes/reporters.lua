@@ -29,7 +29,7 @@ master.lua:7: BuildStatusGenerator: 'mode' is "failling", which is no mode (did 
 master.lua:8: BuildStatusGenerator: mode[2] can't be "all": that word stands alone, as in mode = "all"
   --> master.lua:8
    | 8 |   build{ mode = { "passing", "all" } },
-master.lua:9: BuildStatusGenerator: 'mode' must be "all", "warnings" or a list of "change", "failing", "passing", "problem", "warnings", "exception", "cancelled", got 5
+master.lua:9: BuildStatusGenerator: 'mode' must be "all", or one or more of "change", "failing", "passing", "problem", "warnings", "exception", "cancelled", got 5
   --> master.lua:9
    | 9 |   build{ mode = 5 },
 master.lua:10: BuildStatusGenerator: 'builders' must be a list of texts, got "check"
@@ -62,7 +62,7 @@ master.lua:17: MailNotifier: 'smtpUser' needs 'smtpPassword'
 master.lua:18: MailNotifier: 'lookup' must be a domain such as "example.org", a function or None, got "not a domain"
   --> master.lua:18
    | 18 |   MailNotifier{ fromaddr = "a@example.org", lookup = "not a domain", extraHeaders = { ["X Y"] = "z" } },
-master.lua:19: HttpStatusPush: 'auth' must be a list of a user and a password, each text or a util.Secret, got a list
+master.lua:19: HttpStatusPush: 'auth' must be a list of a user and a password, each text, a util.Secret or an Interpolate of one secret, got a list
   --> master.lua:19
    | 19 |   reporters.HttpStatusPush{ serverUrl = "example.org/x", auth = { "user" }, verify = 1, headers = { A = Interpolate("%(prop:x)s") } },
 master.lua:19: HttpStatusPush: headers.A may hold %(secret:…)s only: there is no build whose properties it could have

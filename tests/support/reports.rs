@@ -166,7 +166,6 @@ impl Given {
             subject: self.subject.as_deref(),
             add_logs: &self.add_logs,
             logs: &self.logs,
-            now: after(7200),
         }
     }
 }
