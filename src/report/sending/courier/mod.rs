@@ -175,7 +175,7 @@ impl Courier {
             let bring = Told::Bring {
                 key: key.clone(),
                 id: parcel.id.to_owned(),
-                target: parcel.target.clone(),
+                target: Box::new(parcel.target.clone()),
                 progress: parcel.progress,
                 length: parcel.content.len(),
             };

@@ -27,7 +27,7 @@ pub async fn serve(folder: &Path, reporter: &str, input: impl AsyncRead + Unpin,
                 let mut content = vec![0; length];
                 input.read_exact(&mut content).await?;
                 let mut notes = Vec::new();
-                let outcome = ways.bring(&id, target, content, progress, &mut notes).await;
+                let outcome = ways.bring(&id, *target, content, progress, &mut notes).await;
                 let mut brought = Brought { key, outcome, notes };
                 if let Err(e) = record.add(brought.clone()) {
                     brought.notes.push(format!("what became of a message can't be written down for the case of a crash: {e}"));

@@ -21,7 +21,7 @@ pub enum Told {
     /// The master knows for ever what became of these.
     Stored(Vec<String>),
     /// `length` bytes follow the line.
-    Bring { key: String, id: String, target: Target, progress: Option<String>, length: usize },
+    Bring { key: String, id: String, target: Box<Target>, progress: Option<String>, length: usize },
 }
 
 /// To the master.
