@@ -177,7 +177,7 @@ pub(super) async fn call(
     let sliced = Sliced { host: host.clone(), scope, inner: Box::pin(call), pause: None, stretch, computed: Duration::ZERO };
     let Some(ended) = sliced.await else {
         let message = format!("computed for {} without waiting for anything (c.lua: step_stretch)", human(stretch));
-        return Err(Caught { message, place: host.last_seen(), traceback: Vec::new() });
+        return Err(Caught { message, place: host.last_seen().unwrap_or_default(), traceback: Vec::new() });
     };
     let (ok, value) = ended.map_err(fail)?;
     if ok {
