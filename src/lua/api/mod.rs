@@ -87,7 +87,7 @@ pub(super) async fn super_ask(
 ) -> mlua::Result<Value> {
     let named = if what == "aws" { "self:aws".to_owned() } else { format!("Class.super.{what}") };
     let nobody = || mlua::Error::runtime(format!("{named}: it works in a running master only, and none runs"));
-    let args = json::encode(&args, 0).or_else(|e| args::fail(&named, e))?;
+    let args = json::encode(&args).or_else(|e| args::fail(&named, e))?;
     let supers = host.supers.get().ok_or_else(nobody)?;
     let answer = wait::on_main(lua.clone(), host, &named, async move { supers.ask(worker, launch, what, args).await }).await?;
     super::convert::to_lua(&lua, &answer, &Value::Nil)

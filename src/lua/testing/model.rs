@@ -213,8 +213,7 @@ pub(super) async fn call(lua: &Lua, host: &Rc<Host>, mut args: MultiValue) -> ml
     let Some(LuaValue::UserData(made)) = args.pop_front() else { return Err(mlua::Error::runtime("needs a function")) };
     let (f, generation) = made.borrow::<Made>().map(|made| (made.function.clone(), made.generation.clone()))?;
     let fail = |text: String| mlua::Error::runtime(format!("the function of {}: {text}", f.place));
-    let plain = |value: &LuaValue| api::json::encode(value, 0);
-    let args = args.iter().map(plain).collect::<Result<Vec<_>, _>>().map_err(|e| fail(format!("its arguments: {e}")))?;
+    let args = args.iter().map(api::json::encode).collect::<Result<Vec<_>, _>>().map_err(|e| fail(format!("its arguments: {e}")))?;
     let asked = f.clone();
     let call = async move { generation.plain_call(&asked, args).await.map_err(|e| e.to_string()) };
     let answer = api::wait::on_main(lua.clone(), host.clone(), "a function of the configuration", call).await?;
