@@ -374,7 +374,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
         entry.raw_set("name", arg.name)?;
         entry.raw_set("position", arg.position)?;
         entry.raw_set("renderable", arg.kind.ends_with(", or something to render"))?;
-        entry.raw_set("secret", arg.is_secret())?;
+        entry.raw_set("secret", arg.secret)?;
         entry.raw_set("of_backend", is_latent && !latent.iter().any(|common| common.name == arg.name))?;
         entry.raw_set("default", default_value(lua, arg.default.as_ref())?)?;
         entry.raw_set("takes_functions", arg.kind.contains("a function"))?;

@@ -14,7 +14,7 @@ use super::super::host::Host;
 use super::super::load::{LoadOptions, Loaded, check};
 use super::super::vm::default_value;
 use crate::base::suggest;
-use crate::config::class::class_named;
+use crate::config::class::{ArgDecl, ClassDecl, Kind, class_named};
 use crate::config::{FnRef, Mistake, Object, Table, Value, given_arguments, root_keys};
 
 /// Deeper there is no table of a configuration.
@@ -177,7 +177,7 @@ impl<'a> Builder<'a> {
         if let Some(decl) = class_named(&object.class) {
             for (arg, value) in given_arguments(decl, object) {
                 let value = match value {
-                    _ if arg.is_secret() => LuaValue::String(self.lua.create_string("***")?),
+                    Some(value) if hidden(decl, arg, &value) => LuaValue::String(self.lua.create_string("***")?),
                     Some(value) => self.value(&value)?,
                     None => default_value(self.lua, &arg.default)?,
                 };
@@ -185,9 +185,12 @@ impl<'a> Builder<'a> {
                 known.push(arg.name.to_owned());
             }
         }
+        // Among these are arguments of the host's class, too.
         for (name, value) in object.own.iter().flat_map(|own| own.args.named.iter()) {
-            made.raw_set(name.as_str(), self.value(value)?)?;
-            known.push(name.clone());
+            if !known.contains(name) {
+                made.raw_set(name.as_str(), self.value(value)?)?;
+                known.push(name.clone());
+            }
         }
         self.strict(&made, "argument", known)?;
         self.objects.insert(object.id, made.clone());
@@ -198,6 +201,11 @@ impl<'a> Builder<'a> {
         let made = self.lua.create_userdata(Made { function: f.clone(), generation: self.generation.clone() })?;
         self.wrap.call(made)
     }
+}
+
+/// Environments of builds are secret elsewhere; what a test wants to know of them is what is in them.
+fn hidden(class: &ClassDecl, arg: &ArgDecl, value: &Value) -> bool {
+    arg.secret && *value != Value::None && !matches!(class.kind, Kind::Builder | Kind::Step)
 }
 
 /// A function of a configuration that was loaded.
