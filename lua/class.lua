@@ -4,7 +4,7 @@ local P = ...
 local host, lib = P.host, P.lib
 local getmetatable, setmetatable, rawget, rawset, rawequal = lib.getmetatable, lib.setmetatable, lib.rawget, rawset, rawequal
 local type, pairs, ipairs, next, select, error, tostring = lib.type, lib.pairs, ipairs, next, lib.select, lib.error, lib.tostring
-local NULL = P.null
+local NULL, text = P.null, P.api.text
 
 local records = setmetatable({}, { __mode = "k" }) -- instance -> its record
 local infos = setmetatable({}, { __mode = "k" })   -- class -> what is known of it
@@ -249,7 +249,8 @@ function P.describe(value)
   if value == NULL then return "None" end
   local record = records[value]
   if record then return "a " .. record.info.name end
-  if type(value) == "string" then return ("%q"):format(#value > 40 and value:sub(1, 40) .. "…" or value) end
+  -- In one line; what is cut off may begin within a letter.
+  if type(value) == "string" then return text.repr(#value > 40 and value:sub(1, 40):gsub("[\xc2-\xf4][\x80-\xbf]*$", "") .. "…" or value) end
   if type(value) == "number" or type(value) == "boolean" or value == nil then return tostring(value) end
   return "a " .. type(value)
 end

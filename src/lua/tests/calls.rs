@@ -172,6 +172,26 @@ async fn renderers_and_conditions() {
     assert!(!g.step_condition(seen.function("nothing"), None, &step).await.unwrap());
 }
 
+#[tokio::test]
+async fn what_is_raised_or_returned_is_told_in_one_line_that_says_something() {
+    let seen = see(r#"return {
+        blank = function() error("\n  the cause\nand more", 0) end,
+        placed = function() error("\n\nthe cause") end,
+        lines = function() return "one\ntwo" end,
+        empty = function() error("") end,
+        told = function() error(setmetatable({}, { __tostring = function() return "the cause" end })) end,
+    }"#)
+    .await;
+    let g = &seen.loaded.generation;
+    let raised = async |name: &str| g.render(seen.function(name), &RenderInput::default()).await.unwrap_err().to_string();
+    assert_eq!(raised("blank").await, "master.lua:2: renderer: the cause");
+    assert_eq!(raised("placed").await, "master.lua:3: renderer: the cause");
+    assert_eq!(raised("empty").await, "master.lua:5: renderer: raised an empty text");
+    assert_eq!(raised("told").await, "master.lua:6: renderer: the cause");
+    let wrong = g.choices(seen.function("lines")).await.unwrap_err();
+    assert_eq!(wrong.message, r#"must return a list of texts, got "one\ntwo""#);
+}
+
 fn quick(seconds: f64) -> MasterConfig {
     let limits = LuaLimits { callback_timeout: Some(Duration::from_secs_f64(seconds)), ..Default::default() };
     MasterConfig { limits, ..Default::default() }
