@@ -3,7 +3,7 @@
 local P = ...
 local G, host, lib, records = P.globals, P.host, P.lib, P.records
 local setmetatable, rawget, rawset, type, pairs, ipairs, error, tostring = lib.setmetatable, lib.rawget, lib.rawset, lib.type, lib.pairs, ipairs, lib.error, lib.tostring
-local gmatch, concat, sort, next = string.gmatch, lib.concat, lib.sort, next
+local gmatch, concat, sort, next, tonumber = string.gmatch, lib.concat, lib.sort, next, tonumber
 local NULL, own_member, to_render = P.null, P.own_member, P.to_render
 
 local function is_plain(v) return type(v) == "table" and lib.getmetatable(v) == nil end
@@ -319,10 +319,10 @@ function base:checkWorkerHasCommand(command)
 end
 function base:workerVersionIsOlderThan(command, version)
   local there = running(self, "workerVersionIsOlderThan").live:command_version(command)
+  local a, b = gmatch(there or "", "%d+"), gmatch(text_of(version, "workerVersionIsOlderThan", "the version"), "%d+")
   if not there then return true end
-  local a, b = gmatch(there, "%d+"), gmatch(version, "%d+")
   while true do
-    local x, y = math.tointeger(a()), math.tointeger(b())
+    local x, y = tonumber((a())), tonumber((b()))
     if not y then return false end
     if not x or x < y then return true end
     if x > y then return false end

@@ -160,6 +160,7 @@ pub(super) enum StepJob {
     Begin {
         id: u64,
         script: StepScript,
+        limit: Duration,
         stretch: Duration,
         reply: oneshot::Sender<Result<Option<Arc<Object>>, LuaFailure>>,
     },
@@ -214,9 +215,17 @@ impl Generation {
     pub async fn begin_step(self: &Arc<Self>, spec: &StepSpec, script: &StepScript) -> Result<StepInstance, LuaFailure> {
         let mut instance = StepInstance { generation: self.clone(), class: spec.class.clone(), id: self.next_instance(), spec: None };
         let (reply, answer) = oneshot::channel();
+        let stretch = self.step_stretch();
+        // It may compute as long as `run` may, and has no reason to wait.
+        let limit = stretch.saturating_add(self.budget(BUDGET));
         let object = instance
-            .ask(StepJob::Begin { id: instance.id, script: script.clone(), stretch: self.step_stretch(), reply }, answer, "init")
-            .await?;
+            .ask(StepJob::Begin { id: instance.id, script: script.clone(), limit, stretch, reply }, answer, "init")
+            .await
+            .map_err(|failed| LuaFailure {
+                at: failed.at.or_else(|| Some(spec.place.clone())),
+                callback: format!("{}:init", spec.class),
+                ..failed
+            })?;
         if let Some(object) = object {
             let wrong = |text: String| failure(&spec.class, "init", text, Some(spec.place.clone()));
             instance.spec = Some(understood_step(&object).map_err(wrong)?);
@@ -287,10 +296,22 @@ pub(super) async fn serve(vm: Rc<Vm>, mut jobs: mpsc::UnboundedReceiver<StepJob>
     let instances: Rc<RefCell<HashMap<u64, Instance>>> = Rc::default();
     while let Some(job) = jobs.recv().await {
         match job {
-            StepJob::Begin { id, script, stretch, reply } => {
+            StepJob::Begin { id, script, limit, stretch, mut reply } => {
                 let (vm, instances) = (vm.clone(), instances.clone());
                 tokio::task::spawn_local(async move {
-                    let began = begin(&vm, &script, stretch).await.map(|(table, object)| {
+                    let began = tokio::select! {
+                        biased;
+                        () = reply.closed() => return,
+                        began = tokio::time::timeout(limit, begin(&vm, &script, stretch)) => began,
+                    };
+                    let late = |_| {
+                        caught_in_init(Caught {
+                            message: format!("did not return within {}: init may not wait", human(limit)),
+                            place: Place::default(),
+                            traceback: Vec::new(),
+                        })
+                    };
+                    let began = began.map_err(late).flatten().map(|(table, object)| {
                         // If nobody waits any more, the release has been served already.
                         if !reply.is_closed() {
                             instances.borrow_mut().insert(id, Instance { table, slot: Slot::default() });
@@ -336,16 +357,16 @@ pub(super) async fn serve(vm: Rc<Vm>, mut jobs: mpsc::UnboundedReceiver<StepJob>
     }
 }
 
+/// Whose `init` it is knows who asked.
+fn caught_in_init(caught: Caught) -> LuaFailure {
+    let at = Some(caught.place).filter(|p| !p.file.is_empty());
+    LuaFailure { message: caught.message, at, callback: String::new(), traceback: caught.traceback }
+}
+
 async fn begin(vm: &Vm, script: &StepScript, stretch: Duration) -> Result<(LuaTable, Option<Arc<Object>>), LuaFailure> {
-    let fail = |caught: Caught| LuaFailure {
-        message: caught.message,
-        at: Some(caught.place).filter(|p| !p.file.is_empty()),
-        callback: "init".into(),
-        traceback: caught.traceback,
-    };
-    let outside = |e: mlua::Error| fail(Caught::outside(&vm.host, &e));
-    let make = vm.internal("made_anew").map_err(fail)?;
-    let made = vm.call_within(&make, script.object, stretch).await.map_err(fail)?;
+    let outside = |e: mlua::Error| caught_in_init(Caught::outside(&vm.host, &e));
+    let make = vm.internal("made_anew").map_err(caught_in_init)?;
+    let made = vm.call_within(&make, script.object, stretch).await.map_err(caught_in_init)?;
     let LuaValue::Table(table) = made else { return Err(outside(mlua::Error::runtime("the step is not there any more"))) };
     if !script.init {
         return Ok((table, None));
