@@ -307,10 +307,9 @@ local function run_init(info, self, ...)
   end
 end
 
-local leave = setmetatable({}, { __close = function() P.initialising = P.initialising - 1 end })
-P.initialising = 0
+local leave = setmetatable({}, { __close = host.end_init })
 local function guarded_init(owner, self, args)
-  P.initialising = P.initialising + 1
+  host.begin_init()
   local _ <close> = leave
   owner.members.init(self, args)
 end

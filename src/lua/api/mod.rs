@@ -96,8 +96,7 @@ pub(super) async fn super_ask(
 /// Refuse to wait where the instance under construction would be seen half made.
 pub(super) fn may_wait(lua: &Lua, host: &Host) -> mlua::Result<()> {
     host.waits(lua);
-    let prelude: Table = lua.named_registry_value(PRELUDE)?;
-    if host.loading() && prelude.raw_get::<i64>("initialising")? > 0 {
+    if host.loading() && host.scope().is_some_and(|scope| scope.in_init()) {
         return Err(mlua::Error::runtime("init may not wait: make what it needs before the instance"));
     }
     Ok(())

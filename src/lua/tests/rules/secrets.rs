@@ -120,7 +120,7 @@ async fn a_secret_that_a_backend_is_given_is_looked_up_for_it() {
     let folder = Folder::new(&[(
         "master.lua",
         r#"
-        local w = OpenStackLatentWorker{ "w", "pw", flavor = 1, image = "i", os_username = "u", os_password = util.Secret("cloud"),
+        local w = OpenStackLatentWorker{ "w", "pw", flavor = "1", image = "i", os_username = "u", os_password = util.Secret("cloud"),
           os_tenant_name = "t", os_auth_url = "https://keystone/" }
         BuildmasterConfig.workers = { w }
         BuildmasterConfig.secretsProviders = { secrets.SecretInEnvironment{} }
