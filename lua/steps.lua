@@ -4,9 +4,7 @@ local P = ...
 local G, host, lib, records = P.globals, P.host, P.lib, P.records
 local setmetatable, rawget, rawset, type, pairs, ipairs, error, tostring = lib.setmetatable, lib.rawget, lib.rawset, lib.type, lib.pairs, ipairs, lib.error, lib.tostring
 local gmatch, concat, sort, next, tonumber = string.gmatch, lib.concat, lib.sort, next, tonumber
-local NULL, own_member, to_render = P.null, P.own_member, P.to_render
-
-local function is_plain(v) return type(v) == "table" and lib.getmetatable(v) == nil end
+local NULL, own_member, to_render, is_plain = P.null, P.own_member, P.to_render, P.is_plain
 
 -- The record of a step that runs now.
 local function running(self, method)

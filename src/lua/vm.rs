@@ -34,9 +34,12 @@ pub(super) const LOADING_MEMORY: usize = 256 << 20;
 const HOOK_EVERY: u32 = 100_000;
 
 /// In this order: each part finds what the ones before it left in the table they share.
-const PRELUDE: [(&str, &str); 12] = [
+const PRELUDE: [(&str, &str); 15] = [
     ("sandbox", include_str!("../../lua/sandbox.lua")),
+    ("values", include_str!("../../lua/values.lua")),
+    ("declared", include_str!("../../lua/declared.lua")),
     ("class", include_str!("../../lua/class.lua")),
+    ("finish", include_str!("../../lua/finish.lua")),
     ("methods", include_str!("../../lua/methods.lua")),
     ("names", include_str!("../../lua/names.lua")),
     ("util", include_str!("../../lua/util.lua")),
