@@ -8,11 +8,12 @@ use super::arguments::Preset::Text;
 use super::arguments::{Arguments, Preset, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
-use super::convert::{FromValue, Ignored, NotYet, Pattern, Whole, Wrong};
+use super::convert::{FromValue, Pattern, Whole, Wrong};
 use super::instance::ParameterRef;
 use super::lua_type::LuaType;
 use super::spec::{Choices, Parameter, ParameterKind, ParseWith};
 use super::value::{FnRef, Object, Value};
+use super::without_effect::{Ignored, NotYet};
 
 arguments! {
     /// What every parameter takes.
