@@ -509,8 +509,10 @@ local function remote(self, name, args, abandon)
   local cmd = G.util.RemoteCommand(name, args)
   self:runCommand(cmd)
   if abandon and cmd:didFail() then
-    records[self].abandoned = true
-    error(("%s failed with %s"):format(name, tostring(cmd.rc)), 0)
+    -- Whoever catches it and goes on has not abandoned the step.
+    local why = ("%s failed with %s"):format(name, tostring(cmd.rc))
+    records[self].abandoned = why
+    error(why, 0)
   end
   return cmd
 end

@@ -404,7 +404,7 @@ async fn call(vm: &Vm, step: &LuaTable, class: &str, slot: Slot, what: Call, str
     };
     let record = vm.prelude.raw_get::<LuaTable>("records").and_then(|r| r.raw_get::<LuaTable>(step));
     if let Ok(record) = &record {
-        if record.raw_get::<bool>("abandoned").unwrap_or(false) {
+        if record.raw_get::<Option<String>>("abandoned").is_ok_and(|why| why.as_ref() == Some(&caught.message)) {
             let mut answer = crate::config::Table::default();
             answer.named.insert("results".into(), Value::Int(Results::Failure.into()));
             return Ok(Value::Table(Arc::new(answer)));

@@ -78,7 +78,10 @@ impl StepHost for Fake {
         (command == "shell").then(|| "3.3".to_owned())
     }
     fn start(&self, _: Work, _: BTreeSet<String>) -> Result<Running, String> {
-        no()
+        let (tell, events) = tokio::sync::mpsc::channel(1);
+        let end = WorkEnd { results: Some(Results::Failure), rc: Some(1), ..WorkEnd::default() };
+        tell.try_send(WorkEvent::Ended(end)).map_err(|e| e.to_string())?;
+        Ok(Running { events, interrupt: tokio_util::sync::CancellationToken::new().drop_guard() })
     }
 }
 
@@ -224,4 +227,22 @@ async fn versions_of_commands_are_compared_number_by_number() {
         local s = S()";
     let (loaded, specs) = loaded(source, LuaLimits::default()).await;
     run(&loaded.generation, &specs[0], &Arc::new(Fake::default())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_command_that_fails_ends_its_step_and_hides_no_other_error() {
+    let source = "
+        local S = steps.BuildStep:extend('S', { mixins = { steps.CommandMixin }, args = { goes_on = 'boolean' } })
+        function S:run()
+          local ok, e = pcall(self.runMkdir, self, 'x')
+          assert(not ok)
+          if self.goes_on then error('something else') end
+          error(e, 0)
+        end
+        local a, b = S{ goes_on = false }, S{ goes_on = true }";
+    let (loaded, specs) = loaded(source, LuaLimits::default()).await;
+    let host = Arc::new(Fake::default());
+    assert_eq!(run(&loaded.generation, &specs[0], &host).await.unwrap().results, Results::Failure);
+    let failed = run(&loaded.generation, &specs[1], &host).await.unwrap_err();
+    assert_eq!(failed.to_string(), "master.lua:6: S:run: something else");
 }
