@@ -2,9 +2,7 @@
 local P = ...
 local G, host, lib, records, NULL = P.globals, P.host, P.lib, P.records, P.null
 local setmetatable, type, pairs, ipairs, error, tostring, next = lib.setmetatable, lib.type, lib.pairs, ipairs, lib.error, lib.tostring, next
-local sort, describe, rawget = lib.sort, P.describe, lib.rawget
-
-local function is_plain(v) return type(v) == "table" and lib.getmetatable(v) == nil end
+local sort, describe, rawget, is_plain = lib.sort, P.describe, lib.rawget, P.is_plain
 
 -- Ways to fail whose meaning is known: nothing was started.
 local failures = setmetatable({}, { __mode = "k" })

@@ -8,7 +8,7 @@ local NULL = P.null
 local invoke = {}
 P.invoke = invoke
 
-local function describe(v) return P.describe(v) end
+local describe = P.describe
 local function nothing(v) return v == nil or v == NULL end
 
 -- Where JSON has null, functions see nil. Only a property that is null is kept as such: it is there, and is nothing.

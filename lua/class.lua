@@ -2,40 +2,15 @@
 -- Arguments are not checked here: the record of an instance is read by the host when the file has ended.
 local P = ...
 local host, lib = P.host, P.lib
-local getmetatable, setmetatable, rawget, rawset, rawequal = lib.getmetatable, lib.setmetatable, lib.rawget, rawset, rawequal
+local setmetatable, rawget, rawset, rawequal = lib.setmetatable, lib.rawget, rawset, rawequal
 local type, pairs, ipairs, next, select, error, tostring = lib.type, lib.pairs, ipairs, next, lib.select, lib.error, lib.tostring
-local NULL = P.null
+local NULL, records = P.null, P.records
+local is_plain, is_object, only_names, sorted_names, split, mistake = P.is_plain, P.is_object, P.only_names, P.sorted_names, P.split, P.mistake
 
-local records = setmetatable({}, { __mode = "k" }) -- instance -> its record
 local infos = setmetatable({}, { __mode = "k" })   -- class -> what is known of it
 local normal = setmetatable({}, { __mode = "k" })  -- a normalised argument table -> its positional items as they came
 local objects = {}                                 -- every instance made while the file is read
-P.records, P.objects = records, objects
-
--- What stands in for an unknown name, so that one reading finds more than the first such mistake.
-local uses = 0
-local poison
-local function absorb()
-  uses = uses + 1
-  if uses > 1000 then error("too much depends on a name that is not defined", 0) end
-  return poison
-end
-poison = setmetatable({}, {
-  __index = function(_, key) if type(key) == "string" then return absorb() end end,
-  __newindex = function() end, __call = absorb, __concat = absorb, __len = function() return 0 end,
-  __pairs = function() return function() end end, __tostring = function() return "an undefined name" end, __metatable = "undefined",
-})
-P.poison = poison
-
-local function is_plain(v) return type(v) == "table" and getmetatable(v) == nil end
-local function is_object(v) return records[v] ~= nil or rawequal(v, poison) end
-
-local function sorted_names(t)
-  local names = {}
-  for name in pairs(t) do names[#names + 1] = name end
-  lib.sort(names, function(a, b) return tostring(a) < tostring(b) end)
-  return names
-end
+P.objects = objects
 
 local function all_objects(t)
   local n = #t
@@ -54,23 +29,6 @@ local function is_dictionary(t, decl)
     if type(key) ~= "string" or decl.by_name[key] then return false end
   end
   return true
-end
-
-local function only_names(t)
-  if next(t) == nil then return false end
-  for key in next, t do
-    if type(key) ~= "string" then return false end
-  end
-  return true
-end
-
-local function split(t)
-  local items, named = {}, {}
-  local n = #t
-  for key, value in next, t do
-    if lib.math_type(key) == "integer" and key >= 1 and key <= n then items[key] = value else named[key] = value end
-  end
-  return items, named
 end
 
 -- Undo what `normalise` added, so that a table that is handed on to the parent gives nothing twice.
@@ -115,143 +73,12 @@ local function normalise(info, items, named)
   return args
 end
 
-local function subject(info) return info.name end
-
--- Arguments that classes of a file declare (`args = { … }`).
-local function fits(value, kind)
-  if kind:sub(-1) == "?" then
-    if value == nil or value == NULL then return true end
-    kind = kind:sub(1, -2)
-  end
-  if rawequal(value, poison) then return true end
-  if kind == "any" then return value ~= nil end
-  if kind == "integer" then return lib.math_type(value) == "integer" end
-  if kind == "list" then return is_plain(value) and (next(value) == nil or #value > 0) end
-  local inner = kind:match("^list<(.*)>$")
-  if inner then
-    if not is_plain(value) then return false end
-    local items, named = split(value)
-    if next(named) ~= nil then return false end
-    for _, item in ipairs(items) do
-      if not fits(item, inner) then return false end
-    end
-    return true
-  end
-  return type(value) == kind
-end
-
-local kinds = { string = true, integer = true, number = true, boolean = true, ["function"] = true, table = true, list = true, any = true }
-local function known_kind(kind)
-  if type(kind) ~= "string" then return false end
-  kind = kind:gsub("%?$", "")
-  local inner = kind:match("^list<(.*)>$")
-  if inner then return known_kind(inner) end
-  return kinds[kind] == true
-end
-
-local function declare_args(info, args)
-  if not is_plain(args) then error("args of " .. info.name .. " must be a table of names and types", 0) end
-  for _, name in ipairs(sorted_names(args)) do
-    local kind, default = args[name], nil
-    if is_plain(kind) then kind, default = kind[1], kind.default end
-    if type(name) ~= "string" or not known_kind(kind) then
-      error(("args of %s: '%s' has no known type (string, integer, number, boolean, function, table, list, list<…>, any, with ? for optional)")
-        :format(info.name, tostring(name)), 0)
-    end
-    info.declared[name] = { kind = kind, default = default }
-  end
-end
-
--- While the file is read all mistakes are gathered; afterwards the first one ends the call.
-local function mistake(text, about, place)
-  if not P.loading then error((about and about .. ": " or "") .. text, 0) end
-  host.mistake(text, about, place)
-end
-
--- Something that gives a value for each build, or holds such.
-local function to_render(value, depth)
-  if type(value) == "function" then return true end
-  if type(value) ~= "table" then return false end
-  local record = records[value]
-  if record then return record.info.decl ~= nil and record.info.decl.renderable end
-  if not is_plain(value) then return false end
-  if depth == 0 then return true end
-  for _, item in next, value do
-    if to_render(item, (depth or 50) - 1) then return true end
-  end
-  return false
-end
-P.to_render = to_render
-
 local function lookup(info, key)
   while info do
     local value = info.members[key]
     if value ~= nil then return value end
     info = info.parent
   end
-end
-
--- Class attributes of this name, of the class and of those above it.
-local function gathered(info, key)
-  local all = {}
-  while info and info.custom do
-    for _, item in ipairs(is_plain(info.members[key]) and info.members[key] or {}) do all[item] = true end
-    info = info.parent
-  end
-  return all
-end
-
--- Of a machine that is started for a build anything but a function may differ from build to build.
-local function is_rendered(info, arg)
-  return info.decl ~= nil and info.decl.is_latent and arg.kind ~= "function" and arg.kind ~= "function?"
-end
-
-local function declared_arg(info, name)
-  while info and info.custom do
-    if info.declared[name] then return info.declared[name] end
-    info = info.parent
-  end
-end
-P.is_rendered, P.declared_arg, P.fits = is_rendered, declared_arg, fits
-
-local function take_declared(info, self, record, named)
-  local at = info
-  local seen = {}
-  local rendered = info.decl and info.decl.is_step and gathered(info, "renderables") or {}
-  while at and at.custom do
-    for _, name in ipairs(sorted_names(at.declared)) do
-      if not seen[name] then
-        seen[name] = true
-        local arg, value = at.declared[name], named[name]
-        if value == nil then
-          value = arg.default
-          if is_plain(value) then
-            local copy = {}
-            for k, v in pairs(value) do copy[k] = v end
-            value = copy
-          end
-        end
-        if value == nil and arg.kind:sub(-1) ~= "?" then
-          mistake(("missing argument '%s'"):format(name), subject(info), record.place)
-        elseif value ~= nil and not fits(value, arg.kind) and not ((rendered[name] or is_rendered(info, arg)) and to_render(value)) then
-          mistake(("'%s' must be %s, got %s"):format(name, (arg.kind:gsub("%?$", "")), P.describe(value)), subject(info), record.place)
-        end
-        if record.fields then record.fields[name] = value else rawset(self, name, value) end
-        named[name] = value
-      end
-    end
-    at = at.parent
-  end
-  record.declared = seen
-end
-
-function P.describe(value)
-  if value == NULL then return "None" end
-  local record = records[value]
-  if record then return "a " .. record.info.name end
-  if type(value) == "string" then return ("%q"):format(#value > 40 and value:sub(1, 40) .. "…" or value) end
-  if type(value) == "number" or type(value) == "boolean" or value == nil then return tostring(value) end
-  return "a " .. type(value)
 end
 
 -- A class's attribute stands for the argument of its name, in any spelling, that is not given; the nearest class counts.
@@ -306,10 +133,9 @@ local function run_init(info, self, ...)
   end
 end
 
-local leave = setmetatable({}, { __close = function() P.initialising = P.initialising - 1 end })
-P.initialising = 0
+local leave = setmetatable({}, { __close = host.end_init })
 local function guarded_init(owner, self, args)
-  P.initialising = P.initialising + 1
+  host.begin_init()
   local _ <close> = leave
   owner.members.init(self, args)
 end
@@ -325,12 +151,12 @@ local function make(info, place, ...)
   end
   records[self] = record
   if P.loading and decl then objects[#objects + 1] = self end
-  if info.custom then take_declared(info, self, record, named) end
+  if info.custom then P.take_declared(info, self, record, named) end
   local owner = init_owner(info)
   if owner then
     guarded_init(owner, self, normalise(info, items, named))
     if decl and not record.ready then
-      mistake(("init must call %s.super.init(self, …)"):format(owner.name), subject(info), record.place)
+      mistake(("init must call %s.super.init(self, …)"):format(owner.name), info.name, record.place)
     end
   else
     builtin_init(self, record, items, named)
@@ -346,40 +172,6 @@ local function construct(info, ...)
     error(("%s may only be used while the configuration is loaded"):format(info.name), 0)
   end
   return make(info, host.place(), ...)
-end
-
--- Which methods the classes of a file define, for the host; none if the class is the host's own.
-local function methods_of(info)
-  if not (info.custom and info.decl and info.decl.is_step) then return nil end
-  local names, seen = {}, {}
-  while info.custom do
-    for name, value in pairs(info.members) do
-      if type(value) == "function" and not seen[name] then
-        seen[name] = true
-        names[#names + 1] = name
-      end
-    end
-    info = info.parent
-  end
-  return names
-end
-
--- Steps that are made anew for each build, by number.
-local scripted = {}
-P.scripted = scripted
-function P.keep_step(step)
-  local record = records[step]
-  record.methods = methods_of(record.info)
-  if record.methods then scripted[record.id] = step end
-  return record
-end
-
-function P.made_anew(id)
-  local old = records[scripted[id]]
-  local step = make(old.info, old.place, lib.unpack(old.call, 1, old.call.n))
-  local record = records[step]
-  record.methods = old.methods
-  return step, record
 end
 
 local function given(record, arg)
@@ -398,8 +190,8 @@ end
 local function subject_of(record)
   local decl = record.info.decl
   local name = decl and decl.by_name.name and given(record, decl.by_name.name)
-  if type(name) ~= "string" then return subject(record.info) end
-  return ('%s "%s"'):format(subject(record.info), name)
+  if type(name) ~= "string" then return record.info.name end
+  return ('%s "%s"'):format(record.info.name, name)
 end
 
 -- A list is shown as a table of the instance's own: what is put into it counts as given.
@@ -413,15 +205,6 @@ local function default_of(record, arg)
     record.shown[arg.name] = shown
   end
   return shown
-end
-
-local function changed(shown, default)
-  local count = 0
-  for key, value in next, shown do
-    count = count + 1
-    if not rawequal(default[key], value) then return true end
-  end
-  return count ~= #default
 end
 
 local function instance_index(info)
@@ -535,7 +318,8 @@ local function own_member(info, key)
   end
 end
 
-P.own_member, P.gathered, P.given, P.lookup = own_member, gathered, given, lookup
+P.own_member, P.given, P.lookup, P.make = own_member, given, lookup, make
+function P.is_class(value) return infos[value] ~= nil end
 
 function mixin(class, from)
   local info = infos[class]
@@ -581,7 +365,7 @@ function new_class(info)
       if not info.custom then error(("%s belongs to the host: extend it"):format(info.name), 0) end
       if not P.loading then error("classes can't be changed any more: the configuration is loaded", 0) end
       if key == "super" or key == "classname" or key == "extend" then error(("'%s' of a class can't be set"):format(key), 0) end
-      if key == "args" then return declare_args(info, value) end
+      if key == "args" then return P.declare_args(info, value) end
       if key == "init" and type(value) ~= "function" then error("init must be a function", 0) end
       if type(value) == "function" then warn_of_slip(info, key) end
       info.members[key] = value
@@ -623,81 +407,4 @@ function P.globals.class(name, parent)
   if type(name) ~= "string" or name == "" then error('class needs a name: class("Name")', 0) end
   if parent ~= nil then return extend(parent, name) end
   return new_class{ name = name, custom = true, members = { isinstance = isinstance } }
-end
-
--- Methods of the host's classes.
-P.methods = { BuildFactory = {} }
-
-local Factory = P.methods.BuildFactory
-
-local function add(self, step)
-  local record = records[self]
-  if not (record and infos[P.factory] and isinstance(self, P.factory)) then
-    error("write f:addStep(…) and f:addSteps{ … } with a colon, f being the factory", 0)
-  end
-  if not P.loading then error("no step can be added any more: the configuration is loaded", 0) end
-  if not is_object(step) then
-    host.mistake(("addStep needs a step, got %s"):format(infos[step] and "the class itself: call it" or P.describe(step)), subject(record.info))
-    return
-  end
-  record.added = record.added or {}
-  record.added[#record.added + 1] = step
-end
-
-function Factory:addStep(step) add(self, step) end
-
-function Factory:addSteps(...)
-  local n, first = select("#", ...), ...
-  local list = (n == 1 and is_plain(first)) and first or { ... }
-  if not isinstance(self, P.factory) then add(self) end
-  for _, step in ipairs(list) do self:addStep(step) end
-end
-
--- The methods of a class of the file, its parents' among them, for the difference to the next configuration: one table for each class.
-local function code_of(codes, info)
-  if not codes[info] then
-    local code, custom = {}, info
-    while custom.custom do
-      for name, value in pairs(custom.members) do
-        if type(name) == "string" and type(value) == "function" and code[name] == nil then code[name] = value end
-      end
-      custom = custom.parent
-    end
-    codes[info] = code
-  end
-  return codes[info]
-end
-
--- The end of the file: what methods added joins the arguments, in tables of the host's own.
-function P.finish()
-  local codes = {}
-  for _, self in ipairs(objects) do
-    local record = P.keep_step(self)
-    if record.info.custom and record.class ~= "BuildFactory" then record.code = code_of(codes, record.info) end
-    if record.class == "SecretProviderBase" and record.ready then
-      local get = self.get
-      record.named.get = type(get) == "function" and function(name) return self:get(name) end or nil
-    end
-    for name, shown in pairs(record.ready and record.shown or {}) do
-      local arg = record.info.decl.by_name[name]
-      if record.named[name] == nil and changed(shown, arg.default) then record.named[name] = shown end
-    end
-    if record.ready and record.info.decl and record.info.decl.is_parameter then P.bind(self, record) end
-    if record.ready and record.info.decl and record.info.custom then P.bind_methods(self, record) end
-    if record.ready and record.info.decl and record.info.decl.is_formatter then P.bind_formatter(self, record) end
-    if record.ready and record.info.decl and record.info.decl.is_latent then P.bind_backend(self, record) end
-    if record.ready and record.added then
-      local where, key = record.items, 1
-      if record.named.steps ~= nil then where, key = record.named, "steps" end
-      local before = where[key]
-      if before == nil or before == NULL then before = {} end
-      if is_plain(before) then
-        local all = {}
-        for i, step in ipairs(before) do all[i] = step end
-        for _, step in ipairs(record.added) do all[#all + 1] = step end
-        where[key] = all
-      end
-    end
-  end
-  P.loading = false
 end

@@ -1,12 +1,9 @@
 -- Formatters of messages: what their classes have for subclasses to override or to call, and how one is called by the host.
 local P = ...
-local G, host, lib, records, NULL = P.globals, P.host, P.lib, P.records, P.null
-local type, pairs, ipairs, next, error, tostring, rawget = lib.type, lib.pairs, ipairs, next, lib.error, lib.tostring, lib.rawget
+local G, host, lib = P.globals, P.host, P.lib
+local type, ipairs, next, error, tostring, rawget = lib.type, ipairs, next, lib.error, lib.tostring, lib.rawget
 local setmetatable = lib.setmetatable
-local read, render = P.api.fs.read, P.api.template.render
-
-local function nothing(v) return v == nil or v == NULL end
-local function describe(v) return P.describe(v) end
+local read, render, nothing, describe = P.api.fs.read, P.api.template.render, P.nothing, P.describe
 
 -- A context -> what the message says without the file's own functions.
 local built_in = setmetatable({}, { __mode = "k" })

@@ -5,14 +5,6 @@ local type, pairs, ipairs, select, error, setmetatable = lib.type, lib.pairs, ip
 
 local tonumber, tointeger = tonumber, math.tointeger
 
-local function only_names(t)
-  if type(t) ~= "table" or lib.getmetatable(t) ~= nil or next(t) == nil then return false end
-  for key in next, t do
-    if type(key) ~= "string" then return false end
-  end
-  return true
-end
-
 -- Ready-made functions for 'warningExtractor'.
 local extractors = {}
 function extractors.warnExtractWholeLine(_, line) return nil, nil, line end
@@ -29,7 +21,7 @@ function P.methods.renderer:withArgs(...)
   for name, value in pairs(record.named) do
     if name == "function" then items[1] = value else named[name] = value end
   end
-  if n > 0 and only_names(last) then
+  if n > 0 and P.is_plain(last) and P.only_names(last) then
     n = n - 1
     for name, value in pairs(last) do named[name] = value end
   end

@@ -3,10 +3,8 @@
 local P = ...
 local G, host, lib, records = P.globals, P.host, P.lib, P.records
 local setmetatable, rawget, rawset, type, pairs, ipairs, error, tostring = lib.setmetatable, lib.rawget, lib.rawset, lib.type, lib.pairs, ipairs, lib.error, lib.tostring
-local gmatch, concat, sort, next = string.gmatch, lib.concat, lib.sort, next
-local NULL, own_member, to_render = P.null, P.own_member, P.to_render
-
-local function is_plain(v) return type(v) == "table" and lib.getmetatable(v) == nil end
+local gmatch, concat, sort, next, tonumber = string.gmatch, lib.concat, lib.sort, next, tonumber
+local NULL, own_member, to_render, is_plain = P.null, P.own_member, P.to_render, P.is_plain
 
 -- The record of a step that runs now.
 local function running(self, method)
@@ -319,10 +317,10 @@ function base:checkWorkerHasCommand(command)
 end
 function base:workerVersionIsOlderThan(command, version)
   local there = running(self, "workerVersionIsOlderThan").live:command_version(command)
+  local a, b = gmatch(there or "", "%d+"), gmatch(text_of(version, "workerVersionIsOlderThan", "the version"), "%d+")
   if not there then return true end
-  local a, b = gmatch(there, "%d+"), gmatch(version, "%d+")
   while true do
-    local x, y = math.tointeger(a()), math.tointeger(b())
+    local x, y = tonumber((a())), tonumber((b()))
     if not y then return false end
     if not x or x < y then return true end
     if x > y then return false end
@@ -511,8 +509,10 @@ local function remote(self, name, args, abandon)
   local cmd = G.util.RemoteCommand(name, args)
   self:runCommand(cmd)
   if abandon and cmd:didFail() then
-    records[self].abandoned = true
-    error(("%s failed with %s"):format(name, tostring(cmd.rc)), 0)
+    -- Whoever catches it and goes on has not abandoned the step.
+    local why = ("%s failed with %s"):format(name, tostring(cmd.rc))
+    records[self].abandoned = why
+    error(why, 0)
   end
   return cmd
 end

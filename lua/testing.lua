@@ -1,8 +1,8 @@
 -- What a test file has besides the library: describe, it, expect, and what stands in for the world.
 local P = ...
 local G, host, lib, world = P.globals, P.host, P.lib, P.world
-local type, error, pairs, ipairs, next, tostring, getmetatable, setmetatable, rawequal, rawset, select =
-  lib.type, lib.error, lib.pairs, ipairs, next, lib.tostring, lib.getmetatable, lib.setmetatable, G.rawequal, lib.rawset, lib.select
+local type, error, pairs, ipairs, next, tostring, getmetatable, setmetatable, rawequal, rawset =
+  lib.type, lib.error, lib.pairs, ipairs, next, lib.tostring, lib.getmetatable, lib.setmetatable, G.rawequal, lib.rawset
 local concat, sort, pack, unpack, math_type, insert = lib.concat, lib.sort, lib.pack, lib.unpack, lib.math_type, G.table.insert
 local text, regex, pcall = P.api.text, P.api.regex, G.pcall
 

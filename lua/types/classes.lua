@@ -1962,7 +1962,7 @@ None = nil
 ---@field multiple? boolean It takes several values. Default: false
 ---@field hide? boolean It is not shown. Default: false
 ---@field size? integer|None How wide the box is. Default: None
----@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field maxsize? integer|None The most bytes of a file; other parameters are not measured. Default: None
 ---@field autopopulate? None|false What a choice fills into other fields. Default: None
 ---@field fullName? None|false Its name in calls of the API. Default: None
 ---@field debug? any Has no effect. Default: true
@@ -1981,7 +1981,7 @@ None = nil
 ---@field multiple boolean It takes several values.
 ---@field hide boolean It is not shown.
 ---@field size integer|None How wide the box is.
----@field maxsize integer|None The most bytes or characters that it takes.
+---@field maxsize integer|None The most bytes of a file; other parameters are not measured.
 ---@field autopopulate None|false What a choice fills into other fields.
 ---@field fullName None|false Its name in calls of the API.
 ---@field debug any Has no effect.
@@ -2016,7 +2016,7 @@ None = nil
 ---@field multiple? boolean It takes several values. Default: false
 ---@field hide? boolean It is not shown. Default: false
 ---@field size? integer|None How wide the box is. Default: None
----@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field maxsize? integer|None The most bytes of a file; other parameters are not measured. Default: None
 ---@field autopopulate? None|false What a choice fills into other fields. Default: None
 ---@field fullName? None|false Its name in calls of the API. Default: None
 ---@field debug? any Has no effect. Default: true
@@ -2035,7 +2035,7 @@ None = nil
 ---@field multiple boolean It takes several values.
 ---@field hide boolean It is not shown.
 ---@field size integer|None How wide the box is.
----@field maxsize integer|None The most bytes or characters that it takes.
+---@field maxsize integer|None The most bytes of a file; other parameters are not measured.
 ---@field autopopulate None|false What a choice fills into other fields.
 ---@field fullName None|false Its name in calls of the API.
 ---@field debug any Has no effect.
@@ -2072,7 +2072,7 @@ None = nil
 ---@field multiple? boolean It takes several values. Default: false
 ---@field hide? boolean It is not shown. Default: false
 ---@field size? integer|None How wide the box is. Default: None
----@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field maxsize? integer|None The most bytes of a file; other parameters are not measured. Default: None
 ---@field autopopulate? None|false What a choice fills into other fields. Default: None
 ---@field fullName? None|false Its name in calls of the API. Default: None
 ---@field debug? any Has no effect. Default: true
@@ -2093,7 +2093,7 @@ None = nil
 ---@field multiple boolean It takes several values.
 ---@field hide boolean It is not shown.
 ---@field size integer|None How wide the box is.
----@field maxsize integer|None The most bytes or characters that it takes.
+---@field maxsize integer|None The most bytes of a file; other parameters are not measured.
 ---@field autopopulate None|false What a choice fills into other fields.
 ---@field fullName None|false Its name in calls of the API.
 ---@field debug any Has no effect.
@@ -2128,7 +2128,7 @@ None = nil
 ---@field multiple? boolean It takes several values. Default: false
 ---@field hide? boolean It is not shown. Default: false
 ---@field size? integer|None How wide the box is. Default: None
----@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field maxsize? integer|None The most bytes of a file; other parameters are not measured. Default: None
 ---@field autopopulate? None|false What a choice fills into other fields. Default: None
 ---@field fullName? None|false Its name in calls of the API. Default: None
 ---@field debug? any Has no effect. Default: true
@@ -2147,7 +2147,7 @@ None = nil
 ---@field multiple boolean It takes several values.
 ---@field hide boolean It is not shown.
 ---@field size integer|None How wide the box is.
----@field maxsize integer|None The most bytes or characters that it takes.
+---@field maxsize integer|None The most bytes of a file; other parameters are not measured.
 ---@field autopopulate None|false What a choice fills into other fields.
 ---@field fullName None|false Its name in calls of the API.
 ---@field debug any Has no effect.
@@ -2182,7 +2182,7 @@ None = nil
 ---@field multiple? boolean It takes several values. Default: false
 ---@field hide? boolean It is not shown. Default: false
 ---@field size? integer|None How wide the box is. Default: None
----@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field maxsize? integer|None The most bytes of a file; other parameters are not measured. Default: None
 ---@field autopopulate? None|false What a choice fills into other fields. Default: None
 ---@field fullName? None|false Its name in calls of the API. Default: None
 ---@field debug? any Has no effect. Default: true
@@ -2201,7 +2201,7 @@ None = nil
 ---@field multiple boolean It takes several values.
 ---@field hide boolean It is not shown.
 ---@field size integer|None How wide the box is.
----@field maxsize integer|None The most bytes or characters that it takes.
+---@field maxsize integer|None The most bytes of a file; other parameters are not measured.
 ---@field autopopulate None|false What a choice fills into other fields.
 ---@field fullName None|false Its name in calls of the API.
 ---@field debug any Has no effect.
@@ -2237,7 +2237,7 @@ None = nil
 ---@field multiple? boolean It takes several values. Default: false
 ---@field hide? boolean It is not shown. Default: false
 ---@field size? integer|None How wide the box is. Default: None
----@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field maxsize? integer|None The most bytes of a file; other parameters are not measured. Default: None
 ---@field autopopulate? None|false What a choice fills into other fields. Default: None
 ---@field fullName? None|false Its name in calls of the API. Default: None
 ---@field debug? any Has no effect. Default: true
@@ -2257,7 +2257,7 @@ None = nil
 ---@field multiple boolean It takes several values.
 ---@field hide boolean It is not shown.
 ---@field size integer|None How wide the box is.
----@field maxsize integer|None The most bytes or characters that it takes.
+---@field maxsize integer|None The most bytes of a file; other parameters are not measured.
 ---@field autopopulate None|false What a choice fills into other fields.
 ---@field fullName None|false Its name in calls of the API.
 ---@field debug any Has no effect.
@@ -2294,7 +2294,7 @@ None = nil
 ---@field multiple? boolean It takes several values. Default: false
 ---@field hide? boolean It is not shown. Default: false
 ---@field size? integer|None How wide the box is. Default: None
----@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field maxsize? integer|None The most bytes of a file; other parameters are not measured. Default: None
 ---@field autopopulate? None|false What a choice fills into other fields. Default: None
 ---@field fullName? None|false Its name in calls of the API. Default: None
 ---@field debug? any Has no effect. Default: true
@@ -2315,7 +2315,7 @@ None = nil
 ---@field multiple boolean It takes several values.
 ---@field hide boolean It is not shown.
 ---@field size integer|None How wide the box is.
----@field maxsize integer|None The most bytes or characters that it takes.
+---@field maxsize integer|None The most bytes of a file; other parameters are not measured.
 ---@field autopopulate None|false What a choice fills into other fields.
 ---@field fullName None|false Its name in calls of the API.
 ---@field debug any Has no effect.
@@ -2349,7 +2349,7 @@ None = nil
 ---@field multiple? boolean It takes several values. Default: false
 ---@field hide? boolean It is not shown. Default: false
 ---@field size? integer|None How wide the box is. Default: None
----@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field maxsize? integer|None The most bytes of a file; other parameters are not measured. Default: None
 ---@field autopopulate? None|false What a choice fills into other fields. Default: None
 ---@field fullName? None|false Its name in calls of the API. Default: None
 ---@field debug? any Has no effect. Default: true
@@ -2368,7 +2368,7 @@ None = nil
 ---@field multiple boolean It takes several values.
 ---@field hide boolean It is not shown.
 ---@field size integer|None How wide the box is.
----@field maxsize integer|None The most bytes or characters that it takes.
+---@field maxsize integer|None The most bytes of a file; other parameters are not measured.
 ---@field autopopulate None|false What a choice fills into other fields.
 ---@field fullName None|false Its name in calls of the API.
 ---@field debug any Has no effect.
@@ -2403,7 +2403,7 @@ None = nil
 ---@field multiple? boolean It takes several values. Default: false
 ---@field hide? boolean It is not shown. Default: false
 ---@field size? integer|None How wide the box is. Default: None
----@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field maxsize? integer|None The most bytes of a file; other parameters are not measured. Default: None
 ---@field autopopulate? None|false What a choice fills into other fields. Default: None
 ---@field fullName? None|false Its name in calls of the API. Default: None
 ---@field debug? any Has no effect. Default: true
@@ -2422,7 +2422,7 @@ None = nil
 ---@field multiple boolean It takes several values.
 ---@field hide boolean It is not shown.
 ---@field size integer|None How wide the box is.
----@field maxsize integer|None The most bytes or characters that it takes.
+---@field maxsize integer|None The most bytes of a file; other parameters are not measured.
 ---@field autopopulate None|false What a choice fills into other fields.
 ---@field fullName None|false Its name in calls of the API.
 ---@field debug any Has no effect.
@@ -2457,7 +2457,7 @@ None = nil
 ---@field multiple? boolean It takes several values. Default: false
 ---@field hide? boolean It is not shown. Default: false
 ---@field size? integer|None How wide the box is. Default: None
----@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field maxsize? integer|None The most bytes of a file; other parameters are not measured. Default: None
 ---@field autopopulate? None|false What a choice fills into other fields. Default: None
 ---@field fullName? None|false Its name in calls of the API. Default: None
 ---@field debug? any Has no effect. Default: true
@@ -2476,7 +2476,7 @@ None = nil
 ---@field multiple boolean It takes several values.
 ---@field hide boolean It is not shown.
 ---@field size integer|None How wide the box is.
----@field maxsize integer|None The most bytes or characters that it takes.
+---@field maxsize integer|None The most bytes of a file; other parameters are not measured.
 ---@field autopopulate None|false What a choice fills into other fields.
 ---@field fullName None|false Its name in calls of the API.
 ---@field debug any Has no effect.
@@ -2512,7 +2512,7 @@ None = nil
 ---@field multiple? boolean It takes several values. Default: false
 ---@field hide? boolean It is not shown. Default: false
 ---@field size? integer|None How wide the box is. Default: None
----@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field maxsize? integer|None The most bytes of a file; other parameters are not measured. Default: None
 ---@field autopopulate? None|false What a choice fills into other fields. Default: None
 ---@field fullName? None|false Its name in calls of the API. Default: None
 ---@field debug? any Has no effect. Default: true
@@ -2532,7 +2532,7 @@ None = nil
 ---@field multiple boolean It takes several values.
 ---@field hide boolean It is not shown.
 ---@field size integer|None How wide the box is.
----@field maxsize integer|None The most bytes or characters that it takes.
+---@field maxsize integer|None The most bytes of a file; other parameters are not measured.
 ---@field autopopulate None|false What a choice fills into other fields.
 ---@field fullName None|false Its name in calls of the API.
 ---@field debug any Has no effect.
@@ -2578,7 +2578,7 @@ None = nil
 ---@field multiple? boolean It takes several values. Default: false
 ---@field hide? boolean It is not shown. Default: false
 ---@field size? integer|None How wide the box is. Default: None
----@field maxsize? integer|None The most bytes or characters that it takes. Default: None
+---@field maxsize? integer|None The most bytes of a file; other parameters are not measured. Default: None
 ---@field autopopulate? None|false What a choice fills into other fields. Default: None
 ---@field fullName? None|false Its name in calls of the API. Default: None
 ---@field debug? any Has no effect. Default: true
@@ -2603,7 +2603,7 @@ None = nil
 ---@field multiple boolean It takes several values.
 ---@field hide boolean It is not shown.
 ---@field size integer|None How wide the box is.
----@field maxsize integer|None The most bytes or characters that it takes.
+---@field maxsize integer|None The most bytes of a file; other parameters are not measured.
 ---@field autopopulate None|false What a choice fills into other fields.
 ---@field fullName None|false Its name in calls of the API.
 ---@field debug any Has no effect.

@@ -269,7 +269,6 @@ impl Reader {
     }
 }
 
-/// A class that takes a list first may be given the list's items directly: `BuildFactory{ step, step }`.
 /// The declared arguments of an instance, each with what was given for it.
 pub fn given_arguments<'a>(class: &'a ClassDecl, object: &Object) -> Vec<(&'a ArgDecl, Option<Value>)> {
     let args = as_first_list(class, &object.args);
@@ -280,6 +279,7 @@ pub fn given_arguments<'a>(class: &'a ClassDecl, object: &Object) -> Vec<(&'a Ar
     class.args.iter().map(|arg| (arg, given(arg))).collect()
 }
 
+/// A class that takes a list first may be given the list's items directly: `BuildFactory{ step, step }`.
 pub(super) fn as_first_list(class: &ClassDecl, args: &Table) -> Table {
     let Some(holds) = class.holds else { return args.clone() };
     let held = |v: &Value| matches!(v, Value::Object(o) if holds.fits(&o.class));

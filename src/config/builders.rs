@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::arguments::{Arguments, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Holds, Kind};
-use super::convert::{Dict, FromValue, Ignored, Locks, NotYet, OneOrMany, Wrong};
+use super::convert::{Dict, FromValue, OneOrMany, Wrong};
 use super::instance::{FactoryRef, StepRef};
 use super::lua_type::LuaType;
 use super::spec::{BuilderSpec, Collapse, Env, FactorySpec, StepSpec};
 use super::template::Arg;
 use super::value::{FnRef, Object, Value};
+use super::without_effect::{Ignored, Locks, NotYet};
 
 arguments! {
     BuilderArgs {

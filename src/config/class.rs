@@ -157,13 +157,6 @@ impl Reload {
     }
 }
 
-impl ArgDecl {
-    /// Its value is shown to nobody.
-    pub fn is_secret(&self) -> bool {
-        matches!(self.name, "password" | "gpgPassphrase") || self.kind.contains("secret")
-    }
-}
-
 pub type Build = fn(&mut Reader, &Object, &mut Assembly) -> Option<Parsed>;
 
 /// A class as declared.

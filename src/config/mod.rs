@@ -51,6 +51,7 @@ mod tests;
 pub mod user_data;
 pub mod value;
 pub mod warnings;
+mod without_effect;
 mod workers;
 
 pub use arguments::given_arguments;

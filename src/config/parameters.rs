@@ -8,11 +8,12 @@ use super::arguments::Preset::Text;
 use super::arguments::{Arguments, Preset, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
-use super::convert::{FromValue, Ignored, NotYet, Pattern, Whole, Wrong};
+use super::convert::{FromValue, Pattern, Whole, Wrong};
 use super::instance::ParameterRef;
 use super::lua_type::LuaType;
 use super::spec::{Choices, Parameter, ParameterKind, ParseWith};
 use super::value::{FnRef, Object, Value};
+use super::without_effect::{Ignored, NotYet};
 
 arguments! {
     /// What every parameter takes.
@@ -25,7 +26,7 @@ arguments! {
         "multiple" multiple: bool = false => "false", "It takes several values.";
         "hide" hide: bool = false => "false", "It is not shown.";
         "size" size: Option<Whole<1>> = None => "None", "How wide the box is.";
-        "maxsize" maxsize: Option<Whole<1>> = None => "None", "The most bytes or characters that it takes.";
+        "maxsize" maxsize: Option<Whole<1>> = None => "None", "The most bytes of a file; other parameters are not measured.";
         "autopopulate" _autopopulate: NotYet = NotYet => "None", "What a choice fills into other fields.";
         "fullName" _full_name: NotYet = NotYet => "None", "Its name in calls of the API.";
         "debug" _debug: Ignored = Ignored => "true", "Has no effect.";
@@ -179,6 +180,9 @@ fn told(
     label: Option<String>,
     args: Common,
 ) -> Option<Parameter> {
+    if args.maxsize.is_some() && !matches!(start.kind, ParameterKind::File { .. }) {
+        reader.warn_of("maxsize", "'maxsize' has no effect: only a FileParameter is measured");
+    }
     if let Some(Err(text)) = args.regex.as_ref().map(|pattern| assembly.regex("regex", &pattern.0)) {
         reader.wrong(text);
     }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::arguments::{Fault, Reader, arguments};
 use super::assemble::Parsed;
 use super::class::{ClassDecl, Kind, class_named};
-use super::convert::{Ignored, Wrong};
+use super::convert::Wrong;
 use super::interpolate;
 use super::template::Template;
 use super::value::{FnRef, Object, Table, Value};
+use super::without_effect::Ignored;
 use crate::base::suggest;
 
 arguments! {

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::arguments::{Arguments, Reader, arguments};
 use super::class::ArgDecl;
-use super::convert::{Dict, FromValue, Ignored, NotUsed, NotYet, OneOrMany, Settings, Whole, Wrong};
+use super::convert::{Dict, FromValue, OneOrMany, Settings, Whole, Wrong};
 use super::instance::{ReporterRef, SchedulerRef, SecretProviderRef, WorkerRef};
 use super::listen::Endpoint;
 use super::lua_type::LuaType;
 use super::reporters::{Address, addresses};
 use super::spec::{Collapse, Listen, LuaLimits, MasterConfig};
 use super::value::{FnRef, Object, Table, Value};
+use super::without_effect::{Ignored, NotUsed, NotYet};
 
 /// Each look asks the providers for a whole list.
 const SHORTEST_REAP_INTERVAL: Duration = Duration::from_secs(10);

@@ -7,12 +7,13 @@ use super::arguments::Preset::{Bool, Text, Words as W};
 use super::arguments::{Arguments, Preset, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Holds, Kind};
-use super::convert::{Ignored, Locks, Pattern, Whole};
+use super::convert::{Pattern, Whole};
 use super::sequences::{self, Commands, ShellArgArgs};
 use super::spec::*;
 use super::template::{Arg, Template};
 use super::value::{FnRef, Object};
 use super::warnings::{Suppressed, Told};
+use super::without_effect::{Ignored, Locks};
 use crate::model::Results;
 
 /// Names of steps longer than that are cut.

@@ -328,6 +328,31 @@ fn steps_say_what_is_wrong_with_them() {
 }
 
 #[test]
+fn a_suppression_may_have_one_line_only() {
+    let from = table![Value::None, Value::None, 10];
+    let until = table![Value::None, Value::None, Value::None, 20];
+    let step = step_of("Compile", table![; suppressionList = table![from, until, table!["x"]]]);
+    let StepKind::Shell(shell) = &step.kind else { panic!("{step:?}") };
+    let lines: Vec<_> = shell.warnings.as_ref().unwrap().suppressions.iter().map(|s| s.lines).collect();
+    assert_eq!(lines, [Some((10, i64::MAX)), Some((i64::MIN, 20)), None]);
+}
+
+#[test]
+fn a_size_that_nothing_is_measured_by_is_told() {
+    let small = small();
+    let text = object("StringParameter", 7, table!["note"; maxsize = 5]);
+    let file = object("FileParameter", 8, table!["file"; maxsize = 5]);
+    let force = object("ForceScheduler", 9, table![; name = "more", builderNames = table!["runtests"], properties = table![&text, &file]]);
+    let mut root = small.root();
+    root.named.insert("schedulers".into(), table![&small.scheduler, &force].into());
+    let objects: Vec<_> = small.objects().into_iter().chain([text, file, force]).collect();
+    assert_eq!(
+        warnings(&root, &objects),
+        ["master.lua:7: StringParameter \"note\": 'maxsize' has no effect: only a FileParameter is measured"]
+    );
+}
+
+#[test]
 fn values_that_need_rendering_wait_for_the_build() {
     let property = object("Property", 1, table!["jobs", 4]);
     let step = step_of("ShellCommand", table![; command = table!["make", &property], name = function(), timeout = "2h"]);

@@ -118,7 +118,7 @@ pub(super) fn understood(reader: &mut Reader, assembly: &mut Assembly, told: Tol
     let suppressions = told.suppressions.into_iter().map(|s| Suppression {
         file: compile("suppressionList", s.file, true),
         text: compile("suppressionList", s.text, false),
-        lines: s.first.zip(s.last),
+        lines: (s.first.is_some() || s.last.is_some()).then(|| (s.first.unwrap_or(i64::MIN), s.last.unwrap_or(i64::MAX))),
     });
     let suppressions = suppressions.collect();
     if enter.as_ref().is_some_and(|r| r.captures_len() < 2) {

@@ -7,12 +7,13 @@ use std::time::Duration;
 use super::arguments::{Arguments, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
-use super::convert::{Dict, FromValue, Locks, OneOrMany, Whole, Wrong};
+use super::convert::{Dict, FromValue, OneOrMany, Whole, Wrong};
 use super::lua_type::LuaType;
 use super::names::is_identifier;
 use super::reporters::{Address, addresses};
 use super::spec::{Password, WorkerKind, WorkerSpec};
 use super::value::{Object, Value};
+use super::without_effect::Locks;
 
 /// Names that Buildbot keeps for other logins on the same port.
 const RESERVED: [&str; 3] = ["debug", "change", "status"];

@@ -232,6 +232,7 @@ impl<'a> Reader<'a> {
             }
         }
         let mut named = Vec::new();
+        let mut strange: Option<(bool, String)> = None;
         for pair in table.pairs::<LuaValue, LuaValue>() {
             let (key, value) = pair?;
             if matches!(key, LuaValue::Integer(i) if (1..=count).contains(&i)) || self.is_poison(&value) {
@@ -244,16 +245,17 @@ impl<'a> Reader<'a> {
                 _ => None,
             };
             if name.is_none() || key.is_integer() {
-                let shown = show_key(&key);
-                // The smallest, so that the order of `pairs` does not show.
-                if out.strange_key.as_ref().is_none_or(|known| shown < *known) {
-                    out.strange_key = Some(shown);
+                // The smallest, so that the order of `pairs` does not show; a number that stands among the names only if no other does.
+                let found = (key.is_integer(), show_key(&key));
+                if strange.as_ref().is_none_or(|known| found < *known) {
+                    strange = Some(found);
                 }
             }
             if let Some(name) = name {
                 named.push((name, value));
             }
         }
+        out.strange_key = strange.map(|(_, shown)| shown);
         // By name, so that the numbers of functions do not depend on the order of `pairs` either.
         named.sort_by(|(a, _), (b, _)| a.cmp(b));
         out.named = named.into_iter().map(|(name, value)| Ok((name, self.value(&value)?))).collect::<mlua::Result<_>>()?;

@@ -25,7 +25,7 @@ pub(super) fn exposed(host: &Host, objects: &[Arc<Object>]) -> Vec<Mistake> {
 
 /// The texts that an object was given as secrets.
 fn secrets_of(object: &Object) -> Vec<&str> {
-    let args = class_named(&object.class).into_iter().flat_map(|c| &c.args).filter(|a| a.is_secret());
+    let args = class_named(&object.class).into_iter().flat_map(|c| &c.args).filter(|a| a.secret);
     let given = args.filter_map(|a| {
         let by_position = a.position.and_then(|p| object.args.items.get(p - 1));
         object.args.named.get(a.name).or(by_position)

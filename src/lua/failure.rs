@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mlua::{Lua, UserData, Value};
+use mlua::{Lua, Table, UserData, Value};
 
 use super::hints::mend;
 use super::host::Host;
@@ -94,13 +94,19 @@ fn text_of(error: &Value) -> String {
         Value::Error(error) => text_of_error(error),
         Value::Table(table) => match table.raw_get::<Value>("message") {
             Ok(Value::String(text)) => text.to_string_lossy(),
-            _ => "raised a table without a message".to_owned(),
+            _ => shown(table).unwrap_or_else(|| "raised a table without a message".to_owned()),
         },
         Value::Nil => "raised nil".to_owned(),
         Value::Integer(i) => i.to_string(),
         Value::Number(x) => x.to_string(),
         other => format!("raised a {}", other.type_name()),
     }
+}
+
+/// What a table says of itself.
+fn shown(table: &Table) -> Option<String> {
+    table.metatable()?.contains_key("__tostring").ok().filter(|says| *says)?;
+    Value::Table(table.clone()).to_string().ok()
 }
 
 /// What a protected call of the file is given: text, as for errors of Lua's own. Anything else that was raised is as it was.
@@ -145,7 +151,7 @@ fn locate(host: &Host, message: String, here: Place) -> (String, Place) {
     } else if message == "not enough memory" {
         message = OUT_OF_MEMORY.to_owned();
     }
-    let mut line = message.lines().next().unwrap_or_default().trim_end().to_owned();
+    let mut line = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("raised an empty text").to_owned();
     if line.len() > LONGEST_MESSAGE {
         let end = (0..=LONGEST_MESSAGE).rev().find(|i| line.is_char_boundary(*i)).unwrap_or(0);
         line.truncate(end);

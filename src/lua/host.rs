@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
 use mlua::Lua;
+use mlua::debug::Debug;
 use tokio::runtime::Handle;
 
 use super::clock::Clock;
@@ -292,7 +293,7 @@ impl Host {
 
     /// The line of the configuration that is being carried out, and the lines of other files that led there.
     pub fn place(&self, lua: &Lua) -> Place {
-        let mut frames = self.frames(lua).into_iter();
+        let mut frames = self.stack(lua, |file, line, _| (file, line));
         let Some((file, line)) = frames.next() else { return Place::default() };
         let mut from: Vec<(Arc<str>, u32)> = Vec::new();
         for (name, line) in frames {
@@ -314,63 +315,47 @@ impl Host {
 
     /// Who called the function that is carried out, the nearest first.
     fn calls(&self, lua: &Lua) -> Vec<Call> {
-        let mut calls = Vec::new();
-        for level in 0..STACK_DEPTH {
-            let Some(frame) = lua.inspect_stack(level, |debug| {
-                let source = debug.source();
-                let file = self.file_name(source.source.as_deref()?.strip_prefix('@')?);
-                let name = if source.what == "main" { None } else { debug.names().name.map(|name| name.into_owned()) };
-                let unnamed = || if source.what == "main" { String::new() } else { "a function".to_owned() };
-                Some(Call { function: name.unwrap_or_else(unnamed), file, line: debug.current_line().unwrap_or(0) as u32 })
-            }) else {
-                break;
+        let call = |file: Arc<str>, line: u32, debug: &Debug| {
+            let function = match (debug.source().what, debug.names().name) {
+                ("main", _) => String::new(),
+                (_, Some(name)) => name.into_owned(),
+                _ => "a function".to_owned(),
             };
-            calls.extend(frame);
-            if calls.len() > MOST_CALLERS {
-                break;
-            }
-        }
-        calls.into_iter().skip(1).collect()
-    }
-
-    fn frames(&self, lua: &Lua) -> Vec<(Arc<str>, u32)> {
-        let mut frames = Vec::new();
-        for level in 0..STACK_DEPTH {
-            let Some(frame) = lua.inspect_stack(level, |debug| {
-                let source = debug.source();
-                let file = source.source.as_deref()?.strip_prefix('@')?;
-                Some((self.file_name(file), debug.current_line().unwrap_or(0) as u32))
-            }) else {
-                break;
-            };
-            frames.extend(frame);
-        }
-        frames
+            Call { function, file, line }
+        };
+        self.stack(lua, call).take(MOST_CALLERS + 1).skip(1).collect()
     }
 
     /// One line per frame of the configuration's own files: `master.lua:12: in 'pick'`.
     pub fn traceback(&self, lua: &Lua) -> Vec<String> {
-        let mut lines = Vec::new();
-        for level in 0..STACK_DEPTH {
-            let Some(frame) = lua.inspect_stack(level, |debug| {
-                let source = debug.source();
-                let file = source.source.as_deref()?.strip_prefix('@')?;
-                let line = debug.current_line().unwrap_or(0);
-                let within = match (source.what, debug.names().name) {
-                    ("main", _) => "in the file".to_owned(),
-                    (_, Some(name)) => format!("in '{name}'"),
-                    _ => format!("in the function of line {}", source.line_defined.unwrap_or(0)),
-                };
-                Some(format!("{file}:{line}: {within}"))
-            }) else {
-                break;
+        let told = |file: Arc<str>, line: u32, debug: &Debug| {
+            let source = debug.source();
+            let within = match (source.what, debug.names().name) {
+                ("main", _) => "in the file".to_owned(),
+                (_, Some(name)) => format!("in '{name}'"),
+                _ => format!("in the function of line {}", source.line_defined.unwrap_or(0)),
             };
-            lines.extend(frame);
-            if lines.len() >= MOST_CALLERS {
-                break;
-            }
+            format!("{file}:{line}: {within}")
+        };
+        self.stack(lua, told).take(MOST_CALLERS).collect()
+    }
+
+    /// The frames of the configuration's own files, the innermost first.
+    fn stack<'a, T: 'a>(&'a self, lua: &'a Lua, told: impl Fn(Arc<str>, u32, &Debug) -> T + 'a) -> impl Iterator<Item = T> + 'a {
+        let frame = move |debug: &Debug| {
+            let file = self.file_name(debug.source().source.as_deref()?.strip_prefix('@')?);
+            Some(told(file, debug.current_line().unwrap_or(0) as u32, debug))
+        };
+        (0..STACK_DEPTH).map_while(move |level| lua.inspect_stack(level, &frame)).flatten()
+    }
+
+    /// A call is about to wait: who asks where the evaluation stays has to know.
+    pub fn waits(&self, lua: &Lua) {
+        if self.loading()
+            && let Some((file, line)) = self.stack(lua, |file, line, _| (file, line)).next()
+        {
+            self.seen_at(&file, line);
         }
-        lines
     }
 
     /// Where the hook found a call at work.
@@ -382,9 +367,10 @@ impl Host {
         *at = line;
     }
 
-    pub fn last_seen(&self) -> Place {
+    /// Where a call computed or began to wait last.
+    pub fn last_seen(&self) -> Option<Place> {
         let (file, line) = &*self.seen.borrow();
-        Place { file: self.file_name(file), line: *line, from: Vec::new() }
+        (!file.is_empty()).then(|| Place { file: self.file_name(file), line: *line, from: Vec::new() })
     }
 
     pub fn begin_slice(&self) {

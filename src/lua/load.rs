@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mlua::{Table as LuaTable, Value as LuaValue};
 use tokio::runtime::Handle;
@@ -27,6 +27,9 @@ use super::watch::Watch;
 use crate::base::duration::human;
 use crate::config::assemble::assemble;
 use crate::config::{MasterConfig, Mistake, Object, Place, SaidAt, Table};
+
+/// What a file that took all its time has for its end, so that its other mistakes are told as well.
+const TIME_TO_FINISH: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
@@ -207,16 +210,28 @@ async fn evaluate(
         let chunk = vm.compile(&name, &source)?;
         vm.call(&chunk, ()).await
     };
+    let root_place = at_file(&name);
+    let late = || Mistake {
+        place: host.last_seen().unwrap_or_else(|| root_place.clone()),
+        subject: String::new(),
+        text: format!("the evaluation did not end within {}", human(options.timeout)),
+    };
+    let began = Instant::now();
     let ended = match tokio::time::timeout(options.timeout, run).await {
         Ok(ended) => ended.map_err(Caught::into_mistake),
-        Err(_) => Err(Mistake {
-            place: at_file(&name),
-            subject: String::new(),
-            text: format!("the evaluation did not end within {}", human(options.timeout)),
-        }),
+        Err(_) => Err(late()),
     };
-    let root_place = at_file(&name);
-    let mut config = read(&vm, ended, &root_place, understand).await;
+    // Methods of the file are called at its end, too.
+    let left = options.timeout.saturating_sub(began.elapsed()).max(TIME_TO_FINISH);
+    let finish = async {
+        let finish = vm.internal("finish")?;
+        vm.call(&finish, ()).await
+    };
+    let finished = match tokio::time::timeout(left, finish).await {
+        Ok(finished) => finished.map(drop).map_err(Caught::into_mistake),
+        Err(_) => Err(late()),
+    };
+    let mut config = read(&vm, ended, finished, &root_place, understand);
     let warnings = host.take_warnings();
     if let Ok(config) = &mut config {
         config.warnings.splice(0..0, warnings.iter().cloned());
@@ -230,12 +245,14 @@ async fn evaluate(
 }
 
 /// Read what the file left, and understand it.
-async fn read(vm: &Vm, ended: Result<LuaValue, Mistake>, root_place: &Place, understand: Understand) -> Result<MasterConfig, Vec<Mistake>> {
-    let finished = match vm.internal("finish") {
-        Ok(finish) => vm.call(&finish, ()).await.map(|_| ()),
-        Err(caught) => Err(caught),
-    };
-    let mut broken: Vec<Mistake> = finished.err().map(Caught::into_mistake).into_iter().collect();
+fn read(
+    vm: &Vm,
+    ended: Result<LuaValue, Mistake>,
+    finished: Result<(), Mistake>,
+    root_place: &Place,
+    understand: Understand,
+) -> Result<MasterConfig, Vec<Mistake>> {
+    let mut broken: Vec<Mistake> = finished.err().into_iter().collect();
     let mut tainted = Default::default();
     let mut read_all = || -> mlua::Result<(Table, Vec<Arc<Object>>, SaidAt)> {
         let mut reader = Reader::new(vm)?;

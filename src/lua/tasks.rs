@@ -29,6 +29,8 @@ pub(super) struct Scope {
     /// In the order of their start: those that run, and those whose error nobody has seen.
     tasks: RefCell<BTreeMap<u64, Rc<Task>>>,
     failures: Cell<usize>,
+    /// How many `init` it is in, one within the other. Other calls may wait meanwhile.
+    inits: Cell<usize>,
     streams: RefCell<Opened>,
 }
 
@@ -55,6 +57,10 @@ impl Scope {
             task.tell();
         }
         self.streams.borrow_mut().close();
+    }
+
+    pub fn in_init(&self) -> bool {
+        self.inits.get() > 0
     }
 
     /// The stream is closed when the call is over.
@@ -210,6 +216,16 @@ pub(super) fn host_functions(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::
     into.raw_set("spawn", lua.create_function(move |lua, body: Function| spawn(lua, &h, body))?)?;
     let h = host.clone();
     into.raw_set("call_id", lua.create_function(move |_, ()| Ok(h.scope().map_or(0, |scope| Rc::as_ptr(&scope) as i64)))?)?;
+    for (name, change) in [("begin_init", 1), ("end_init", -1)] {
+        let h = host.clone();
+        let count = lua.create_function(move |_, ()| {
+            if let Some(scope) = h.scope() {
+                scope.inits.set(scope.inits.get().saturating_add_signed(change));
+            }
+            Ok(())
+        })?;
+        into.raw_set(name, count)?;
+    }
     let h = host.clone();
     into.raw_set("caught", lua.create_function(move |lua, error: Value| lua.create_userdata(Caught::new(lua, &h, &error)))?)?;
     let cancel = lua.create_function(|_, handle: UserDataRef<Handle>| {

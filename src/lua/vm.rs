@@ -34,9 +34,12 @@ pub(super) const LOADING_MEMORY: usize = 256 << 20;
 const HOOK_EVERY: u32 = 100_000;
 
 /// In this order: each part finds what the ones before it left in the table they share.
-const PRELUDE: [(&str, &str); 12] = [
+const PRELUDE: [(&str, &str); 15] = [
     ("sandbox", include_str!("../../lua/sandbox.lua")),
+    ("values", include_str!("../../lua/values.lua")),
+    ("declared", include_str!("../../lua/declared.lua")),
     ("class", include_str!("../../lua/class.lua")),
+    ("finish", include_str!("../../lua/finish.lua")),
     ("methods", include_str!("../../lua/methods.lua")),
     ("names", include_str!("../../lua/names.lua")),
     ("util", include_str!("../../lua/util.lua")),
@@ -177,7 +180,7 @@ pub(super) async fn call(
     let sliced = Sliced { host: host.clone(), scope, inner: Box::pin(call), pause: None, stretch, computed: Duration::ZERO };
     let Some(ended) = sliced.await else {
         let message = format!("computed for {} without waiting for anything (c.lua: step_stretch)", human(stretch));
-        return Err(Caught { message, place: host.last_seen(), traceback: Vec::new() });
+        return Err(Caught { message, place: host.last_seen().unwrap_or_default(), traceback: Vec::new() });
     };
     let (ok, value) = ended.map_err(fail)?;
     if ok {
@@ -374,7 +377,7 @@ fn declaration(lua: &Lua, class: &ClassDecl) -> mlua::Result<Table> {
         entry.raw_set("name", arg.name)?;
         entry.raw_set("position", arg.position)?;
         entry.raw_set("renderable", arg.kind.ends_with(", or something to render"))?;
-        entry.raw_set("secret", arg.is_secret())?;
+        entry.raw_set("secret", arg.secret)?;
         entry.raw_set("of_backend", is_latent && !latent.iter().any(|common| common.name == arg.name))?;
         entry.raw_set("default", default_value(lua, arg.default.as_ref())?)?;
         entry.raw_set("takes_functions", arg.kind.contains("a function"))?;

@@ -15,7 +15,11 @@ describe("load_master", function()
     expect(m.builders.release.tags):to_contain("slow")
     expect(m.schedulers.force):to_have{ class = "ForceScheduler", builderNames = { "release" } }
   end)
-  it("shows no secret", function() expect(m.workers["linux-1"].password):to_be("***") end)
+  it("shows no secret", function()
+    expect(m.workers["linux-1"].password):to_be("***")
+    expect(m.services[1]):to_have{ smtpUser = "***", smtpPassword = "***", fromaddr = "farm@example.org" }
+    expect(m.builders.release.steps[1].env):to_equal{ CC = "clang" }
+  end)
   it("calls functions with plain data", function()
     expect(m.builders.release.nextBuild({ name = "release" }, { { id = 1 }, { id = 2 } }).id):to_be(2)
     expect(m.builders.release.steps[2].doStepIf{ name = "dist" }):to_be(true)

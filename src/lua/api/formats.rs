@@ -8,12 +8,12 @@ use mlua::{IntoLuaMulti, Lua, LuaString, Table, Value};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::super::host::Host;
+use super::json::MOST_VALUES;
 use super::offer::{offer, reading};
 use super::{ini, json};
 
 const LARGEST: usize = 16 << 20;
 const DEEPEST: usize = 100;
-const MOST_VALUES: usize = 1_000_000;
 const MOST_DOCUMENTS: usize = 10_000;
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -160,7 +160,7 @@ fn from_toml(value: toml::Value) -> Data {
 }
 
 fn encode(format: Format, value: &Value) -> Result<String, String> {
-    let json = json::encode(value, 0)?;
+    let json = json::encode(value)?;
     match format {
         Format::Json => serde_json::to_string(&json).map_err(|e| e.to_string()),
         Format::Yaml => serde_saphyr::to_string(&json).map_err(|e| e.to_string()),

@@ -10,6 +10,8 @@ use super::super::host::Host;
 use super::offer::{offer, reading};
 
 const DEEPEST: usize = 100;
+/// In one text.
+pub(super) const MOST_VALUES: usize = 1_000_000;
 
 pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result<()> {
     let json = lua.create_table()?;
@@ -28,7 +30,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result
     json.raw_set(
         "encode",
         lua.create_function(|_, (value, options): (Value, Option<Table>)| {
-            let json = encode(&value, 0).map_err(|e| mlua::Error::runtime(format!("json.encode: {e}")))?;
+            let json = encode(&value).map_err(|e| mlua::Error::runtime(format!("json.encode: {e}")))?;
             let indent = options.map(|o| o.raw_get::<bool>("indent")).transpose()?.unwrap_or(false);
             let text = if indent { serde_json::to_string_pretty(&json) } else { serde_json::to_string(&json) };
             text.map_err(|e| mlua::Error::runtime(format!("json.encode: {e}")))
@@ -42,9 +44,18 @@ fn null(options: Option<&Table>) -> mlua::Result<Value> {
 }
 
 /// A table with items is a list, one with names an object, an empty one a list.
-pub(in super::super) fn encode(value: &Value, depth: usize) -> Result<Json, String> {
+pub(in super::super) fn encode(value: &Value) -> Result<Json, String> {
+    encode_within(value, 0, &mut 0)
+}
+
+fn encode_within(value: &Value, depth: usize, values: &mut usize) -> Result<Json, String> {
     if depth > DEEPEST {
         return Err(format!("nested deeper than {DEEPEST}, or a table that holds itself"));
+    }
+    // What is shared counts each time: written down it stands there as often.
+    *values += 1;
+    if *values > MOST_VALUES {
+        return Err(format!("more than {MOST_VALUES} values"));
     }
     Ok(match value {
         Value::Nil => Json::Null,
@@ -58,7 +69,7 @@ pub(in super::super) fn encode(value: &Value, depth: usize) -> Result<Json, Stri
             let items = table.raw_len();
             let mut list = Vec::with_capacity(items.min(1024));
             for i in 1..=items {
-                list.push(encode(&table.raw_get::<Value>(i).map_err(|e| e.to_string())?, depth + 1)?);
+                list.push(encode_within(&table.raw_get::<Value>(i).map_err(|e| e.to_string())?, depth + 1, values)?);
             }
             let mut map = serde_json::Map::new();
             for pair in table.pairs::<Value, Value>() {
@@ -66,7 +77,7 @@ pub(in super::super) fn encode(value: &Value, depth: usize) -> Result<Json, Stri
                 match &key {
                     Value::Integer(i) if *i >= 1 && *i as usize <= items => {}
                     Value::String(name) => {
-                        map.insert(name.to_string_lossy(), encode(&value, depth + 1)?);
+                        map.insert(name.to_string_lossy(), encode_within(&value, depth + 1, values)?);
                     }
                     other => return Err(format!("a key that is a {}", other.type_name())),
                 }

@@ -87,7 +87,7 @@ pub(super) async fn super_ask(
 ) -> mlua::Result<Value> {
     let named = if what == "aws" { "self:aws".to_owned() } else { format!("Class.super.{what}") };
     let nobody = || mlua::Error::runtime(format!("{named}: it works in a running master only, and none runs"));
-    let args = json::encode(&args, 0).or_else(|e| args::fail(&named, e))?;
+    let args = json::encode(&args).or_else(|e| args::fail(&named, e))?;
     let supers = host.supers.get().ok_or_else(nobody)?;
     let answer = wait::on_main(lua.clone(), host, &named, async move { supers.ask(worker, launch, what, args).await }).await?;
     super::convert::to_lua(&lua, &answer, &Value::Nil)
@@ -95,8 +95,8 @@ pub(super) async fn super_ask(
 
 /// Refuse to wait where the instance under construction would be seen half made.
 pub(super) fn may_wait(lua: &Lua, host: &Host) -> mlua::Result<()> {
-    let prelude: Table = lua.named_registry_value(PRELUDE)?;
-    if host.loading() && prelude.raw_get::<i64>("initialising")? > 0 {
+    host.waits(lua);
+    if host.loading() && host.scope().is_some_and(|scope| scope.in_init()) {
         return Err(mlua::Error::runtime("init may not wait: make what it needs before the instance"));
     }
     Ok(())

@@ -30,7 +30,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result
             let key = checked("store.put", &key)?;
             let value = match args::absent(&value) {
                 true => None,
-                false => Some(json::encode(&value, 0).or_else(|e| args::fail("store.put", e))?),
+                false => Some(json::encode(&value).or_else(|e| args::fail("store.put", e))?),
             };
             let kept = h.kept.get().ok_or_else(|| nobody("store.put"))?;
             on_main(lua.clone(), h, &format!("store.put({key:?})"), async move { kept.put(key, value).await }).await

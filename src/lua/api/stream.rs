@@ -7,7 +7,8 @@ use std::sync::{Arc, Weak};
 
 use mlua::{AnyUserData, Function, Lua, LuaString, UserData, UserDataMethods, UserDataRef, Value};
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::super::host::Host;
 use super::wait::on_main;
@@ -106,27 +107,25 @@ impl Reader {
 /// What a stream and whoever may close it share.
 pub(in super::super) struct Shared {
     reader: Mutex<Option<Reader>>,
-    closed: Notify,
+    /// Cancelled when it is closed.
+    closed: CancellationToken,
     main: Handle,
 }
 
 impl Shared {
     /// Whoever reads is told, and what it reads from is let go.
     pub fn close(self: &Arc<Self>) {
-        self.closed.notify_waiters();
+        self.closed.cancel();
         let shared = self.clone();
         self.main.spawn(async move { drop(shared.reader.lock().await.take()) });
     }
 
     async fn get(&self, wanted: Wanted) -> Result<Option<Vec<u8>>, String> {
-        let closed = self.closed.notified();
-        tokio::pin!(closed);
-        closed.as_mut().enable();
         let mut held = self.reader.lock().await;
         let Some(reader) = held.as_mut() else { return Err("is closed: a stream ends with the call that opened it".into()) };
         tokio::select! {
             biased;
-            () = closed => Err("was closed meanwhile".into()),
+            () = self.closed.cancelled() => Err("was closed meanwhile".into()),
             got = reader.get(wanted) => got,
         }
     }
@@ -143,7 +142,7 @@ pub(super) struct Stream {
 impl Stream {
     pub fn new(host: &Rc<Host>, what: &str, source: Box<dyn Source>) -> Stream {
         let reader = Reader { source, kept: Vec::new(), searched: 0, ended: false };
-        let shared = Arc::new(Shared { reader: Mutex::new(Some(reader)), closed: Notify::new(), main: host.main.clone() });
+        let shared = Arc::new(Shared { reader: Mutex::new(Some(reader)), closed: CancellationToken::new(), main: host.main.clone() });
         Stream { shared, host: host.clone(), what: what.into() }
     }
 
@@ -259,5 +258,23 @@ mod tests {
         assert_eq!(told, "a line is longer than 1048576 bytes");
         let told = reader(&[&MUCH[..]; 400]).get(Wanted::All).await.unwrap_err();
         assert_eq!(told, "what is left is longer than 16777216 bytes");
+    }
+
+    struct Never;
+
+    impl Source for Never {
+        fn next(&mut self) -> NextPiece<'_> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn who_reads_when_it_is_closed_does_not_wait() {
+        let reader = Reader { source: Box::new(Never), kept: Vec::new(), searched: 0, ended: false };
+        let shared = Arc::new(Shared { reader: Mutex::new(Some(reader)), closed: CancellationToken::new(), main: Handle::current() });
+        shared.close();
+        // What lets the source go runs after this.
+        let told = tokio::time::timeout(std::time::Duration::from_secs(5), shared.get(Wanted::Line)).await;
+        assert!(told.expect("it waits for ever").unwrap_err().contains("closed"));
     }
 }

@@ -156,7 +156,7 @@ async fn run(file: TestFile, report: &Shared, watch: Arc<Watch>, main: Handle) -
     let outcome = match ended {
         Ok(Ok(_)) => tests.run_all(&file.wanted, report).await.map_err(broken),
         Ok(Err(caught)) => Err(caught.into_mistake()),
-        Err(_) => Err(late(Place { file: name.as_str().into(), ..Place::default() })),
+        Err(_) => Err(late(host.last_seen().unwrap_or_else(|| Place { file: name.as_str().into(), ..Place::default() }))),
     };
     let mut report = held(report);
     report.warnings = host.take_warnings();

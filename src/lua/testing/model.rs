@@ -14,7 +14,7 @@ use super::super::host::Host;
 use super::super::load::{LoadOptions, Loaded, check};
 use super::super::vm::default_value;
 use crate::base::suggest;
-use crate::config::class::class_named;
+use crate::config::class::{ArgDecl, ClassDecl, Kind, class_named};
 use crate::config::{FnRef, Mistake, Object, Table, Value, given_arguments, root_keys};
 
 /// Deeper there is no table of a configuration.
@@ -177,7 +177,7 @@ impl<'a> Builder<'a> {
         if let Some(decl) = class_named(&object.class) {
             for (arg, value) in given_arguments(decl, object) {
                 let value = match value {
-                    _ if arg.is_secret() => LuaValue::String(self.lua.create_string("***")?),
+                    Some(value) if hidden(decl, arg, &value) => LuaValue::String(self.lua.create_string("***")?),
                     Some(value) => self.value(&value)?,
                     None => default_value(self.lua, &arg.default)?,
                 };
@@ -185,9 +185,12 @@ impl<'a> Builder<'a> {
                 known.push(arg.name.to_owned());
             }
         }
+        // Among these are arguments of the host's class, too.
         for (name, value) in object.own.iter().flat_map(|own| own.args.named.iter()) {
-            made.raw_set(name.as_str(), self.value(value)?)?;
-            known.push(name.clone());
+            if !known.contains(name) {
+                made.raw_set(name.as_str(), self.value(value)?)?;
+                known.push(name.clone());
+            }
         }
         self.strict(&made, "argument", known)?;
         self.objects.insert(object.id, made.clone());
@@ -198,6 +201,11 @@ impl<'a> Builder<'a> {
         let made = self.lua.create_userdata(Made { function: f.clone(), generation: self.generation.clone() })?;
         self.wrap.call(made)
     }
+}
+
+/// Environments of builds are secret elsewhere; what a test wants to know of them is what is in them.
+fn hidden(class: &ClassDecl, arg: &ArgDecl, value: &Value) -> bool {
+    arg.secret && *value != Value::None && !matches!(class.kind, Kind::Builder | Kind::Step)
 }
 
 /// A function of a configuration that was loaded.
@@ -213,8 +221,7 @@ pub(super) async fn call(lua: &Lua, host: &Rc<Host>, mut args: MultiValue) -> ml
     let Some(LuaValue::UserData(made)) = args.pop_front() else { return Err(mlua::Error::runtime("needs a function")) };
     let (f, generation) = made.borrow::<Made>().map(|made| (made.function.clone(), made.generation.clone()))?;
     let fail = |text: String| mlua::Error::runtime(format!("the function of {}: {text}", f.place));
-    let plain = |value: &LuaValue| api::json::encode(value, 0);
-    let args = args.iter().map(plain).collect::<Result<Vec<_>, _>>().map_err(|e| fail(format!("its arguments: {e}")))?;
+    let args = args.iter().map(api::json::encode).collect::<Result<Vec<_>, _>>().map_err(|e| fail(format!("its arguments: {e}")))?;
     let asked = f.clone();
     let call = async move { generation.plain_call(&asked, args).await.map_err(|e| e.to_string()) };
     let answer = api::wait::on_main(lua.clone(), host.clone(), "a function of the configuration", call).await?;

@@ -172,6 +172,26 @@ async fn renderers_and_conditions() {
     assert!(!g.step_condition(seen.function("nothing"), None, &step).await.unwrap());
 }
 
+#[tokio::test]
+async fn what_is_raised_or_returned_is_told_in_one_line_that_says_something() {
+    let seen = see(r#"return {
+        blank = function() error("\n  the cause\nand more", 0) end,
+        placed = function() error("\n\nthe cause") end,
+        lines = function() return "one\ntwo" end,
+        empty = function() error("") end,
+        told = function() error(setmetatable({}, { __tostring = function() return "the cause" end })) end,
+    }"#)
+    .await;
+    let g = &seen.loaded.generation;
+    let raised = async |name: &str| g.render(seen.function(name), &RenderInput::default()).await.unwrap_err().to_string();
+    assert_eq!(raised("blank").await, "master.lua:2: renderer: the cause");
+    assert_eq!(raised("placed").await, "master.lua:3: renderer: the cause");
+    assert_eq!(raised("empty").await, "master.lua:5: renderer: raised an empty text");
+    assert_eq!(raised("told").await, "master.lua:6: renderer: the cause");
+    let wrong = g.choices(seen.function("lines")).await.unwrap_err();
+    assert_eq!(wrong.message, r#"must return a list of texts, got "one\ntwo""#);
+}
+
 fn quick(seconds: f64) -> MasterConfig {
     let limits = LuaLimits { callback_timeout: Some(Duration::from_secs_f64(seconds)), ..Default::default() };
     MasterConfig { limits, ..Default::default() }
@@ -291,15 +311,38 @@ async fn an_abandoned_call_ends_and_the_thread_ends_with_its_last_handle() {
     assert!(eventually(|| !thread_runs(number)).await, "the thread is still there");
 }
 
+/// What is told of a file that takes too long.
+async fn late(source: &str) -> String {
+    let folder = Folder::new(&[("master.lua", source)]);
+    let options = LoadOptions { timeout: Duration::from_millis(400), ..folder.options() };
+    let loaded = tokio::time::timeout(Duration::from_secs(20), folder.see_with(options, MasterConfig::default()));
+    let told = loaded.await.expect("the evaluation never ends").map(|_| ()).unwrap_err();
+    told.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 #[tokio::test]
 async fn loading_has_a_deadline_and_may_be_abandoned() {
+    for source in [
+        "local x = 1\nwhile true do end",
+        "local x = 1\nsleep(1000)",
+        "local x = 1\nprocess.run('sleep 1000')",
+        "local t = spawn(function()\nsleep(1000)\nend) t:wait()",
+    ] {
+        assert_eq!(late(source).await, "master.lua:2: the evaluation did not end within 400 ms", "{source}");
+    }
     let folder = Folder::new(&[("master.lua", "while true do end")]);
-    let options = LoadOptions { timeout: Duration::from_millis(200), ..folder.options() };
-    let late = folder.see_with(options, MasterConfig::default()).await.map(|_| ()).unwrap_err();
-    assert_eq!(late[0].to_string(), "master.lua: the evaluation did not end within 200 ms");
     assert!(tokio::time::timeout(Duration::from_millis(100), folder.see()).await.is_err());
     let missing = load(LoadOptions::new("/nowhere/master.lua")).await.unwrap_err();
     assert!(missing[0].to_string().contains("/nowhere/master.lua"), "{missing:?}");
+}
+
+#[tokio::test]
+async fn what_the_end_of_the_file_calls_is_within_the_deadline() {
+    const HEAD: &str = "local R = LatentWorker:extend('R')\nfunction R:start_instance() end function R:stop_instance() end\n";
+    for body in ["while true do end", "sleep(1000)"] {
+        let told = late(&format!("{HEAD}function R:check_config() {body} end\nlocal r = R{{ 'r' }}")).await;
+        assert_eq!(told, "master.lua:3: the evaluation did not end within 400 ms", "{body}");
+    }
 }
 
 #[tokio::test]

@@ -74,11 +74,14 @@ impl StepHost for Fake {
     fn add_steps(&self, _: Vec<Arc<StepSpec>>, _: StepsPlace, _: Kept) -> Result<(), String> {
         no()
     }
-    fn command_version(&self, _: &str) -> Option<String> {
-        None
+    fn command_version(&self, command: &str) -> Option<String> {
+        (command == "shell").then(|| "3.3".to_owned())
     }
     fn start(&self, _: Work, _: BTreeSet<String>) -> Result<Running, String> {
-        no()
+        let (tell, events) = tokio::sync::mpsc::channel(1);
+        let end = WorkEnd { results: Some(Results::Failure), rc: Some(1), ..WorkEnd::default() };
+        tell.try_send(WorkEvent::Ended(end)).map_err(|e| e.to_string())?;
+        Ok(Running { events, interrupt: tokio_util::sync::CancellationToken::new().drop_guard() })
     }
 }
 
@@ -165,10 +168,81 @@ async fn an_init_that_fails_in_a_build_fails_the_step() {
     let (loaded, specs) = loaded(source, LuaLimits { step_stretch: Duration::from_millis(300), ..LuaLimits::default() }).await;
     let host = Arc::new(Fake::default());
     let second = run(&loaded.generation, &specs[0], &host).await.unwrap_err();
-    assert_eq!(second.to_string(), "master.lua:6: init: not the second time");
+    assert_eq!(second.to_string(), "master.lua:6: S:init: not the second time");
     let third = run(&loaded.generation, &specs[0], &host).await.unwrap_err();
     assert!(third.to_string().contains("S:init") && third.message.contains("'timeout' must be"), "{third}");
     assert!(run(&loaded.generation, &specs[0], &host).await.is_ok());
     let fifth = run(&loaded.generation, &specs[0], &host).await.unwrap_err();
-    assert!(fifth.to_string().starts_with("master.lua:7: init: computed for 300 ms"), "{fifth}");
+    assert!(fifth.to_string().starts_with("master.lua:7: S:init: computed for 300 ms"), "{fifth}");
+}
+
+#[tokio::test]
+async fn an_init_that_waits_in_a_build_is_ended() {
+    let source = "
+        local S, made, closed = steps.BuildStep:extend('S'), 0, 0
+        function S:init(args)
+          S.super.init(self, args)
+          made = made + 1
+          if made > 1 then
+            local done <close> = setmetatable({}, { __close = function() closed = closed + 1 end })
+            sleep(1000)
+          end
+        end
+        function S:run() return SUCCESS end
+        local s = S()
+        local Told = steps.BuildStep:extend('Told')
+        function Told:run() self:setProperty('closed', closed) return SUCCESS end
+        local t = Told()";
+    let (loaded, specs) = loaded(
+        source,
+        LuaLimits { step_stretch: Duration::from_millis(300), callback_timeout: Some(Duration::from_millis(200)), ..LuaLimits::default() },
+    )
+    .await;
+    let (generation, host) = (&loaded.generation, Arc::new(Fake::default()));
+    let script = specs[0].script.as_ref().unwrap();
+    let begun = tokio::time::timeout(Duration::from_secs(20), generation.begin_step(&specs[0], script)).await;
+    let failed = begun.expect("it waits for ever").map(|_| ()).unwrap_err();
+    assert_eq!(failed.to_string(), "master.lua:12: S:init: did not return within 500 ms: init may not wait");
+    let abandoned = tokio::time::timeout(Duration::from_millis(100), generation.begin_step(&specs[0], script)).await;
+    assert!(abandoned.is_err());
+    for _ in 0..20 {
+        run(generation, &specs[1], &host).await.unwrap();
+    }
+    assert_eq!(host.property("closed"), Some(json!(2)), "the init goes on though nobody waits for it");
+}
+
+#[tokio::test]
+async fn versions_of_commands_are_compared_number_by_number() {
+    let source = "
+        local S = steps.BuildStep:extend('S')
+        function S:run()
+          for version, older in pairs{ ['3.3'] = false, ['3.3.0'] = true, ['3.10'] = true, ['3'] = false, ['2.9.9'] = false, ['4'] = true } do
+            assert(self:workerVersionIsOlderThan('shell', version) == older, version)
+          end
+          assert(self:workerVersionIsOlderThan('none', '0'))
+          local ok, e = pcall(self.workerVersionIsOlderThan, self, 'shell')
+          assert(not ok and e:find('workerVersionIsOlderThan: the version must be text, got nil', 1, true), e)
+          return SUCCESS
+        end
+        local s = S()";
+    let (loaded, specs) = loaded(source, LuaLimits::default()).await;
+    run(&loaded.generation, &specs[0], &Arc::new(Fake::default())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_command_that_fails_ends_its_step_and_hides_no_other_error() {
+    let source = "
+        local S = steps.BuildStep:extend('S', { mixins = { steps.CommandMixin }, args = { goes_on = 'boolean' } })
+        function S:run()
+          local ok, e = pcall(self.runMkdir, self, 'x')
+          assert(not ok)
+          if self.goes_on then error('something else') end
+          error(e, 0)
+        end
+        local a, b = S{ goes_on = false }, S{ goes_on = true }";
+    let (loaded, specs) = loaded(source, LuaLimits::default()).await;
+    let host = Arc::new(Fake::default());
+    assert_eq!(run(&loaded.generation, &specs[0], &host).await.unwrap().results, Results::Failure);
+    let failed = run(&loaded.generation, &specs[1], &host).await.unwrap_err();
+    assert_eq!(failed.to_string(), "master.lua:6: S:run: something else");
 }

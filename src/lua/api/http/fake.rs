@@ -97,7 +97,7 @@ pub(super) fn answered(request: &Request, answer: &Table) -> mlua::Result<Answer
         (Value::Nil, Value::Nil) => Vec::new(),
         (Value::Nil, json) => {
             headers.entry("content-type".into()).or_insert_with(|| b"application/json".to_vec());
-            encode(&json, 0).map_err(|e| mlua::Error::runtime(format!("fake.http: 'json': {e}")))?.to_string().into_bytes()
+            encode(&json).map_err(|e| mlua::Error::runtime(format!("fake.http: 'json': {e}")))?.to_string().into_bytes()
         }
         (_, Value::Nil) => return fail("'text' must be text"),
         _ => return fail("an answer has 'text' or 'json', not both"),

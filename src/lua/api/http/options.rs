@@ -308,7 +308,7 @@ fn body(folder: &Path, given: &impl Fn(&str) -> Result<Option<Value>, String>, h
     Ok(match said {
         None => Body::None,
         Some(("json", value)) => {
-            let json = encode(&value, 0).and_then(|json| serde_json::to_vec(&json).map_err(|e| e.to_string()));
+            let json = encode(&value).and_then(|json| serde_json::to_vec(&json).map_err(|e| e.to_string()));
             typed("application/json");
             Body::Bytes(json.map_err(|e| format!("json: {e}"))?)
         }

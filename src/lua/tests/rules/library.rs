@@ -250,3 +250,17 @@ async fn rule_22_random_urls_hashes_and_base64() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_table_that_is_huge_by_what_it_shares_is_refused() {
+    let started = std::time::Instant::now();
+    for (call, expected) in [
+        ("json.encode(t)", "json.encode: more than 1000000 values"),
+        ("yaml.encode(t)", "yaml.encode: more than 1000000 values"),
+        ("http.post('http://127.0.0.1:1/', { json = t })", "http.post: json: more than 1000000 values"),
+    ] {
+        let told = mistakes(&format!("local t = {{}} for i = 1, 60 do t = {{ t, t }} end\n{call}")).await.join("\n");
+        assert!(told.starts_with("master.lua:2: ") && told.contains(expected), "{call}: {told}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(30));
+}

@@ -1,6 +1,7 @@
 //! Secrets in the language: what an instance shows of them, and providers that are classes of the file.
 
 use super::super::*;
+use crate::config::{BackendSpec, Template, WorkerKind};
 
 #[tokio::test]
 async fn rule_08_declared_objects_show_their_arguments_with_secrets_masked() {
@@ -99,4 +100,34 @@ async fn what_providers_are_given_is_checked() {
         let found: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
         assert_eq!(found, [format!("master.lua:1: {told}")], "{given}");
     }
+}
+
+#[tokio::test]
+async fn rule_8_no_secret_is_shown_by_its_field() {
+    see(r#"
+        local worker = EC2LatentWorker{ "w", "hush", "m1.large", ami = "ami-1", identifier = "hush", secret_identifier = "hush" }
+        assert(worker.password == "***" and worker.identifier == "***" and worker.secret_identifier == "***")
+        local mail = reporters.MailNotifier{ fromaddr = "a@b.org", smtpUser = "hush", smtpPassword = "hush" }
+        assert(mail.smtpUser == "***" and mail.smtpPassword == "***")
+        local step = steps.ShellCommand{ command = "x", env = { A = "b" } }
+        assert(step.env.A == "b")
+    "#)
+    .await;
+}
+
+#[tokio::test]
+async fn a_secret_that_a_backend_is_given_is_looked_up_for_it() {
+    let folder = Folder::new(&[(
+        "master.lua",
+        r#"
+        local w = OpenStackLatentWorker{ "w", "pw", flavor = "1", image = "i", os_username = "u", os_password = util.Secret("cloud"),
+          os_tenant_name = "t", os_auth_url = "https://keystone/" }
+        BuildmasterConfig.workers = { w }
+        BuildmasterConfig.secretsProviders = { secrets.SecretInEnvironment{} }
+    "#,
+    )]);
+    let loaded = load(folder.options()).await.unwrap();
+    let WorkerKind::Latent(latent) = &loaded.config.workers[0].kind else { panic!() };
+    let BackendSpec::Lua(spec) = &latent.backend else { panic!() };
+    assert_eq!(spec.rendered.get("os_password"), Some(&Template::Secret("cloud".into())));
 }

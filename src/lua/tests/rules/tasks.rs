@@ -109,6 +109,26 @@ async fn ten_thousand_tasks_and_no_more() {
 }
 
 #[tokio::test]
+async fn rule_6_only_the_init_itself_may_not_wait() {
+    see(r#"
+        local Slow, rounds = class("Slow"), 0
+        function Slow:init() for i = 1, 3e6 do rounds = rounds + 1 end end
+        local waits = spawn(function() while rounds < 3e6 do sleep(0) end end)
+        sleep(0)
+        local slow = Slow{}
+        waits:wait()
+        local Broken = class("Broken")
+        function Broken:init() error("broken") end
+        pcall(Broken)
+        sleep(0)
+    "#)
+    .await;
+    let told = mistakes("local A = class('A') function A:init() sleep(0) end\nlocal B = class('B') function B:init() A{} end\nB{}").await;
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with("master.lua:1: init may not wait"), "{told:?}");
+}
+
+#[tokio::test]
 async fn rule_19_tasks_that_require_one_module_share_it() {
     let folder = Folder::new(&[
         ("a.lua", "sleep(0.1) return { b = require('b') }"),

@@ -30,7 +30,7 @@ async fn rule_15_the_order_of_pairs_never_shows() {
         assert_eq!((&again.root, &again.objects), (&first.root, &first.objects));
     }
     let Value::Table(t) = first.get("t") else { panic!() };
-    assert_eq!(t.strange_key.as_deref(), Some("[99]"));
+    assert_eq!(t.strange_key.as_deref(), Some("[true]"));
 }
 
 #[tokio::test]
@@ -130,6 +130,13 @@ c.schedulers[2] = schedulers.ForceScheduler{{ name = 'force', builderNames = {{ 
             "master.lua:12: ForceScheduler \"force\": the name is taken by ForceScheduler \"force\" (master.lua:8) already",
         ]
     );
+}
+
+#[tokio::test]
+async fn rule_16_a_key_that_is_neither_a_name_nor_a_number_is_told_beside_numbers() {
+    let told = whole("local s = steps.ShellCommand{ command = 'x', decodeRC = { [0] = SUCCESS, [2.5] = FAILURE } }").await;
+    let expected = "'decodeRC' must be a table of exit codes and results such as { [0] = util.SUCCESS }, got the key 2.5";
+    assert!(told.iter().any(|t| t.ends_with(expected)), "{told:?}");
 }
 
 #[tokio::test]
