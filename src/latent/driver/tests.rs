@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::{Map, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::*;
-use crate::base::{RequestId, SystemClock};
-use crate::latent::Timing;
-use crate::latent::backend::{Started, WantedBuild};
+use crate::base::{RequestId, Secret, SystemClock};
+use crate::latent::backend::{Instance, Start, Started, WantedBuild};
+use crate::latent::{Failure, State, Timing};
 use crate::store::StoreOptions;
 use crate::workers::link::BoxFuture;
 
