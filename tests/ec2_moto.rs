@@ -10,10 +10,12 @@ use std::time::Duration;
 use buildmoon::base::Secret;
 use buildmoon::latent::backend::{Backend, Start};
 use buildmoon::latent::ec2::api::{Class, Ec2Api};
-use buildmoon::latent::ec2::backend::{Ec2Backend, Region, Settings, SpotSettings};
+use buildmoon::latent::ec2::backend::Ec2Backend;
 use buildmoon::latent::ec2::credentials::Keys;
 use buildmoon::latent::ec2::image::{Filters, anchored};
+use buildmoon::latent::ec2::region::Region;
 use buildmoon::latent::ec2::sdk::{Connect, Ec2};
+use buildmoon::latent::ec2::settings::{Settings, SpotSettings};
 use buildmoon::model::LaunchId;
 use support::peers;
 

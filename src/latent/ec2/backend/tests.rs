@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::base::Secret;
-use crate::latent::ec2::image::Image;
+use crate::latent::ec2::api::Ec2Api;
+use crate::latent::ec2::image::{Filters, Image};
+use crate::latent::ec2::settings::Price;
 
 /// A provider in memory. `refuse` holds the codes of the next starts, the last first.
 #[derive(Default)]
