@@ -93,7 +93,7 @@ impl Latent {
                 tracing::info!(worker = %configured.name, launch = %record.id, "a machine is left from before: looking after it");
                 Lifecycle::recovered(row, quarantine, now, &configured.policy)
             }
-            None => Lifecycle { quarantine, ..Lifecycle::default() },
+            None => Lifecycle::idle(quarantine, now, &configured.policy),
         };
         let view = Arc::new(Mutex::new(View::of(&life, record.as_ref(), now, &configured.policy)));
         let worker = Worker {

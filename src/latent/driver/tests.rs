@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Map, Value as Json, json};
 
 use super::*;
-use crate::base::{RequestId, Secret, SystemClock};
+use crate::base::{BuildId, RequestId, Secret, SystemClock};
 use crate::latent::backend::{Instance, Start, Started, WantedBuild};
 use crate::latent::{Failure, State, Timing};
 use crate::store::StoreOptions;
@@ -180,8 +180,8 @@ async fn from_the_wish_to_the_end() {
     test.until("waiting", |_, v| v.state == State::Waiting).await;
     test.latent.tell("bot", Event::Attached);
     test.until("answered", |t, _| *lock(&t.around.0) == [(RequestId(7), Ok(()))]).await;
-    test.latent.tell("bot", Event::BuildStarted(RequestId(7)));
-    test.latent.tell("bot", Event::BuildEnded { lost: false });
+    test.latent.tell("bot", Event::BuildStarted(RequestId(7), BuildId(7)));
+    test.latent.tell("bot", Event::BuildEnded { build: BuildId(7), lost: false });
     test.until("idle", |_, v| v.state == State::Idle).await;
     assert_eq!(test.running(), 0);
     let rows = test.store.launches(9).await.expect("rows");
@@ -241,8 +241,8 @@ async fn people_are_told_once_of_a_machine_that_can_t_be_stopped() {
     test.latent.tell("bot", Event::Wanted(RequestId(1)));
     test.latent.tell("bot", Event::Attached);
     test.until("answered", |t, _| *lock(&t.around.0) == [(RequestId(1), Ok(()))]).await;
-    test.latent.tell("bot", Event::BuildStarted(RequestId(1)));
-    test.latent.tell("bot", Event::BuildEnded { lost: false });
+    test.latent.tell("bot", Event::BuildStarted(RequestId(1), BuildId(1)));
+    test.latent.tell("bot", Event::BuildEnded { build: BuildId(1), lost: false });
     test.until("stopping", |_, v| v.state == State::Stopping).await;
     test.until("told", |t, v| !lock(&t.around.1).is_empty() && v.record.as_ref().is_some_and(|r| r.leak_told_at.is_some())).await;
     let text = lock(&test.around.1)[0].to_string();
@@ -297,10 +297,10 @@ async fn a_machine_whose_worker_has_another_password_ends_when_it_is_free() {
     test.latent.tell("bot", Event::Wanted(RequestId(1)));
     test.latent.tell("bot", Event::Attached);
     test.until("ready", |_, v| v.state == State::Ready && v.record.as_ref().is_some_and(|r| r.price_per_hour == Some(0.25))).await;
-    test.latent.tell("bot", Event::BuildStarted(RequestId(1)));
+    test.latent.tell("bot", Event::BuildStarted(RequestId(1), BuildId(1)));
     *lock(&test.around.2) = Some("another".into());
     test.until("closed to builds", |_, v| v.state == State::Ready && !v.available).await;
-    test.latent.tell("bot", Event::BuildEnded { lost: false });
+    test.latent.tell("bot", Event::BuildEnded { build: BuildId(1), lost: false });
     test.until("gone", |t, v| v.state == State::Idle && t.running() == 0).await;
     let rows = test.store.launches(9).await.expect("rows");
     assert!(
