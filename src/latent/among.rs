@@ -72,7 +72,7 @@ impl Backend for Among {
         })
     }
 
-    fn check(&self, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
+    fn check(&self, _: LaunchId, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
         Box::pin(async { Ok(Ok(())) })
     }
 
@@ -123,7 +123,7 @@ mod tests {
             self.stopped.lock().unwrap().push(format!("{} {handle}", self.name));
             Box::pin(async { Ok(()) })
         }
-        fn check(&self, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
+        fn check(&self, _: LaunchId, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
             unreachable!()
         }
         fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {

@@ -18,7 +18,7 @@ use super::lifecycle::{Event, Policy, Shutdown};
 pub use super::surroundings::{Leak, Surroundings};
 use crate::base::{Clock, Timestamp};
 use crate::model::{LaunchId, LaunchRecord, Quarantine};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use machine::Order;
 pub use machine::View;
 
@@ -74,9 +74,8 @@ impl Latent {
 
     /// Takes over a configuration. Live launches stay as they are and follow the new policy; what is not configured any more is stopped
     /// when its builds have ended. The first time, what an earlier master left behind is settled.
-    pub async fn configure(self: &Arc<Latent>, workers: Vec<Configured>) -> Result<(), crate::store::StoreError> {
-        let known = self.looked_after();
-        let open = self.store.open_launches().await?.into_iter().filter(|r| !known.contains(&r.id));
+    pub async fn configure(self: &Arc<Latent>, workers: Vec<Configured>) -> Result<(), StoreError> {
+        let open = self.strays().await?.into_iter();
         let mut open: HashMap<String, LaunchRecord> = open.map(|r| (r.worker.clone(), r)).collect();
         let mut quarantines = self.store.quarantines().await?;
         let mut entries = lock(&self.entries);
@@ -106,14 +105,16 @@ impl Latent {
     }
 
     fn looked_after(&self) -> HashSet<LaunchId> {
-        lock(&self.entries).values().filter_map(|e| Some(lock(&e.view).record.as_ref()?.id.clone())).collect()
+        lock(&self.entries).values().flat_map(|e| lock(&e.view).launches()).collect()
     }
 
-    /// Launches of the ledger that no configured worker looks after.
-    pub async fn strays(&self) -> Result<Vec<LaunchRecord>, crate::store::StoreError> {
+    /// Launches of the ledger that nobody looks after.
+    pub async fn strays(&self) -> Result<Vec<LaunchRecord>, StoreError> {
+        // Those that end while the ledger is read, and those that begin.
+        let before = self.looked_after();
         let open = self.store.open_launches().await?;
-        let known = self.looked_after();
-        Ok(open.into_iter().filter(|r| !known.contains(&r.id)).collect())
+        let now = self.looked_after();
+        Ok(open.into_iter().filter(|r| !before.contains(&r.id) && !now.contains(&r.id)).collect())
     }
 
     /// Looks after such a launch until it is gone.
@@ -124,6 +125,16 @@ impl Latent {
         let configured = Configured { name: name.clone(), policy, backend, generation: record.generation };
         let entry = self.begin(configured, Some(record), Quarantine::default());
         lock(&self.entries).insert(name, entry);
+    }
+
+    /// Nobody asks for it any more, if it is `done`: what it is told is told under the lock.
+    fn leave(&self, worker: &str, done: impl FnOnce() -> bool) -> bool {
+        let mut entries = lock(&self.entries);
+        let leaves = done();
+        if leaves {
+            entries.remove(worker);
+        }
+        leaves
     }
 
     /// Every machine is to be stopped. Answers when all are known to be gone, or when `limit` is over: how many are left then.
@@ -144,7 +155,11 @@ impl Latent {
 
     /// False: there is no such latent worker.
     pub fn tell(&self, worker: &str, event: Event) -> bool {
-        lock(&self.entries).get(worker).is_some_and(|entry| entry.orders.send(Order::Event(event)).is_ok())
+        self.order(worker, Order::Event(event))
+    }
+
+    fn order(&self, worker: &str, order: Order) -> bool {
+        lock(&self.entries).get(worker).is_some_and(|entry| entry.orders.send(order).is_ok())
     }
 
     pub fn view(&self, worker: &str) -> Option<View> {

@@ -213,7 +213,6 @@ struct Around {
     registry: Weak<Registry>,
     latent: OnceLock<Weak<Latent>>,
     key: Key,
-    /// Who is told of a machine that can't be stopped.
     /// Whose people are told.
     master: OnceLock<Weak<Master>>,
 }
@@ -253,6 +252,10 @@ impl Surroundings for Around {
     fn password(&self, worker: &str, launch: &LaunchId) -> std::result::Result<Secret, String> {
         let registry = self.registry.upgrade().ok_or_else(|| "the master stops".to_owned())?;
         Ok(registry.configured_password(worker)?.unwrap_or_else(|| self.key.password(launch)))
+    }
+
+    fn sealed(&self, launch: &LaunchId, password: &Secret) -> Option<String> {
+        Some(self.key.sealed(launch, password))
     }
 
     fn leak(&self, leak: Leak) -> BoxFuture<'static, std::result::Result<(), String>> {
@@ -329,6 +332,11 @@ impl Key {
         Secret::new(self.derive("password", &launch.0, 24))
     }
 
+    /// Not to be tried out without the key, however simple the password is.
+    fn sealed(&self, launch: &LaunchId, password: &Secret) -> String {
+        self.derive("login", &format!("{launch} {}", password.reveal()), 16)
+    }
+
     /// The mark of this master on its machines.
     fn master_id(&self) -> String {
         self.derive("master", "", 12)
@@ -392,6 +400,9 @@ mod tests {
         assert_eq!(key.password(&launch("a")), again.password(&launch("a")));
         assert_ne!(key.password(&launch("a")), key.password(&launch("b")));
         assert_ne!(key.password(&launch("")).reveal(), key.master_id());
+        let sealed = key.sealed(&launch("a"), &Secret::new("x"));
+        assert_eq!(sealed, again.sealed(&launch("a"), &Secret::new("x")));
+        assert!(sealed != key.sealed(&launch("a"), &Secret::new("y")) && sealed != key.sealed(&launch("b"), &Secret::new("x")));
         std::fs::write(&path, "short").unwrap();
         assert!(Key::of(folder.path()).err().is_some_and(|e| e.to_string().contains("must have 32 bytes")));
     }

@@ -35,6 +35,8 @@ pub struct View {
     pub tries: u32,
     /// Why the last try to stop it failed.
     pub stop_error: Option<String>,
+    /// The one that begins or ends has no record yet, or no more.
+    launch: Option<LaunchId>,
     /// The last lines of its console, while its worker is not attached.
     pub console: Vec<String>,
     /// It may take a build now.
@@ -47,6 +49,8 @@ pub struct View {
 
 pub(super) enum Order {
     Event(Event),
+    /// A listing by a backend of that group has that handle for the launch, or does not have it.
+    Listed(String, LaunchId, Option<Json>),
     /// What the launch costs an hour.
     Price(LaunchId, f64),
     Configure(Box<Configured>),
@@ -126,11 +130,17 @@ impl View {
             quarantine: life.quarantine.clone(),
             tries: life.launch.as_ref().and_then(|l| l.stop.as_ref()).map_or(0, |s| s.tries),
             stop_error: life.launch.as_ref().and_then(|l| l.stop.as_ref()?.error.clone()),
+            launch: life.launch.as_ref().map(|l| l.id.clone()),
             console: life.launch.as_ref().map(|l| l.console.clone()).unwrap_or_default(),
             available: life.available(now, policy),
             open: life.open(now, policy),
             since: now,
         }
+    }
+
+    /// What is looked after.
+    pub(super) fn launches(&self) -> impl Iterator<Item = LaunchId> + use<> {
+        self.launch.clone().into_iter().chain(self.record.as_ref().map(|r| r.id.clone()))
     }
 }
 
@@ -173,6 +183,11 @@ impl Worker {
             };
             match order {
                 Some(Order::Event(event)) => self.event(event).await,
+                Some(Order::Listed(group, id, found)) => {
+                    if found.is_some() || self.is_listed_by(&group) {
+                        self.event(Event::Listed(id, found)).await;
+                    }
+                }
                 Some(Order::Price(id, price)) => {
                     if let Some(record) = self.record.as_mut().filter(|r| r.id == id) {
                         record.price_per_hour = Some(price);
@@ -194,16 +209,33 @@ impl Worker {
                 }
                 None => return,
             }
+            if self.is_over() && self.latent.leave(&self.configured.name, || queue.is_empty()) {
+                return;
+            }
         }
+    }
+
+    /// It is not configured any more, and nothing is left of it.
+    fn is_over(&self) -> bool {
+        let rests = self.life.launch.is_none() && self.record.is_none() && self.unsettled.is_empty();
+        rests && !self.configured.policy.configured && self.life.waiting.is_empty() && self.life.quarantine == self.kept_quarantine
+    }
+
+    /// It may have been started by a backend that looks elsewhere than the one that lists now.
+    fn is_listed_by(&self, group: &str) -> bool {
+        let (backend, record) = (self.backend(), self.record.as_ref());
+        let there = |r: &LaunchRecord| r.handle.as_ref().is_none_or(|handle| backend.lists(handle, &r.settings));
+        backend.group() == group && record.is_none_or(there)
     }
 
     /// A worker whose password has changed since its machine started can't come back from there.
     async fn compare_login(&mut self) {
         let Some(launch) = self.life.launch.as_ref().filter(|l| l.stop.is_none() && l.outdated.is_none()) else { return };
-        let Some(login) = &self.login else { return };
+        let Some(login) = self.record.as_ref().and_then(|r| r.login.as_ref()).filter(|_| self.configured.policy.configured) else { return };
+        let around = &self.latent.surroundings;
         // While the password is not known, nothing is known.
-        if let Ok(now) = self.latent.surroundings.password(&self.configured.name, &launch.id)
-            && now != *login
+        if let Ok(now) = around.password(&self.configured.name, &launch.id)
+            && around.sealed(&launch.id, &now).is_some_and(|now| now != *login)
         {
             let id = launch.id.clone();
             self.event(Event::Outdated(id, "its password has changed".into())).await;
@@ -281,7 +313,7 @@ impl Worker {
             Action::Check(id, handle) => {
                 let (backend, password) = (self.backend(), self.known_login(&id));
                 self.later(async move {
-                    let alive = match timeout(CHECK_DEADLINE, backend.check(handle.clone())).await {
+                    let alive = match timeout(CHECK_DEADLINE, backend.check(id.clone(), handle.clone())).await {
                         // What it wrote last may tell why.
                         Ok(Ok(Err(why))) => Err(why + &console::quoted(&console_of(&*backend, handle, password).await)),
                         Ok(Ok(Ok(()))) => Ok(()),
@@ -355,7 +387,15 @@ impl Worker {
     }
 
     async fn start(&mut self, id: LaunchId, now: Timestamp) {
-        let backend = self.backend();
+        let (backend, around) = (self.backend(), self.latent.surroundings.clone());
+        let password = match around.password(&self.configured.name, &id) {
+            Ok(password) => password,
+            Err(why) => {
+                let failure = Failure::Retry(format!("its password is not known: {why}"), PASSWORD_REST);
+                let _ = self.orders.send(Order::Event(Event::StartFailed(id, failure)));
+                return;
+            }
+        };
         if self.record.as_ref().is_none_or(|r| r.id != id) {
             let record = LaunchRecord {
                 id: id.clone(),
@@ -369,6 +409,7 @@ impl Worker {
                 stop: None,
                 gone: None,
                 price_per_hour: None,
+                login: around.sealed(&id, &password),
                 leak_told_at: None,
             };
             if let Err(e) = self.latent.store.put_launch(&record).await {
@@ -379,16 +420,7 @@ impl Worker {
             self.record = Some(record);
             self.launched_by = Some(backend.clone());
         }
-        let around = &self.latent.surroundings;
         let wanted_by = self.life.waiting.first();
-        let password = match around.password(&self.configured.name, &id) {
-            Ok(password) => password,
-            Err(why) => {
-                let failure = Failure::Retry(format!("its password is not known: {why}"), PASSWORD_REST);
-                let _ = self.orders.send(Order::Event(Event::StartFailed(id, failure)));
-                return;
-            }
-        };
         self.login = Some(password.clone());
         let (properties, build) = wanted_by.map(|r| around.build(&self.configured.name, *r)).unwrap_or_default();
         let start = Start { launch: id.clone(), worker: self.configured.name.clone(), password, properties, build };

@@ -65,10 +65,10 @@ impl Backend for Ec2Backend {
     }
 
     fn knows(&self, handle: &Json) -> bool {
-        self.parts.elsewhere.is_some() || self.lists(handle)
+        self.parts.elsewhere.is_some() || self.lists(handle, "")
     }
 
-    fn lists(&self, handle: &Json) -> bool {
+    fn lists(&self, handle: &Json, _: &str) -> bool {
         handle["region"].as_str().is_none_or(|region| region == self.parts.settings.region)
     }
 
@@ -131,7 +131,7 @@ impl Backend for Ec2Backend {
         Box::pin(async move { parts.stop(&handle, fast).await })
     }
 
-    fn check(&self, handle: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
+    fn check(&self, _: LaunchId, handle: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
         let parts = self.parts.clone();
         Box::pin(async move { parts.check(&handle).await })
     }

@@ -214,7 +214,7 @@ async fn two_hundred_questions_are_one_call() {
     for i in 0..200 {
         handles.push(backend.start(start(&i.to_string())).await.unwrap().handle);
     }
-    let checks: Vec<_> = handles.into_iter().map(|handle| tokio::spawn(backend.check(handle))).collect();
+    let checks: Vec<_> = handles.into_iter().map(|handle| tokio::spawn(backend.check(LaunchId("a".into()), handle))).collect();
     for check in checks {
         assert_eq!(check.await.unwrap(), Ok(Ok(())));
     }
@@ -235,9 +235,9 @@ async fn a_stop_is_done_when_the_instance_is_gone() {
     provider.instances.lock().unwrap().clear();
     assert!(backend.stop(launch.clone(), handle.clone(), false).await.is_err());
     let old = json!({ "instance": "i-0", "launched_at": 1000 });
-    assert_eq!(backend.stop(launch, old.clone(), false).await, Ok(()));
-    assert_eq!(backend.check(old).await, Ok(Err("instance i-0 is not there any more".into())));
-    assert_eq!(backend.check(handle).await, Ok(Ok(())));
+    assert_eq!(backend.stop(launch.clone(), old.clone(), false).await, Ok(()));
+    assert_eq!(backend.check(launch.clone(), old).await, Ok(Err("instance i-0 is not there any more".into())));
+    assert_eq!(backend.check(LaunchId("a".into()), handle).await, Ok(Ok(())));
 }
 
 #[tokio::test(start_paused = true)]
@@ -322,8 +322,8 @@ async fn what_was_started_in_another_region_is_ended_there() {
         Box::pin(async move { if region == "eu-west-1" { Ok(found) } else { Err("no such region".into()) } })
     });
     let new = Ec2Backend::reaching("m-1".into(), settings("us-east-1"), region, Some(elsewhere));
-    assert!(new.knows(&handle) && !new.lists(&handle), "that it is not listed here says nothing");
-    assert_eq!(new.check(handle.clone()).await, Ok(Ok(())));
+    assert!(new.knows(&handle) && !new.lists(&handle, ""), "that it is not listed here says nothing");
+    assert_eq!(new.check(launch.clone(), handle.clone()).await, Ok(Ok(())));
     assert_eq!(new.console(handle.clone()).await, Ok(Some("i-0 boots".into())));
     assert_eq!(new.stop(launch, handle, false).await, Ok(()));
     assert!(there.instances.lock().unwrap()[0].over() && here.describes.load(Ordering::SeqCst) == 0);
