@@ -105,6 +105,13 @@ local function constant(self, info)
   })
 end
 
+-- What a start that left no handle has started, as far as it is listed.
+local function listed_handle(seen)
+  for _, instance in ipairs(seen:list_instances()) do
+    if instance.launch_id == seen.launch_id then return instance.handle end
+  end
+end
+
 local methods = { "start_instance", "stop_instance", "check_instance", "list_instances" }
 
 -- Does a class of the file change anything of a backend that is the host's own?
@@ -131,6 +138,11 @@ function P.bind_backend(self, record)
           for name in next, wrong do names[#names + 1] = name end
           sort(names)
           if names[1] then fail("config_error", wrong[names[1]], nil, record.place) end
+        end
+        if name == "stop_instance" then
+          local handle, fast = ...
+          if handle == nil and P.lookup(info, "list_instances") ~= nil then handle = listed_handle(seen) end
+          return method(seen, handle, fast)
         end
         return method(seen, ...)
       end

@@ -249,13 +249,8 @@ function Docker:start_instance(build)
 end
 
 function Docker:stop_instance(handle, fast)
-  -- A start that was not recorded has no handle; its container, if there is any, has the label.
-  if handle == nil then
-    for _, instance in ipairs(self:list_instances()) do
-      if instance.launch_id == self.launch_id then self:stop_instance(instance.handle, fast) end
-    end
-    return
-  end
+  -- The start left no handle, and no container has the launch's label.
+  if handle == nil then return end
   local host, id = handle.docker_host, handle.container
   if not fast then
     local answer = ask(self, host, "POST", "/containers/" .. id .. "/stop", { params = { t = GRACE }, timeout = GRACE + 60 })

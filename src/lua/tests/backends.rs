@@ -217,3 +217,22 @@ async fn answers_are_checked() {
     assert_eq!(listed, Ok(vec![(LaunchId("l".into()), json!([1]))]));
     assert_eq!(answering("list", "return {}").await.list().await, Ok(Vec::new()));
 }
+
+#[tokio::test]
+async fn a_start_that_left_no_handle_is_stopped_by_that_of_the_list() {
+    let b = backend(
+        r#"
+        local Rack = LatentWorker:extend("Rack")
+        function Rack:start_instance() return { "started" } end
+        function Rack:stop_instance(handle) assert(handle == self.expected, tostring(handle)) end
+        function Rack:list_instances()
+          self.expected = self.expected and None or 7
+          return self.expected == 7 and { { launch_id = "other", handle = 6 }, { launch_id = self.launch_id, handle = 7 } } or {}
+        end
+        Rack{ "bot" }
+    "#,
+    )
+    .await;
+    assert_eq!(b.stop(Json::Null).await, Ok(()));
+    assert!(b.stop(json!(8)).await.unwrap_err().contains("8"), "a handle that is there counts");
+}
