@@ -164,7 +164,10 @@ function P.bind_backend(self, record)
     if value ~= nil and (arg.renderable or arg.secret) and not own and P.to_render(value) then rendered[#rendered + 1] = arg.name end
   end
   sort(rendered)
-  record.own = { methods = bound, args = args, rendered = rendered }
+  -- Where a class of the file stops them, its handles are its own affair.
+  local by_handle = P.lookup(info, "_stops_by_handle")
+  record.own = { methods = bound, args = args, rendered = rendered,
+    stops_by_handle = by_handle ~= nil and by_handle == P.lookup(info, "stop_instance") }
   local check = P.lookup(info, "check_config")
   if type(check) == "function" then
     local ok, why = lib.xpcall(check, function(e) return host.error_text(e) or tostring(e) end, constant(self, info))

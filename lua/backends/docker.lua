@@ -270,6 +270,9 @@ local function show_output(self, handle, about)
   for _, line in ipairs(lines) do log.info(("%s: container %s: %s"):format(self.name, id:sub(1, 12), line)) end
 end
 
+-- The handle says where: it can be stopped from there whatever the worker is told now.
+Docker._stops_by_handle = Docker.stop_instance
+
 function Docker:check_instance(handle)
   local answer = ask(self, handle.docker_host, "GET", "/containers/" .. handle.container .. "/json", { timeout = 20 })
   if answer.status == 404 then return false, "the container is gone" end

@@ -290,6 +290,9 @@ function LibVirt:stop_instance(handle, fast)
   if handle.disk then fs.remove(handle.disk) end
 end
 
+-- The handle says where: it can be stopped from there whatever the worker is told now.
+LibVirt._stops_by_handle = LibVirt.stop_instance
+
 function LibVirt:check_instance(handle)
   if not handle.domain then return false, "there is only its disk" end
   local state = state_of(self, handle, handle.domain)

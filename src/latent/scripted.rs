@@ -131,7 +131,7 @@ impl Backend for ScriptedBackend {
     }
 
     fn serves(&self, settings: &str) -> bool {
-        self.settings == settings
+        self.settings == settings || self.parts.spec.stops_by_handle
     }
 
     fn can_check(&self) -> bool {

@@ -18,7 +18,7 @@ use super::{AtWork, Master};
 use crate::base::{Clock, RequestId, Secret, Timestamp};
 use crate::builds::Engine;
 use crate::config::{BackendSpec, LatentSpec, WorkerKind, WorkerSpec};
-use crate::latent::among::Among;
+use crate::latent::among::who_ends;
 use crate::latent::backend::{Backend, Finding, Unusable, WantedBuild};
 use crate::latent::driver::{Configured, Latent, Leak, Surroundings, View};
 use crate::latent::extended::{Bases, ExtendedBackend};
@@ -161,11 +161,7 @@ impl Machines {
     fn end_stray(&self, record: LaunchRecord, backends: &[Arc<dyn Backend>]) {
         tracing::warn!(worker = record.worker, launch = %record.id, handle = record.handle.as_ref().map(Json::to_string),
             "a machine is left of a worker that is not configured any more: it is stopped");
-        let same = |b: &&Arc<dyn Backend>| b.class() == record.backend && record.handle.as_ref().is_none_or(|handle| b.knows(handle));
-        let alike: Vec<Arc<dyn Backend>> = backends.iter().filter(same).cloned().collect();
-        let one = alike.iter().find(|b| b.serves(&record.settings)).cloned();
-        let any = || (!alike.is_empty()).then(|| Arc::new(Among::new(alike.iter().cloned())) as Arc<dyn Backend>);
-        let backend = one.or_else(any).unwrap_or_else(|| {
+        let backend = who_ends(&record, backends).unwrap_or_else(|| {
             let why = format!(
                 "no configured worker of class {} can end it: configure one of its kind and region, or end it by hand and restart",
                 record.backend

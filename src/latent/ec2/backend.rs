@@ -166,8 +166,18 @@ impl Parts {
     fn handle(&self, instance: &InstanceState, launched: Option<(Timestamp, &Choice)>) -> Json {
         json!({
             "instance": instance.id, "region": self.settings.region, "launched_at": launched.map(|(at, _)| at),
-            "choice": launched.map(|(_, choice)| choice.key()),
+            "choice": launched.map(|(_, choice)| choice.key()), "address": launched.and_then(|_| self.settings.elastic_ip.clone()),
+            "volumes": launched.map(|_| self.settings.volumes.iter().map(|(volume, _)| volume).collect::<Vec<_>>()),
         })
+    }
+
+    /// The address and the volumes that it got when it was started, which may be others than those of now.
+    fn furniture(&self, handle: &Json) -> (Option<String>, Vec<String>) {
+        let text = |value: &Json| value.as_str().map(str::to_owned);
+        match handle["volumes"].as_array() {
+            Some(volumes) => (text(&handle["address"]), volumes.iter().filter_map(text).collect()),
+            None => (self.settings.elastic_ip.clone(), self.settings.volumes.iter().map(|(volume, _)| volume.clone()).collect()),
+        }
     }
 
     /// The instance's id and the region that it is in: elsewhere its id means nothing, and that must not look as if it were gone.
@@ -408,12 +418,13 @@ impl Parts {
     async fn stop(&self, handle: &Json, fast: bool) -> Result<(), String> {
         let (id, region) = self.place_of(handle).await?;
         let api = &region.api;
-        if let Some(address) = &self.settings.elastic_ip
+        let (address, volumes) = self.furniture(handle);
+        if let Some(address) = &address
             && let Err(e) = api.disassociate_address(address.clone(), id.to_owned()).await
         {
             tracing::warn!(instance = id, "its address {address} could not be taken back: {e}");
         }
-        for (volume, _) in &self.settings.volumes {
+        for volume in &volumes {
             if let Err(e) = api.detach_volume(volume.clone(), id.to_owned()).await {
                 tracing::warn!(instance = id, "the volume {volume} could not be detached: {e}");
             }

@@ -144,7 +144,7 @@ async fn each_deadline_ends_its_call_with_name_and_place() {
     .await;
     let told = |line: u32, name: &str| format!("master.lua:{line}: Rack:{name}: did not return within its budget of 1.0 s");
     assert_eq!(b.start(&me()).await.unwrap_err(), told(3, "start_instance"));
-    assert_eq!(b.stop(Json::Null).await.unwrap_err(), told(6, "stop_instance"));
+    assert_eq!(b.stop(json!(1)).await.unwrap_err(), told(6, "stop_instance"));
     assert_eq!(b.check(Json::Null).await.unwrap_err(), told(7, "check_instance"));
     assert!(b.list().await.unwrap_err().starts_with("master.lua:8: Rack:list_instances: "));
 }

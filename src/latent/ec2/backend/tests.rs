@@ -6,7 +6,7 @@ use super::*;
 use crate::base::Secret;
 use crate::latent::ec2::api::Ec2Api;
 use crate::latent::ec2::image::{Filters, Image};
-use crate::latent::ec2::settings::Price;
+use crate::latent::ec2::settings::{MadeSettings, Price};
 
 /// A provider in memory. `refuse` holds the codes of the next starts, the last first.
 #[derive(Default)]
@@ -21,6 +21,9 @@ struct Provider {
     /// What a look at these things comes to: nothing is there, or that code.
     looks: Mutex<Vec<(&'static str, Option<&'static str>)>>,
     groups_made: AtomicUsize,
+    /// Addresses and volumes that instances were given, and those that were taken back.
+    lent: Mutex<Vec<String>>,
+    taken_back: Mutex<Vec<String>>,
 }
 
 impl Provider {
@@ -95,13 +98,16 @@ impl Ec2Api for Provider {
     fn associate_address(&self, _: String, _: String) -> BoxFuture<'_, Result<(), ApiError>> {
         done(self.no_address.lock().unwrap().map_or(Ok(()), |code| Err(error(code))))
     }
-    fn disassociate_address(&self, _: String, _: String) -> BoxFuture<'_, Result<(), ApiError>> {
+    fn disassociate_address(&self, address: String, id: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        self.taken_back.lock().unwrap().push(format!("{address} of {id}"));
         done(Ok(()))
     }
-    fn attach_volume(&self, _: String, _: String, _: String) -> BoxFuture<'_, Result<(), ApiError>> {
+    fn attach_volume(&self, volume: String, device: String, id: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        self.lent.lock().unwrap().push(format!("{volume} to {id} as {device}"));
         done(Ok(()))
     }
-    fn detach_volume(&self, _: String, _: String) -> BoxFuture<'_, Result<(), ApiError>> {
+    fn detach_volume(&self, volume: String, id: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        self.taken_back.lock().unwrap().push(format!("{volume} of {id}"));
         done(Ok(()))
     }
     fn has_key_pair(&self, _: String) -> BoxFuture<'_, Result<bool, ApiError>> {
@@ -131,6 +137,25 @@ impl Ec2Api for Provider {
     fn query(&self, query: Query) -> BoxFuture<'_, Result<Json, ApiError>> {
         done(Ok(json!({ "asked": query.action })))
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn volumes_of_a_build_are_lent_to_its_instance_and_taken_back() {
+    let provider = Arc::new(Provider::default());
+    let plain = Settings { instance_types: types(&["m5"]), ami: Some("ami-1".into()), ..Settings::default() };
+    let lends = Settings { region: "us-east-1".into(), ..plain.clone() };
+    let make = move |start: Start| -> BoxFuture<'static, Result<Settings, String>> {
+        let volume = start.properties["volume"].as_str().unwrap_or_default().to_owned();
+        let settings = Settings { volumes: vec![(volume, "/dev/sdf".into())], elastic_ip: Some("1.2.3.4".into()), ..lends.clone() };
+        done(Ok(settings))
+    };
+    let made = Some(MadeSettings { of: "volumes".into(), make: Arc::new(make) });
+    let backend = backend(&provider, Settings { made, ..plain });
+    let wanted = Start { properties: serde_json::Map::from_iter([("volume".to_owned(), json!("vol-7"))]), ..start("a") };
+    let handle = backend.start(wanted).await.unwrap().handle;
+    assert_eq!(*provider.lent.lock().unwrap(), ["vol-7 to i-0 as /dev/sdf"]);
+    assert_eq!(backend.stop(LaunchId("a".into()), handle, true).await, Ok(()));
+    assert_eq!(*provider.taken_back.lock().unwrap(), ["1.2.3.4 of i-0", "vol-7 of i-0"]);
 }
 
 fn backend(provider: &Arc<Provider>, settings: Settings) -> Ec2Backend {
