@@ -11,4 +11,4 @@ pub mod suggest;
 pub use address::MailAddress;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use ids::*;
-pub use secret::Secret;
+pub use secret::{Secret, revealed};
