@@ -119,6 +119,10 @@ impl Latent {
 
     /// Looks after such a launch until it is gone.
     pub fn end_stray(self: &Arc<Latent>, record: LaunchRecord, mut policy: Policy, backend: Arc<dyn Backend>) {
+        // Two instances may have the mark of one launch: one after the other.
+        if self.looked_after().contains(&record.id) {
+            return;
+        }
         policy.configured = false;
         // Not the worker's name: a worker of that name may be configured, and have another machine.
         let name: Arc<str> = format!("{} (launch {})", record.worker, record.id).into();
@@ -128,10 +132,11 @@ impl Latent {
     }
 
     /// Nobody asks for it any more, if it is `done`: what it is told is told under the lock.
-    fn leave(&self, worker: &str, done: impl FnOnce() -> bool) -> bool {
+    fn leave(&self, worker: &str, view: &Arc<Mutex<View>>, done: impl FnOnce() -> bool) -> bool {
         let mut entries = lock(&self.entries);
         let leaves = done();
-        if leaves {
+        // Another task may have taken its place.
+        if leaves && entries.get(worker).is_some_and(|entry| Arc::ptr_eq(&entry.view, view)) {
             entries.remove(worker);
         }
         leaves

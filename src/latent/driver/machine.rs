@@ -209,7 +209,7 @@ impl Worker {
                 }
                 None => return,
             }
-            if self.is_over() && self.latent.leave(&self.configured.name, || queue.is_empty()) {
+            if self.is_over() && self.latent.leave(&self.configured.name, &self.view, || queue.is_empty()) {
                 return;
             }
         }

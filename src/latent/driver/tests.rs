@@ -362,11 +362,15 @@ async fn a_stray_that_can_t_be_stopped_is_told_of_and_ends() {
     (hasty.timing.tick, hasty.timing.leak_after) = (Duration::from_millis(20), Duration::from_millis(300));
     (hasty.timing.stop_backoff, hasty.timing.longest_stop_backoff) = (Duration::from_millis(50), Duration::from_millis(50));
     let test = Test::with(hasty.clone()).await;
-    lock(&test.cloud.running).push(Instance { launch: LaunchId("unknown".into()), handle: json!("i-2") });
+    for _ in 0..2 {
+        lock(&test.cloud.running).push(Instance { launch: LaunchId("unknown".into()), handle: json!("i-2") });
+    }
     test.cloud.stop_fails.store(usize::MAX, Ordering::SeqCst);
     assert_eq!(test.latent.reap().await, 0);
     assert_eq!(test.latent.reap().await, 0);
     test.until("told", |t, _| lock(&t.around.1).len() == 1).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!((lock(&test.around.1).len(), test.latent.views().len()), (1, 2));
     let row = test.store.launch(&LaunchId("unknown".into())).await.expect("the ledger").expect("a row");
     assert!(row.worker == "(unknown)" && row.gone.is_none() && row.handle == Some(json!("i-2")), "{row:?}");
 
