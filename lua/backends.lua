@@ -103,6 +103,13 @@ local function constant(self, info)
   })
 end
 
+-- What a start that left no handle has started, as far as it is listed.
+local function listed_handle(seen)
+  for _, instance in ipairs(seen:list_instances()) do
+    if instance.launch_id == seen.launch_id then return instance.handle end
+  end
+end
+
 local methods = { "start_instance", "stop_instance", "check_instance", "list_instances" }
 
 -- Does a class of the file change anything of a backend that is the host's own?
@@ -130,6 +137,11 @@ function P.bind_backend(self, record)
           sort(names)
           if names[1] then fail("config_error", wrong[names[1]], nil, record.place) end
         end
+        if name == "stop_instance" then
+          local handle, fast = ...
+          if handle == nil and P.lookup(info, "list_instances") ~= nil then handle = listed_handle(seen) end
+          return method(seen, handle, fast)
+        end
         return method(seen, ...)
       end
       P.origins[bound[name]] = method
@@ -150,7 +162,10 @@ function P.bind_backend(self, record)
     if value ~= nil and (arg.renderable or arg.secret) and not own and P.to_render(value) then rendered[#rendered + 1] = arg.name end
   end
   sort(rendered)
-  record.own = { methods = bound, args = args, rendered = rendered }
+  -- Where a class of the file stops them, its handles are its own affair.
+  local by_handle = P.lookup(info, "_stops_by_handle")
+  record.own = { methods = bound, args = args, rendered = rendered,
+    stops_by_handle = by_handle ~= nil and by_handle == P.lookup(info, "stop_instance") }
   local check = P.lookup(info, "check_config")
   if type(check) == "function" then
     local ok, why = lib.xpcall(check, function(e) return host.error_text(e) or tostring(e) end, constant(self, info))

@@ -9,7 +9,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use buildmoon::latent::ec2::backend::SpotSettings;
+use buildmoon::latent::ec2::settings::SpotSettings;
 use buildmoon::latent::{Event, Shutdown, State};
 use site::{Site, ms};
 use support::ec2::{Act, Call, When};

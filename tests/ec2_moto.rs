@@ -10,10 +10,12 @@ use std::time::Duration;
 use buildmoon::base::Secret;
 use buildmoon::latent::backend::{Backend, Start};
 use buildmoon::latent::ec2::api::{Class, Ec2Api};
-use buildmoon::latent::ec2::backend::{Ec2Backend, Region, Settings, SpotSettings};
+use buildmoon::latent::ec2::backend::Ec2Backend;
 use buildmoon::latent::ec2::credentials::Keys;
 use buildmoon::latent::ec2::image::{Filters, anchored};
+use buildmoon::latent::ec2::region::Region;
 use buildmoon::latent::ec2::sdk::{Connect, Ec2};
+use buildmoon::latent::ec2::settings::{Settings, SpotSettings};
 use buildmoon::model::LaunchId;
 use support::peers;
 
@@ -99,11 +101,11 @@ async fn an_instance_from_its_launch_to_its_end() {
     let seen = api.describe(vec![id.clone(), "i-0123456789abcdef0".into()]).await.expect("described");
     assert!(seen.len() == 1 && seen[0].tag("team") == Some("ci") && seen[0].tag("buildmoon:worker") == Some("bot"), "{seen:?}");
     assert!(started.status.contains(&"ami-00000010".to_owned()), "{started:?}");
-    assert_eq!(backend.check(started.handle.clone()).await, Ok(Ok(())));
+    assert_eq!(backend.check(there[0].launch.clone(), started.handle.clone()).await, Ok(Ok(())));
 
     backend.stop(there[0].launch.clone(), started.handle.clone(), false).await.expect("stopped");
     assert!(backend.list().await.expect("a list").is_empty());
-    assert!(matches!(backend.check(started.handle).await, Ok(Err(why)) if why.contains("terminated")));
+    assert!(matches!(backend.check(there[0].launch.clone(), started.handle).await, Ok(Err(why)) if why.contains("terminated")));
 }
 
 #[tokio::test]

@@ -171,6 +171,19 @@ fn killed_while_it_builds_the_master_adopts_the_worker() {
 }
 
 #[test]
+fn killed_and_moved_to_another_machine_it_is_stopped_where_it_is() {
+    let mut master = Master::start(&here("build_wait_timeout = -1"));
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    let mark = launch_mark(&live(&master)[0]);
+    master.kill9();
+    assert!(!marked(&mark).is_empty());
+    master.configure(&here("build_wait_timeout = -1, host = 'nowhere.invalid'"));
+    master.launch();
+    wait_ended(&mark);
+    wait_for("the ledger is closed", || live(&master).is_empty().then_some(()));
+}
+
+#[test]
 fn killed_while_it_starts_nothing_is_left_and_nothing_doubled() {
     // Its start lasts: it is killed before it could write down a handle.
     let slow = "function(props) sleep(1) return { sh = 'x' } end";

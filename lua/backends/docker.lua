@@ -249,13 +249,8 @@ function Docker:start_instance(build)
 end
 
 function Docker:stop_instance(handle, fast)
-  -- A start that was not recorded has no handle; its container, if there is any, has the label.
-  if handle == nil then
-    for _, instance in ipairs(self:list_instances()) do
-      if instance.launch_id == self.launch_id then self:stop_instance(instance.handle, fast) end
-    end
-    return
-  end
+  -- The start left no handle, and no container has the launch's label.
+  if handle == nil then return end
   local host, id = handle.docker_host, handle.container
   if not fast then
     local answer = ask(self, host, "POST", "/containers/" .. id .. "/stop", { params = { t = GRACE }, timeout = GRACE + 60 })
@@ -274,6 +269,9 @@ local function show_output(self, handle, about)
   self._shown = { [id] = now }
   for _, line in ipairs(lines) do log.info(("%s: container %s: %s"):format(self.name, id:sub(1, 12), line)) end
 end
+
+-- The handle says where: it can be stopped from there whatever the worker is told now.
+Docker._stops_by_handle = Docker.stop_instance
 
 function Docker:check_instance(handle)
   local answer = ask(self, handle.docker_host, "GET", "/containers/" .. handle.container .. "/json", { timeout = 20 })

@@ -40,8 +40,22 @@ local function virsh(self, handle, command, options)
 end
 
 local function is_away(ran) return ran.status ~= 0 and ran.stderr:find("failed to connect to the hypervisor", 1, true) ~= nil end
-local function is_unknown(ran)
+-- So it says of a domain that is not there, and of one that it could not ask for: only a list can tell.
+local function is_missed(ran)
   return ran.status ~= 0 and (ran.stderr:find("failed to get domain", 1, true) or ran.stderr:find("Domain not found", 1, true)) ~= nil
+end
+
+local UUID = "^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x$"
+
+-- The UUIDs of all domains, or their names.
+local function all_domains(self, handle, column)
+  local ran = virsh(self, handle, { "list", "--all", column })
+  if ran.status ~= 0 then error("the domains can't be listed: " .. complaint(ran), 0) end
+  return list.filter(list.map(text.lines(ran.stdout), text.strip), function(line) return line ~= "" end)
+end
+
+local function is_unknown(self, handle, domain, ran)
+  return is_missed(ran) and not list.contains(all_domains(self, handle, domain:find(UUID) and "--uuid" or "--name"), domain)
 end
 
 -- Before anything was started: a hypervisor that is away is asked again later.
@@ -180,7 +194,7 @@ local function is_running(state) return state == "running" or state == "idle" or
 local function state_of(self, handle, domain)
   local ran = virsh(self, handle, { "domstate", domain })
   if ran.status == 0 then return text.strip(ran.stdout) end
-  if is_unknown(ran) then return nil end
+  if is_unknown(self, handle, domain, ran) then return nil end
   error(complaint(ran), 0)
 end
 
@@ -248,20 +262,15 @@ function LibVirt:start_instance(build)
   end
   local known = virsh_first(self, { "dumpxml", self.name })
   if known.status == 0 then return start_defined(self, known.stdout, disk) end
-  if not is_unknown(known) then retry(complaint(known)) end
+  if not is_unknown(self, nil, self.name, known) then retry(complaint(known)) end
   return create(self, nil, disk)
 end
 
 -- ENDING --------------------------------------------------------------------------------------------------------------
 
 function LibVirt:stop_instance(handle, fast)
-  -- A start that was not recorded has no handle; what it left has the mark.
-  if handle == nil then
-    for _, instance in ipairs(self:list_instances()) do
-      if instance.launch_id == self.launch_id then self:stop_instance(instance.handle, fast) end
-    end
-    return
-  end
+  -- The start left no handle, and nothing has the launch's mark.
+  if handle == nil then return end
   local domain = handle.domain
   if domain then
     if self.graceful_shutdown and not fast and virsh(self, handle, { "shutdown", domain }).status == 0 then
@@ -281,6 +290,9 @@ function LibVirt:stop_instance(handle, fast)
   if handle.disk then fs.remove(handle.disk) end
 end
 
+-- The handle says where: it can be stopped from there whatever the worker is told now.
+LibVirt._stops_by_handle = LibVirt.stop_instance
+
 function LibVirt:check_instance(handle)
   if not handle.domain then return false, "there is only its disk" end
   local state = state_of(self, handle, handle.domain)
@@ -292,17 +304,24 @@ end
 -- FINDING -------------------------------------------------------------------------------------------------------------
 
 local function descriptions(self)
-  local known = virsh(self, nil, { "list", "--all", "--uuid" })
-  if known.status ~= 0 then error("the domains can't be listed: " .. complaint(known), 0) end
-  local ids = text.split(known.stdout)
-  local found = {}
+  local ids = all_domains(self, nil, "--uuid")
+  local found, described, said = {}, {}, nil
   for first = 1, #ids, AT_ONCE do
     local commands = {}
     for i = first, math.min(first + AT_ONCE - 1, #ids) do commands[#commands + 1] = "dumpxml " .. ids[i] end
     -- One that has ended meanwhile is a complaint among the others' descriptions.
     local ran = virsh(self, nil, { table.concat(commands, "; ") })
     if is_away(ran) then error(complaint(ran), 0) end
-    for xml in ran.stdout:gmatch("<domain[%s>].-</domain>") do found[#found + 1] = xml end
+    if text.strip(ran.stderr) ~= "" then said = complaint(ran) end
+    for xml in ran.stdout:gmatch("<domain[%s>].-</domain>") do
+      found[#found + 1] = xml
+      described[xml:match("<uuid>([^<]*)</uuid>") or ""] = true
+    end
+  end
+  local left = list.filter(ids, function(id) return not described[id] end)
+  local still = #left > 0 and list.set(all_domains(self, nil, "--uuid")) or {}
+  for _, id in ipairs(left) do
+    if still[id] then error(("the domain %s can't be described: %s"):format(id, said or "virsh says nothing"), 0) end
   end
   return found
 end

@@ -197,6 +197,9 @@ function Process:stop_instance(handle, fast)
   sure(self, handle.host, "the worker can't be stopped", launch_mark(handle.launch_id) .. ("grace=%d\n"):format(grace * 10) .. STOP, 120)
 end
 
+-- The handle says where: it can be stopped from there whatever the worker is told now.
+Process._stops_by_handle = Process.stop_instance
+
 function Process:check_instance(handle)
   local script = assigned("basedir", handle.basedir) .. launch_mark(handle.launch_id) .. CHECK
   local told = sure(self, handle.host, "the worker can't be looked for", script, 25)

@@ -69,7 +69,7 @@
 
 ---@class LatentWorker
 ---@field [string] any The argument of that name, one that the class declares too, rendered for the build where it is to be rendered: `self.rack_url`. `self.name` is the worker's; `self.password` is known in `start_instance` only.
----@field launch_id string? What marks the machine from its birth, 32 hexadecimal digits; known in `start_instance` and `stop_instance`. A second start with one launch_id must start nothing and answer as the first.
+---@field launch_id string? What marks the machine from its birth, 32 hexadecimal digits; known in all methods of a backend but `list_instances`. A second start with one launch_id must start nothing and answer as the first.
 ---@field master_id string The mark of this master on its machines.
 ---@field master_host string? Where workers find the master: the interface that it listens on, or the machine's name.
 ---@field master_port integer? The port for workers.

@@ -144,7 +144,7 @@ impl Engine {
         drop(state);
         if was_running {
             // Before anybody can ask for it again.
-            self.tell_latent(worker, latent::Event::BuildEnded { lost: results.is_none_or(|r| r == Results::Retry) });
+            self.tell_latent(worker, latent::Event::BuildEnded { build: build.id, lost: results.is_none_or(|r| r == Results::Retry) });
             self.registry.release(worker, &name, results);
         }
         self.poke();

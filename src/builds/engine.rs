@@ -503,7 +503,7 @@ impl Engine {
         };
         let (stop, stop_receiver) = watch::channel(None);
         if let Some(promised) = promised {
-            self.tell_latent(&worker, latent::Event::BuildStarted(promised));
+            self.tell_latent(&worker, latent::Event::BuildStarted(promised, build.id));
         }
         state.running.insert(build.id, Running { request: request.id, builder: id, worker: worker.clone(), stop });
         if !builder_is_empty(&state, id) {

@@ -43,6 +43,8 @@ pub struct LuaBackendSpec {
     pub args: BTreeMap<String, Value>,
     /// Those of them that differ from build to build.
     pub rendered: BTreeMap<String, Template>,
+    /// A handle says where its machine is, whatever the arguments are.
+    pub stops_by_handle: bool,
 }
 
 impl LuaBackendSpec {
@@ -132,5 +134,6 @@ pub(super) fn spec(reader: &mut Reader, object: &Object, own: &OwnClass) -> Opti
         list,
         args: own.args.named.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         rendered,
+        stops_by_handle: own.stops_by_handle,
     })
 }

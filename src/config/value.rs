@@ -109,6 +109,8 @@ pub struct OwnClass {
     pub args: Arc<Table>,
     /// The names of those that are something to render.
     pub rendered: Vec<String>,
+    /// A handle says where its machine is, whatever the arguments are.
+    pub stops_by_handle: bool,
 }
 
 impl Value {

@@ -7,8 +7,19 @@ use serde_json::Value as Json;
 
 use super::backend::{Backend, Instance, Start, Started};
 use super::lifecycle::Failure;
-use crate::model::LaunchId;
+use crate::model::{LaunchId, LaunchRecord};
 use crate::workers::link::BoxFuture;
+
+/// Who ends a launch of which no worker is left, of the backends of its class; none: nobody can.
+pub fn who_ends(record: &LaunchRecord, backends: &[Arc<dyn Backend>]) -> Option<Arc<dyn Backend>> {
+    let knows = |b: &Arc<dyn Backend>| b.class() == record.backend && record.handle.as_ref().is_none_or(|handle| b.knows(handle));
+    let alike: Vec<Arc<dyn Backend>> = backends.iter().filter(|b| knows(b)).cloned().collect();
+    let same = alike.iter().find(|b| b.settings() == record.settings);
+    // Without a handle it may be wherever one of them looks.
+    let serves = || alike.iter().find(|b| record.handle.is_some() && b.serves(&record.settings));
+    let any = || (!alike.is_empty()).then(|| Arc::new(Among::new(alike.iter().cloned())) as Arc<dyn Backend>);
+    same.or_else(serves).cloned().or_else(any)
+}
 
 /// Backends of one class, one of each group.
 pub struct Among(Vec<Arc<dyn Backend>>);
@@ -72,7 +83,7 @@ impl Backend for Among {
         })
     }
 
-    fn check(&self, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
+    fn check(&self, _: LaunchId, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
         Box::pin(async { Ok(Ok(())) })
     }
 
@@ -123,7 +134,7 @@ mod tests {
             self.stopped.lock().unwrap().push(format!("{} {handle}", self.name));
             Box::pin(async { Ok(()) })
         }
-        fn check(&self, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
+        fn check(&self, _: LaunchId, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
             unreachable!()
         }
         fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
@@ -140,6 +151,35 @@ mod tests {
         let ended = Among::new(backends).stop(LaunchId(launch.into()), Json::from(7), false).await;
         let stopped = stopped.lock().unwrap().clone();
         (ended, stopped)
+    }
+
+    #[tokio::test]
+    async fn what_has_no_handle_is_looked_for_everywhere() {
+        let stopped = Arc::new(Mutex::new(Vec::new()));
+        let site = |name, lists: &[&'static str]| {
+            Arc::new(Site { name, lists: Some(lists.to_vec()), stopped: stopped.clone() }) as Arc<dyn Backend>
+        };
+        let sites = [site("a", &[]), site("b", &["x"])];
+        let record = |settings: &str, handle: Option<Json>| LaunchRecord {
+            id: LaunchId("x".into()),
+            worker: "gone".into(),
+            backend: "Site".into(),
+            settings: settings.into(),
+            generation: 1,
+            created_at: crate::base::Timestamp(0),
+            handle,
+            attached_at: None,
+            stop: None,
+            gone: None,
+            price_per_hour: None,
+            login: None,
+            leak_told_at: None,
+        };
+        let who = |settings: &str, handle: Option<Json>| who_ends(&record(settings, handle), &sites).expect("somebody").group();
+        assert_eq!(who("b", None), "b");
+        assert_eq!(who("before", None), "one of: a, b");
+        assert_eq!(who("before", Some(7.into())), "a", "any of them serves");
+        assert!(who_ends(&LaunchRecord { backend: "Other".into(), ..record("b", None) }, &sites).is_none());
     }
 
     #[tokio::test]

@@ -107,7 +107,7 @@ impl Backend for Unusable {
         Box::pin(async move { Err(why) })
     }
 
-    fn check(&self, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
+    fn check(&self, _: LaunchId, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
         let why = self.why.clone();
         Box::pin(async move { Err(why) })
     }
@@ -144,9 +144,10 @@ pub trait Backend: Send + Sync + 'static {
 
     fn can_list(&self) -> bool;
 
-    /// Would the list of this backend have it, if it is there? What is elsewhere is not gone because it is not listed.
-    fn lists(&self, handle: &Json) -> bool {
-        let _ = handle;
+    /// Would the list of this backend have it, if it is there and was started with these settings? What is elsewhere is not gone because
+    /// it is not listed.
+    fn lists(&self, handle: &Json, settings: &str) -> bool {
+        let _ = (handle, settings);
         self.can_list()
     }
 
@@ -178,7 +179,7 @@ pub trait Backend: Send + Sync + 'static {
     fn stop(&self, launch: LaunchId, handle: Json, fast: bool) -> BoxFuture<'static, Result<(), String>>;
 
     /// Is it alive? If not, why. The outer error: that could not be found out.
-    fn check(&self, handle: Json) -> BoxFuture<'static, Result<Result<(), String>, String>>;
+    fn check(&self, launch: LaunchId, handle: Json) -> BoxFuture<'static, Result<Result<(), String>, String>>;
 
     /// Every instance with this master's mark, whoever started it. An incomplete list is an error.
     fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>>;

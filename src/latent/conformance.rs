@@ -309,8 +309,8 @@ impl Kit<'_> {
         }
     }
 
-    async fn judged(&self, handle: &Json) -> Result<Result<(), String>, Verdict> {
-        match within(self.settings.limit, "check_instance", self.backend.check(handle.clone())).await {
+    async fn judged(&self, launch: &LaunchId, handle: &Json) -> Result<Result<(), String>, Verdict> {
+        match within(self.settings.limit, "check_instance", self.backend.check(launch.clone(), handle.clone())).await {
             Ok(Ok(well)) => Ok(well),
             Ok(Err(why)) => broken(format!("check_instance failed: {why}")),
             Err(why) => broken(why),
@@ -323,8 +323,8 @@ impl Kit<'_> {
                 "it has no check_instance: an instance that dies before its worker attaches is waited for until missing_timeout",
             );
         }
-        let (_, handle) = self.first()?;
-        match self.judged(&handle).await? {
+        let (launch, handle) = self.first()?;
+        match self.judged(&launch, &handle).await? {
             Ok(()) => Ok(()),
             Err(why) => broken(format!("it says of the instance that was just started: {why}")),
         }
@@ -364,7 +364,7 @@ impl Kit<'_> {
             return broken("the restarted master does not list it");
         }
         if self.backend.can_check()
-            && let Err(why) = self.judged(&handle).await?
+            && let Err(why) = self.judged(&launch, &handle).await?
         {
             return broken(format!("the restarted master is told that it is not well: {why}"));
         }
@@ -379,7 +379,7 @@ impl Kit<'_> {
             return broken("stop_instance has returned, and the instance is still listed");
         }
         if self.backend.can_check()
-            && let Ok(Ok(Ok(()))) = within(self.settings.limit, "check_instance", self.backend.check(handle)).await
+            && let Ok(Ok(Ok(()))) = within(self.settings.limit, "check_instance", self.backend.check(launch, handle)).await
         {
             return broken("stop_instance has returned, and check_instance says that the instance is well");
         }
@@ -473,7 +473,7 @@ impl Kit<'_> {
         let answer = self.away("stop_instance", self.backend.stop(launch.clone(), handle.clone(), false)).await;
         let judged = match answer {
             Ok(Ok(Ok(()))) => broken("it returned as if the instance were gone: the instance would run for ever"),
-            Ok(Ok(Err(_))) => self.unjudged(&handle).await,
+            Ok(Ok(Err(_))) => self.unjudged(&launch, &handle).await,
             Ok(Err(why)) => broken(why),
             Err(verdict) => Err(verdict),
         };
@@ -482,11 +482,11 @@ impl Kit<'_> {
     }
 
     /// A check that can't ask anybody must not condemn.
-    async fn unjudged(&self, handle: &Json) -> Tried {
+    async fn unjudged(&self, launch: &LaunchId, handle: &Json) -> Tried {
         if !self.backend.can_check() {
             return Ok(());
         }
-        match self.away("check_instance", self.backend.check(handle.clone())).await {
+        match self.away("check_instance", self.backend.check(launch.clone(), handle.clone())).await {
             Ok(Ok(Ok(Err(why)))) => {
                 broken(format!("check_instance says \"{why}\" when nobody answers: a healthy instance would be stopped, so it must raise"))
             }

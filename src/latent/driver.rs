@@ -1,33 +1,29 @@
-//! Carries out what the rules decide: one task per latent worker owns its state, commits it, then acts.
+//! All latent workers of a master: which there are, what a new configuration or an earlier master leaves to look after, how all end.
 //!
-//! Decides nothing. What a backend or the store answers comes back as an event.
+//! Each has a task of its own ([`machine`]); what nobody looks after is found by the [`reaper`]. Decides nothing about a single machine.
+
+mod machine;
+mod reaper;
 
 use std::collections::{HashMap, HashSet};
-use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use serde_json::Value as Json;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::among::Among;
-use super::backend::{Backend, Instance, Start};
-use super::console;
-use super::lifecycle::{Action, Event, Failure, Lifecycle, Policy, Row, Shutdown, State};
+use super::backend::Backend;
+use super::lifecycle::{Event, Policy, Shutdown};
 pub use super::surroundings::{Leak, Surroundings};
-use crate::base::duration::human;
-use crate::base::{Clock, Secret, Timestamp};
+use crate::base::{Clock, Timestamp};
 use crate::model::{LaunchId, LaunchRecord, Quarantine};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
+use machine::Order;
+pub use machine::View;
 
-/// A password that can't be had now is asked for again after that.
-const PASSWORD_REST: Duration = Duration::from_secs(10);
-const CHECK_DEADLINE: Duration = Duration::from_secs(30);
+/// The longest that a listing may take.
 const LIST_DEADLINE: Duration = Duration::from_secs(60);
-/// Where nobody could be told of a leak, it is tried again after that.
-const TELL_AGAIN: Duration = Duration::from_secs(300);
 
 /// A configured latent worker.
 #[derive(Clone)]
@@ -39,41 +35,12 @@ pub struct Configured {
     pub generation: i64,
 }
 
-/// A worker's machine as it is shown.
-#[derive(Clone, PartialEq, Debug)]
-pub struct View {
-    pub state: State,
-    pub record: Option<LaunchRecord>,
-    pub quarantine: Quarantine,
-    pub tries: u32,
-    /// Why the last try to stop it failed.
-    pub stop_error: Option<String>,
-    /// The last lines of its console, while its worker is not attached.
-    pub console: Vec<String>,
-    /// It may take a build now.
-    pub available: bool,
-    /// May a request ask for it? If not, why.
-    pub open: Result<(), String>,
-    /// Since when it is in this state.
-    pub since: Timestamp,
-}
-
-enum Order {
-    Event(Event),
-    /// What the launch costs an hour.
-    Price(LaunchId, f64),
-    Configure(Box<Configured>),
-}
-
 struct Entry {
     orders: mpsc::UnboundedSender<Order>,
     view: Arc<Mutex<View>>,
     configured: Configured,
     task: AbortHandle,
 }
-
-/// Who lists for whom.
-type Group = (Arc<dyn Backend>, Vec<Arc<str>>);
 
 /// All latent workers of a master.
 pub struct Latent {
@@ -107,9 +74,8 @@ impl Latent {
 
     /// Takes over a configuration. Live launches stay as they are and follow the new policy; what is not configured any more is stopped
     /// when its builds have ended. The first time, what an earlier master left behind is settled.
-    pub async fn configure(self: &Arc<Latent>, workers: Vec<Configured>) -> Result<(), crate::store::StoreError> {
-        let known = self.looked_after();
-        let open = self.store.open_launches().await?.into_iter().filter(|r| !known.contains(&r.id));
+    pub async fn configure(self: &Arc<Latent>, workers: Vec<Configured>) -> Result<(), StoreError> {
+        let open = self.strays().await?.into_iter();
         let mut open: HashMap<String, LaunchRecord> = open.map(|r| (r.worker.clone(), r)).collect();
         let mut quarantines = self.store.quarantines().await?;
         let mut entries = lock(&self.entries);
@@ -138,68 +104,42 @@ impl Latent {
         Ok(())
     }
 
-    fn begin(self: &Arc<Latent>, configured: Configured, record: Option<LaunchRecord>, quarantine: Quarantine) -> Entry {
-        let (orders, queue) = mpsc::unbounded_channel();
-        let now = self.clock.now();
-        let life = match &record {
-            Some(record) => {
-                let mut row = Row {
-                    id: record.id.clone(),
-                    created_at: record.created_at,
-                    handle: record.handle.clone(),
-                    attached_at: record.attached_at,
-                    stop: record.stop.clone(),
-                    leak_told_at: record.leak_told_at,
-                };
-                if row.stop.is_none() && !configured.backend.settings().is_empty() && record.settings != configured.backend.settings() {
-                    row.stop = Some(("it was started with other settings".into(), now));
-                }
-                tracing::info!(worker = %configured.name, launch = %record.id, "a machine is left from before: looking after it");
-                Lifecycle::recovered(row, quarantine, now, &configured.policy)
-            }
-            None => Lifecycle { quarantine, ..Lifecycle::default() },
-        };
-        let view = Arc::new(Mutex::new(View::of(&life, record.as_ref(), now, &configured.policy)));
-        let worker = Worker {
-            latent: self.clone(),
-            configured: configured.clone(),
-            orders: orders.clone(),
-            view: view.clone(),
-            kept_quarantine: life.quarantine.clone(),
-            life,
-            launched_by: record.as_ref().map(|record| match configured.backend.serves(&record.settings) {
-                true => configured.backend.clone(),
-                false => Arc::new(Among::new([configured.backend.clone()])),
-            }),
-            record,
-            unsettled: Vec::new(),
-            login: None,
-            start: None,
-            stop: None,
-        };
-        let task = tokio::spawn(worker.run(queue)).abort_handle();
-        Entry { orders, view, configured, task }
-    }
-
     fn looked_after(&self) -> HashSet<LaunchId> {
-        lock(&self.entries).values().filter_map(|e| Some(lock(&e.view).record.as_ref()?.id.clone())).collect()
+        lock(&self.entries).values().flat_map(|e| lock(&e.view).launches()).collect()
     }
 
-    /// Launches of the ledger that no configured worker looks after.
-    pub async fn strays(&self) -> Result<Vec<LaunchRecord>, crate::store::StoreError> {
+    /// Launches of the ledger that nobody looks after.
+    pub async fn strays(&self) -> Result<Vec<LaunchRecord>, StoreError> {
+        // Those that end while the ledger is read, and those that begin.
+        let before = self.looked_after();
         let open = self.store.open_launches().await?;
-        let known = self.looked_after();
-        Ok(open.into_iter().filter(|r| !known.contains(&r.id)).collect())
+        let now = self.looked_after();
+        Ok(open.into_iter().filter(|r| !before.contains(&r.id) && !now.contains(&r.id)).collect())
     }
 
     /// Looks after such a launch until it is gone.
     pub fn end_stray(self: &Arc<Latent>, record: LaunchRecord, mut policy: Policy, backend: Arc<dyn Backend>) {
+        // Two instances may have the mark of one launch: one after the other.
+        if self.looked_after().contains(&record.id) {
+            return;
+        }
         policy.configured = false;
         // Not the worker's name: a worker of that name may be configured, and have another machine.
         let name: Arc<str> = format!("{} (launch {})", record.worker, record.id).into();
         let configured = Configured { name: name.clone(), policy, backend, generation: record.generation };
         let entry = self.begin(configured, Some(record), Quarantine::default());
         lock(&self.entries).insert(name, entry);
+    }
+
+    /// Nobody asks for it any more, if it is `done`: what it is told is told under the lock.
+    fn leave(&self, worker: &str, view: &Arc<Mutex<View>>, done: impl FnOnce() -> bool) -> bool {
+        let mut entries = lock(&self.entries);
+        let leaves = done();
+        // Another task may have taken its place.
+        if leaves && entries.get(worker).is_some_and(|entry| Arc::ptr_eq(&entry.view, view)) {
+            entries.remove(worker);
+        }
+        leaves
     }
 
     /// Every machine is to be stopped. Answers when all are known to be gone, or when `limit` is over: how many are left then.
@@ -220,7 +160,11 @@ impl Latent {
 
     /// False: there is no such latent worker.
     pub fn tell(&self, worker: &str, event: Event) -> bool {
-        lock(&self.entries).get(worker).is_some_and(|entry| entry.orders.send(Order::Event(event)).is_ok())
+        self.order(worker, Order::Event(event))
+    }
+
+    fn order(&self, worker: &str, order: Order) -> bool {
+        lock(&self.entries).get(worker).is_some_and(|entry| entry.orders.send(order).is_ok())
     }
 
     pub fn view(&self, worker: &str) -> Option<View> {
@@ -242,415 +186,6 @@ impl Latent {
             entry.task.abort();
         }
     }
-
-    /// One pass of the reaper: every backend is asked what there is, and what nobody knows is stopped. How many were.
-    pub async fn reap(&self) -> usize {
-        let mut groups: HashMap<String, Group> = HashMap::new();
-        for (name, entry) in lock(&self.entries).iter().filter(|(_, e)| e.configured.backend.can_list()) {
-            let backend = &entry.configured.backend;
-            groups.entry(backend.group()).or_insert_with(|| (backend.clone(), Vec::new())).1.push(name.clone());
-        }
-        let mut stopped = 0;
-        for (backend, workers) in groups.into_values() {
-            // Before the listing: what is started meanwhile is not missed for want of being seen.
-            let here = |r: &LaunchRecord| r.handle.as_ref().is_none_or(|handle| backend.lists(handle));
-            let launches: Vec<(Arc<str>, LaunchId)> =
-                workers.into_iter().filter_map(|w| Some((w.clone(), self.view(&w)?.record.filter(here)?.id))).collect();
-            let there = match timeout(LIST_DEADLINE, backend.list()).await {
-                Ok(Ok(there)) => there,
-                Ok(Err(why)) => {
-                    tracing::warn!(backend = backend.class(), "its instances can't be listed: {why}");
-                    continue;
-                }
-                Err(_) => {
-                    tracing::warn!(backend = backend.class(), "its instances can't be listed: no answer within {}", human(LIST_DEADLINE));
-                    continue;
-                }
-            };
-            for (worker, launch) in launches {
-                let handle = there.iter().find(|i| i.launch == launch).map(|i| i.handle.clone());
-                self.tell(&worker, Event::Listed(launch, handle));
-            }
-            stopped += self.stop_unknown(&*backend, there).await;
-        }
-        stopped
-    }
-
-    /// Instances with our mark that the ledger does not know, or knows as gone.
-    async fn stop_unknown(&self, backend: &dyn Backend, there: Vec<Instance>) -> usize {
-        // After the listing: every row is committed before its instance is asked for.
-        let open = match self.store.open_launches().await {
-            Ok(open) => open,
-            Err(e) => {
-                tracing::error!("the ledger can't be read, nothing is reaped: {e}");
-                return 0;
-            }
-        };
-        let mut stopped = 0;
-        for instance in there.into_iter().filter(|i| open.iter().all(|r| r.id != i.launch)) {
-            tracing::warn!(backend = backend.class(), launch = %instance.launch, handle = %instance.handle,
-                "an instance that the ledger does not have is stopped");
-            match backend.stop(instance.launch.clone(), instance.handle, false).await {
-                Ok(()) => stopped += 1,
-                Err(why) => tracing::warn!(launch = %instance.launch, "it could not be stopped and is tried again: {why}"),
-            }
-        }
-        stopped
-    }
-}
-
-/// The owner of one worker's state.
-struct Worker {
-    latent: Arc<Latent>,
-    configured: Configured,
-    orders: mpsc::UnboundedSender<Order>,
-    view: Arc<Mutex<View>>,
-    life: Lifecycle,
-    /// As it is committed.
-    record: Option<LaunchRecord>,
-    kept_quarantine: Quarantine,
-    /// Closed rows that could not be committed yet.
-    unsettled: Vec<LaunchRecord>,
-    start: Option<AbortHandle>,
-    stop: Option<AbortHandle>,
-    /// What started the machine also checks and ends it, whatever a new configuration says.
-    launched_by: Option<Arc<dyn Backend>>,
-    /// What the machine logs in with, if this master started it.
-    login: Option<Secret>,
-}
-
-impl View {
-    fn of(life: &Lifecycle, record: Option<&LaunchRecord>, now: Timestamp, policy: &Policy) -> View {
-        View {
-            state: life.state(now),
-            record: record.cloned(),
-            quarantine: life.quarantine.clone(),
-            tries: life.launch.as_ref().and_then(|l| l.stop.as_ref()).map_or(0, |s| s.tries),
-            stop_error: life.launch.as_ref().and_then(|l| l.stop.as_ref()?.error.clone()),
-            console: life.launch.as_ref().map(|l| l.console.clone()).unwrap_or_default(),
-            available: life.available(now, policy),
-            open: life.open(now, policy),
-            since: now,
-        }
-    }
-}
-
-impl Worker {
-    fn backend(&self) -> Arc<dyn Backend> {
-        self.launched_by.as_ref().unwrap_or(&self.configured.backend).clone()
-    }
-
-    /// Puts what is known now on show.
-    fn show(&self, now: Timestamp) {
-        let mut new = View::of(&self.life, self.record.as_ref(), now, &self.configured.policy);
-        let changed = {
-            let mut view = lock(&self.view);
-            if view.state == new.state {
-                new.since = view.since;
-            }
-            let changed = *view != new;
-            if view.state != new.state {
-                tracing::info!(worker = %self.configured.name, launch = new.record.as_ref().map(|r| r.id.to_string()),
-                    "its machine: {} → {}", view.state, new.state);
-            }
-            *view = new;
-            changed
-        };
-        if changed {
-            self.latent.surroundings.changed(&self.configured.name);
-        }
-    }
-
-    async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Order>) {
-        let mut ticks = tokio::time::interval(self.configured.policy.timing.tick);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            let order = tokio::select! {
-                order = queue.recv() => order,
-                _ = ticks.tick() => {
-                    self.compare_login().await;
-                    Some(Order::Event(Event::Tick))
-                }
-            };
-            match order {
-                Some(Order::Event(event)) => self.event(event).await,
-                Some(Order::Price(id, price)) => {
-                    if let Some(record) = self.record.as_mut().filter(|r| r.id == id) {
-                        record.price_per_hour = Some(price);
-                        let priced = record.clone();
-                        self.put(&priced).await;
-                    }
-                }
-                Some(Order::Configure(configured)) => {
-                    // The same settings, perhaps with newer keys.
-                    if self
-                        .launched_by
-                        .as_ref()
-                        .is_some_and(|old| old.class() == configured.backend.class() && old.settings() == configured.backend.settings())
-                    {
-                        self.launched_by = Some(configured.backend.clone());
-                    }
-                    self.configured = *configured;
-                    self.event(Event::Reconfigured).await;
-                }
-                None => return,
-            }
-        }
-    }
-
-    /// A worker whose password has changed since its machine started can't come back from there.
-    async fn compare_login(&mut self) {
-        let Some(launch) = self.life.launch.as_ref().filter(|l| l.stop.is_none() && l.outdated.is_none()) else { return };
-        let Some(login) = &self.login else { return };
-        // While the password is not known, nothing is known.
-        if let Ok(now) = self.latent.surroundings.password(&self.configured.name, &launch.id)
-            && now != *login
-        {
-            let id = launch.id.clone();
-            self.event(Event::Outdated(id, "its password has changed".into())).await;
-        }
-    }
-
-    fn known_login(&self, launch: &LaunchId) -> Option<Secret> {
-        self.login.clone().or_else(|| self.latent.surroundings.password(&self.configured.name, launch).ok())
-    }
-
-    async fn event(&mut self, event: Event) {
-        let now = self.latent.clock.now();
-        let mut new_id = || LaunchId(format!("{:032x}", rand_128()).into());
-        let (life, actions) = std::mem::take(&mut self.life).step(event, now, &self.configured.policy, &mut new_id);
-        self.life = life;
-        self.commit().await;
-        // First what is so, then what follows: who gets an answer may look.
-        self.show(now);
-        if !actions.is_empty() {
-            for action in actions {
-                self.act(action, now).await;
-            }
-            self.show(now);
-        }
-    }
-
-    /// What is known of the launch goes into the ledger; again at the next event if the store fails.
-    async fn commit(&mut self) {
-        for record in std::mem::take(&mut self.unsettled) {
-            self.settle(record).await;
-        }
-        if let (Some(record), Some(launch)) = (&self.record, &self.life.launch)
-            && record.id == launch.id
-        {
-            let row = launch.row();
-            let new = LaunchRecord {
-                handle: row.handle.or(record.handle.clone()),
-                attached_at: row.attached_at,
-                stop: row.stop,
-                leak_told_at: row.leak_told_at,
-                ..record.clone()
-            };
-            if new != *record && self.put(&new).await {
-                self.record = Some(new);
-            }
-        }
-        if self.life.quarantine != self.kept_quarantine {
-            match self.latent.store.put_quarantine(&self.configured.name, &self.life.quarantine).await {
-                Ok(()) => self.kept_quarantine = self.life.quarantine.clone(),
-                Err(e) => tracing::error!(worker = %self.configured.name, "its quarantine can't be kept: {e}"),
-            }
-        }
-    }
-
-    async fn put(&self, record: &LaunchRecord) -> bool {
-        let written = self.latent.store.put_launch(record).await;
-        if let Err(e) = &written {
-            tracing::error!(worker = %self.configured.name, launch = %record.id, "the ledger can't be written: {e}");
-        }
-        written.is_ok()
-    }
-
-    async fn settle(&mut self, record: LaunchRecord) {
-        if !self.put(&record).await {
-            self.unsettled.push(record);
-        }
-    }
-
-    async fn act(&mut self, action: Action, now: Timestamp) {
-        let worker = self.configured.name.clone();
-        let around = self.latent.surroundings.clone();
-        match action {
-            Action::Start(id) => self.start(id, now).await,
-            Action::AbandonStart(_) => abort(&mut self.start),
-            Action::Check(id, handle) => {
-                let (backend, password) = (self.backend(), self.known_login(&id));
-                self.later(async move {
-                    let alive = match timeout(CHECK_DEADLINE, backend.check(handle.clone())).await {
-                        // What it wrote last may tell why.
-                        Ok(Ok(Err(why))) => Err(why + &console::quoted(&console_of(&*backend, handle, password).await)),
-                        Ok(Ok(Ok(()))) => Ok(()),
-                        Ok(Err(why)) => {
-                            tracing::warn!(%worker, launch = %id, "its machine could not be checked: {why}");
-                            Ok(())
-                        }
-                        Err(_) => Ok(()),
-                    };
-                    Event::Checked(id, alive)
-                });
-            }
-            Action::Stop { launch, handle, fast, tries } => {
-                let reason = self.record.as_ref().and_then(|r| r.stop.as_ref()).map(|(reason, _)| reason.as_str()).unwrap_or_default();
-                tracing::info!(%worker, %launch, tries, "its machine is stopped: {reason}");
-                let stop = self.backend().stop(launch.clone(), handle, fast);
-                self.stop = Some(self.later(async move {
-                    match stop.await {
-                        Ok(()) => Event::Stopped(launch),
-                        Err(why) => {
-                            tracing::warn!(%worker, %launch, "its machine could not be stopped and is tried again: {why}");
-                            Event::StopFailed(launch, why)
-                        }
-                    }
-                }));
-            }
-            Action::AbandonStop(_) => abort(&mut self.stop),
-            Action::Look(id) => {
-                let list = timeout(LIST_DEADLINE, self.backend().list());
-                self.later(async move {
-                    match list.await {
-                        Ok(Ok(there)) => {
-                            let found = there.into_iter().find(|i| i.launch == id).map(|i| i.handle);
-                            Event::Listed(id, found)
-                        }
-                        Ok(Err(why)) => Event::NotListed(id, why),
-                        Err(_) => Event::NotListed(id, format!("no answer within {}", human(LIST_DEADLINE))),
-                    }
-                });
-            }
-            Action::Close(id, reason) => {
-                tracing::info!(%worker, launch = %id, "its machine is gone: {reason}");
-                self.launched_by = None;
-                self.login = None;
-                if let Some(record) = self.record.take_if(|r| r.id == id) {
-                    self.settle(LaunchRecord { gone: Some((reason, now)), ..record }).await;
-                }
-            }
-            Action::Answer(request, answer) => around.answer(&worker, request, answer),
-            Action::Disconnect(why) => around.disconnect(&worker, &why),
-            Action::Missing(why) => around.missing(&worker, &why),
-            Action::Console(id, handle) => {
-                let (backend, password) = (self.backend(), self.known_login(&id));
-                self.later(async move { Event::Console(id, console_of(&*backend, handle, password).await) });
-            }
-            Action::Leak(id) => {
-                let stop = self.life.launch.as_ref().and_then(|l| l.stop.as_ref());
-                let (Some(record), Some(stop)) = (self.record.clone(), stop) else { return };
-                let leak = Leak { record, tries: stop.tries, error: stop.error.clone(), age: now.since(stop.wanted_at) };
-                let told = around.leak(leak);
-                self.later(async move {
-                    let told = told.await;
-                    if let Err(why) = &told {
-                        tracing::error!(%worker, launch = %id, "nobody could be told that its machine can't be stopped: {why}");
-                        tokio::time::sleep(TELL_AGAIN).await;
-                    }
-                    Event::LeakTold(id, told.is_ok())
-                });
-            }
-        }
-    }
-
-    async fn start(&mut self, id: LaunchId, now: Timestamp) {
-        let backend = self.backend();
-        if self.record.as_ref().is_none_or(|r| r.id != id) {
-            let record = LaunchRecord {
-                id: id.clone(),
-                worker: self.configured.name.to_string(),
-                backend: backend.class().to_owned(),
-                settings: backend.settings(),
-                generation: self.configured.generation,
-                created_at: now,
-                handle: None,
-                attached_at: None,
-                stop: None,
-                gone: None,
-                price_per_hour: None,
-                leak_told_at: None,
-            };
-            if let Err(e) = self.latent.store.put_launch(&record).await {
-                let why = format!("the ledger can't be written, so nothing is started: {e}");
-                let _ = self.orders.send(Order::Event(Event::NotRecorded(id, why)));
-                return;
-            }
-            self.record = Some(record);
-            self.launched_by = Some(backend.clone());
-        }
-        let around = &self.latent.surroundings;
-        let wanted_by = self.life.waiting.first();
-        let password = match around.password(&self.configured.name, &id) {
-            Ok(password) => password,
-            Err(why) => {
-                let failure = Failure::Retry(format!("its password is not known: {why}"), PASSWORD_REST);
-                let _ = self.orders.send(Order::Event(Event::StartFailed(id, failure)));
-                return;
-            }
-        };
-        self.login = Some(password.clone());
-        let (properties, build) = wanted_by.map(|r| around.build(&self.configured.name, *r)).unwrap_or_default();
-        let start = Start { launch: id.clone(), worker: self.configured.name.clone(), password, properties, build };
-        tracing::info!(worker = %self.configured.name, launch = %id, request = wanted_by.map(|r| r.0), "its machine is started");
-        let worker = self.configured.name.clone();
-        let call = backend.start(start);
-        let orders = self.orders.clone();
-        self.start = Some(self.later(async move {
-            match call.await {
-                Ok(started) => {
-                    tracing::info!(%worker, launch = %id, handle = %started.handle, "its machine runs {}", started.status.join(" "));
-                    if let Some(price) = started.price_per_hour {
-                        let _ = orders.send(Order::Price(id.clone(), price));
-                    }
-                    Event::Started(id, started.handle)
-                }
-                Err(failure) => {
-                    let (Failure::Configuration(why) | Failure::Capacity(why) | Failure::Retry(why, _) | Failure::Unknown(why)) = &failure;
-                    tracing::warn!(%worker, launch = %id, "its machine was not started: {why}");
-                    Event::StartFailed(id, failure)
-                }
-            }
-        }));
-    }
-
-    fn later(&self, work: impl Future<Output = Event> + Send + 'static) -> AbortHandle {
-        let orders = self.orders.clone();
-        tokio::spawn(async move {
-            let event = work.await;
-            // The worker's task ends with the master only.
-            let _ = orders.send(Order::Event(event));
-        })
-        .abort_handle()
-    }
-}
-
-/// The end of a console, as far as it can be had; without the password that the machine was told.
-async fn console_of(backend: &dyn Backend, handle: Json, password: Option<Secret>) -> Vec<String> {
-    match timeout(CHECK_DEADLINE, backend.console(handle)).await {
-        Ok(Ok(Some(text))) => console::tail(&text, password.as_ref().map(Secret::reveal).unwrap_or_default()),
-        Ok(Ok(None)) | Err(_) => Vec::new(),
-        Ok(Err(why)) => {
-            tracing::debug!("a console can't be read: {why}");
-            Vec::new()
-        }
-    }
-}
-
-fn abort(call: &mut Option<AbortHandle>) {
-    if let Some(call) = call.take() {
-        call.abort();
-    }
-}
-
-/// From the system's generator: an id must not repeat over restarts.
-fn rand_128() -> u128 {
-    let mut bytes = [0; 16];
-    if getrandom::fill(&mut bytes).is_err() {
-        return fastrand::u128(..);
-    }
-    u128::from_le_bytes(bytes)
 }
 
 #[cfg(test)]

@@ -73,8 +73,8 @@ impl Backend for ExtendedBackend {
         self.base.backend.knows(handle)
     }
 
-    fn lists(&self, handle: &Json) -> bool {
-        self.base.backend.lists(handle)
+    fn lists(&self, handle: &Json, settings: &str) -> bool {
+        self.base.backend.lists(handle, settings)
     }
 
     fn can_check(&self) -> bool {
@@ -108,8 +108,8 @@ impl Backend for ExtendedBackend {
         self.class.stop(launch, handle, fast)
     }
 
-    fn check(&self, handle: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
-        self.class.check(handle)
+    fn check(&self, launch: LaunchId, handle: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
+        self.class.check(launch, handle)
     }
 
     fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
@@ -188,7 +188,9 @@ impl SuperBackends for Bases {
                     backend.stop(launch, handle, arg("fast") == true).await.map(|()| json!({}))
                 }
                 "check_instance" => {
-                    let well = backend.check(handle).await?;
+                    // In list_instances there is none, and the backends of the host look at the handle.
+                    let launch = launch.unwrap_or_else(|| LaunchId("".into()));
+                    let well = backend.check(launch, handle).await?;
                     Ok(json!({ "value": { "good": well.is_ok(), "why": well.err().unwrap_or_default() } }))
                 }
                 "list_instances" => {

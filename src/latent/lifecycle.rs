@@ -9,8 +9,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::base::{RequestId, Timestamp};
+use crate::base::{BuildId, RequestId, Timestamp};
 use crate::model::{LaunchId, Quarantine};
+
+/// What a backend may ask for before the next try.
+const LONGEST_REST: Duration = Duration::from_secs(86_400);
 
 /// The worker's options, as the configuration has them now; a live launch follows them as they change.
 #[derive(Clone, PartialEq, Debug)]
@@ -100,7 +103,8 @@ pub struct Launch {
     pub attached: bool,
     /// When it must be attached.
     pub attach_by: Timestamp,
-    pub building: u32,
+    /// Builds that run there.
+    pub building: BTreeSet<BuildId>,
     pub idle_since: Timestamp,
     /// It was found in the ledger at the start: its worker may come back though nobody waits for it.
     pub adopted: bool,
@@ -217,9 +221,11 @@ pub enum Event {
     StartFailed(LaunchId, Failure),
     Attached,
     Detached,
-    BuildStarted(RequestId),
+    /// Of the request that was answered with yes.
+    BuildStarted(RequestId, BuildId),
     /// It ended; `lost`: because the worker was.
     BuildEnded {
+        build: BuildId,
         lost: bool,
     },
     /// `check_instance` said that it lives, or that it does not and why. A check that failed itself says nothing and counts as the former.
@@ -307,6 +313,13 @@ impl Launch {
 }
 
 impl Lifecycle {
+    /// Of a worker without a machine; the quarantine as an earlier master left it.
+    pub fn idle(mut quarantine: Quarantine, now: Timestamp, policy: &Policy) -> Lifecycle {
+        // Its clock may have been ahead.
+        quarantine.until = quarantine.until.map(|until| until.min(now.plus(policy.quarantine_max.max(LONGEST_REST))));
+        Lifecycle { quarantine, ..Lifecycle::default() }
+    }
+
     pub fn state(&self, now: Timestamp) -> State {
         match &self.launch {
             None if holds(&self.quarantine, now) => State::Quarantined,

@@ -3,6 +3,7 @@
 //! First the event is taken down, then [`Lifecycle::settle`] looks at the whole and finds what is due; so the rules hold whatever the
 //! order of events, and a tick repairs what an event forgot. Shown by `simulation`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -16,7 +17,10 @@ use crate::model::{LaunchId, Quarantine};
 /// The last look at a console comes so many milliseconds before its worker is missing, so that the reason can tell of it.
 const LAST_LOOK: i64 = 10_000;
 
-const UNKNOWN: &str = "whether it was started is not known, and the backend can't list its instances";
+/// So often a backend that can't list its instances is asked to start one again, to learn whether it has; then it is given up.
+const MOST_STARTS: u32 = 10;
+
+const UNKNOWN: &str = "whether it was started is not known, and the backend can't list its instances: it may be left running";
 
 type Actions = Vec<Action>;
 
@@ -42,7 +46,7 @@ impl Lifecycle {
             attached_at: row.attached_at,
             attached: false,
             attach_by: now.plus(policy.missing_timeout),
-            building: 0,
+            building: BTreeSet::new(),
             idle_since: now,
             adopted: true,
             absent_since: None,
@@ -56,7 +60,7 @@ impl Lifecycle {
                 ..Stop::new(reason, wanted_at.min(now), false)
             }),
         };
-        Lifecycle { launch: Some(launch), quarantine, ..Lifecycle::default() }
+        Lifecycle { launch: Some(launch), ..Lifecycle::idle(quarantine, now, policy) }
     }
 
     fn take(&mut self, event: Event, now: Timestamp, policy: &Policy, actions: &mut Actions) {
@@ -77,19 +81,19 @@ impl Lifecycle {
                     self.rests(now);
                 }
             }
-            Event::BuildStarted(request) => {
+            Event::BuildStarted(request, build) => {
                 self.promised.remove(&request);
                 // That is its answer.
                 self.waiting.remove(&request);
                 if let Some(launch) = &mut self.launch {
-                    launch.building += 1;
+                    launch.building.insert(build);
                 }
             }
-            Event::BuildEnded { lost } => {
-                if let Some(launch) = &mut self.launch {
-                    launch.building = launch.building.saturating_sub(1);
+            Event::BuildEnded { build, lost } => {
+                // One that ran on an earlier machine may end late.
+                if self.launch.as_mut().is_some_and(|launch| launch.building.remove(&build)) {
+                    self.rests(now);
                 }
-                self.rests(now);
                 if !lost {
                     self.quarantine = Quarantine::default();
                 }
@@ -190,7 +194,7 @@ impl Lifecycle {
 
     /// Nothing runs there now: the time of waiting for the next build begins.
     fn rests(&mut self, now: Timestamp) {
-        if let Some(launch) = self.launch.as_mut().filter(|l| l.building == 0) {
+        if let Some(launch) = self.launch.as_mut().filter(|l| l.building.is_empty()) {
             launch.idle_since = now;
         }
     }
@@ -201,6 +205,7 @@ impl Lifecycle {
             Some(launch) if launch.stop.is_some() => actions.push(Action::Disconnect("its machine is being stopped".into())),
             Some(launch) => {
                 launch.attached = true;
+                launch.absent_since = None;
                 launch.console.clear();
                 launch.attached_at.get_or_insert(now);
                 launch.idle_since = now;
@@ -210,15 +215,14 @@ impl Lifecycle {
 
     fn start_failed(&mut self, id: &LaunchId, failure: Failure, now: Timestamp, policy: &Policy, actions: &mut Actions) {
         let Some(launch) = self.launch_of(id) else { return };
-        let again = match launch.outcome {
-            Outcome::Running { .. } => return,
-            Outcome::Starting => false,
-            Outcome::Unknown { looking, .. } if looking && !policy.can_list => true,
-            // The answer of a call that was given up.
-            Outcome::Unknown { .. } => return,
-        };
-        if again {
-            return self.close(UNKNOWN.into(), actions);
+        match launch.outcome {
+            Outcome::Starting => {}
+            Outcome::Unknown { looking: true, .. } if !policy.can_list => {
+                let lasting = matches!(failure, Failure::Configuration(_));
+                return self.not_told(lasting, now, policy, actions);
+            }
+            // Or it is the answer of a call that was given up.
+            Outcome::Running { .. } | Outcome::Unknown { .. } => return,
         }
         // A worker that is attached shows that something was started, whatever the backend says.
         let alive = launch.attached;
@@ -245,6 +249,16 @@ impl Lifecycle {
                 self.refuse(&text, actions);
             }
         }
+    }
+
+    /// A second start, that was to tell of an instance which can't be listed, has not: it says nothing of what the first one did.
+    fn not_told(&mut self, lasting: bool, now: Timestamp, policy: &Policy, actions: &mut Actions) {
+        let Some(Launch { outcome: Outcome::Unknown { looking, look_at, looks }, .. }) = &mut self.launch else { return };
+        if lasting || *looks >= MOST_STARTS {
+            return self.close(UNKNOWN.into(), actions);
+        }
+        *looking = false;
+        *look_at = now.plus(policy.timing.look_every);
     }
 
     fn listed(&mut self, id: &LaunchId, found: Option<Json>, now: Timestamp, policy: &Policy, actions: &mut Actions) {
@@ -323,7 +337,7 @@ impl Lifecycle {
             attached_at: None,
             attached: false,
             attach_by: now.plus(policy.missing_timeout),
-            building: 0,
+            building: BTreeSet::new(),
             idle_since: now,
             adopted: false,
             absent_since: None,
@@ -348,7 +362,7 @@ impl Lifecycle {
     /// Is its end due, and why?
     fn end(&mut self, now: Timestamp, policy: &Policy, actions: &mut Actions) {
         let Some(launch) = self.launch.as_ref().filter(|l| l.stop.is_none()) else { return };
-        let free = launch.building == 0 && self.promised.is_empty();
+        let free = launch.building.is_empty() && self.promised.is_empty();
         let wanted = !self.waiting.is_empty() || policy.warm;
         let outlived = launch.outlived(now, policy);
         let reason = match self.shutdown {
@@ -397,7 +411,7 @@ impl Lifecycle {
                     *looking = false;
                     if !policy.can_list {
                         actions.push(Action::AbandonStart(launch.id.clone()));
-                        return self.close(UNKNOWN.into(), actions);
+                        return self.not_told(false, now, policy, actions);
                     }
                 }
                 if *looking || now < *look_at {
@@ -501,3 +515,6 @@ impl Stop {
         self.try_at = now.plus(backoff.min(policy.timing.longest_stop_backoff));
     }
 }
+
+#[cfg(test)]
+mod tests;

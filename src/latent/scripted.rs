@@ -131,7 +131,7 @@ impl Backend for ScriptedBackend {
     }
 
     fn serves(&self, settings: &str) -> bool {
-        self.settings == settings
+        self.settings == settings || self.parts.spec.stops_by_handle
     }
 
     fn can_check(&self) -> bool {
@@ -156,11 +156,16 @@ impl Backend for ScriptedBackend {
         })
     }
 
-    fn check(&self, handle: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
+    /// With other arguments it may be another place.
+    fn lists(&self, _: &Json, settings: &str) -> bool {
+        self.can_list() && self.settings == settings
+    }
+
+    fn check(&self, launch: LaunchId, handle: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
         let parts = self.parts.clone();
         Box::pin(async move {
             let Some(check) = &parts.spec.check else { return Ok(Ok(())) };
-            let (me, mask) = parts.me(None).await;
+            let (me, mask) = parts.me(Some(launch)).await;
             let answer = parts.generation.check_instance(parts.method(check, CHECK_LIMIT), &me, handle).await;
             answer.map(|well| well.map_err(|why| mask.owned(why))).map_err(|e| told(&e, &mask))
         })

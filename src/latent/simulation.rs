@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::lifecycle::*;
-use crate::base::{RequestId, Timestamp};
+use crate::base::{BuildId, RequestId, Timestamp};
 use crate::model::{LaunchId, Quarantine};
 
 /// In a plain `cargo test`; the limit of time is set by the number, not by a clock.
@@ -47,6 +47,8 @@ enum Happening {
     Answered(u64, Reply),
     Build(u64, RequestId),
     BuildEnds(u64, u64),
+    /// The end of a build that was lost is told.
+    BuildLost(u64, u64),
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -319,11 +321,14 @@ impl World {
                 self.builds.insert(self.next_build);
                 let lasts = self.rng.u64(1..900);
                 self.after(lasts, Happening::BuildEnds(epoch, self.next_build));
-                self.event(Event::BuildStarted(request))
+                self.event(Event::BuildStarted(request, build_id(self.next_build)))
             }
             Happening::BuildEnds(epoch, build) if epoch == self.epoch && self.builds.remove(&build) => {
                 self.seen.builds += 1;
-                self.event(Event::BuildEnded { lost: false })
+                self.event(Event::BuildEnded { build: build_id(build), lost: false })
+            }
+            Happening::BuildLost(epoch, build) if epoch == self.epoch => {
+                self.event(Event::BuildEnded { build: build_id(build), lost: true })
             }
             _ => Ok(()),
         }
@@ -376,8 +381,14 @@ impl World {
     }
 
     fn lose_builds(&mut self) -> Verdict {
-        for _ in 0..std::mem::take(&mut self.builds).len() {
-            self.event(Event::BuildEnded { lost: true })?;
+        for build in std::mem::take(&mut self.builds) {
+            // What a build does at its end may take longer than the next machine needs to come.
+            if self.faulty(3) {
+                let late = self.rng.u64(1..300);
+                self.after(late, Happening::BuildLost(self.epoch, build));
+            } else {
+                self.event(Event::BuildEnded { build: build_id(build), lost: true })?;
+            }
         }
         Ok(())
     }
@@ -535,6 +546,10 @@ impl World {
             instance.alive = false;
         }
     }
+}
+
+fn build_id(number: u64) -> BuildId {
+    BuildId(number as i64)
 }
 
 fn schedule(seed: u64, broken: Broken) -> Result<Seen, String> {

@@ -22,6 +22,11 @@ pub trait Surroundings: Send + Sync + 'static {
     fn changed(&self, worker: &str);
     /// What an instance of this launch logs in with; the error is why that is not known now.
     fn password(&self, worker: &str, launch: &LaunchId) -> Result<Secret, String>;
+    /// The same for the same password of the same launch, and of no use to anybody else. None: such things are not kept.
+    fn sealed(&self, launch: &LaunchId, password: &Secret) -> Option<String> {
+        let _ = (launch, password);
+        None
+    }
     /// The build that the request is about, with the properties that it will have there as far as they are known.
     fn build(&self, worker: &str, request: RequestId) -> (Map<String, Json>, WantedBuild);
     /// Those who are to know of a machine that can't be stopped are told. Answers when that is certain; asked again after an error, and

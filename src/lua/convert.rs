@@ -192,7 +192,8 @@ impl<'a> Reader<'a> {
             _ => None,
         });
         let methods = functions.collect();
-        Ok(Arc::new(OwnClass { methods, args: self.table(&own.raw_get("args")?)?, rendered: own.raw_get("rendered")? }))
+        let (args, rendered) = (self.table(&own.raw_get("args")?)?, own.raw_get("rendered")?);
+        Ok(Arc::new(OwnClass { methods, args, rendered, stops_by_handle: own.raw_get("stops_by_handle")? }))
     }
 
     pub fn table(&mut self, table: &LuaTable) -> mlua::Result<Arc<Table>> {

@@ -109,7 +109,7 @@ pub(super) const MEMBERS: &[(&str, &[(&str, &str)])] = &[
             ),
             (
                 "launch_id: string?",
-                "What marks the machine from its birth, 32 hexadecimal digits; known in `start_instance` and `stop_instance`. A second start with one launch_id must start nothing and answer as the first.",
+                "What marks the machine from its birth, 32 hexadecimal digits; known in all methods of a backend but `list_instances`. A second start with one launch_id must start nothing and answer as the first.",
             ),
             ("master_id: string", "The mark of this master on its machines."),
             ("master_host: string?", "Where workers find the master: the interface that it listens on, or the machine's name."),

@@ -18,7 +18,7 @@ use super::{AtWork, Master};
 use crate::base::{Clock, RequestId, Secret, Timestamp};
 use crate::builds::Engine;
 use crate::config::{BackendSpec, LatentSpec, WorkerKind, WorkerSpec};
-use crate::latent::among::Among;
+use crate::latent::among::who_ends;
 use crate::latent::backend::{Backend, Finding, Unusable, WantedBuild};
 use crate::latent::driver::{Configured, Latent, Leak, Surroundings, View};
 use crate::latent::extended::{Bases, ExtendedBackend};
@@ -161,11 +161,7 @@ impl Machines {
     fn end_stray(&self, record: LaunchRecord, backends: &[Arc<dyn Backend>]) {
         tracing::warn!(worker = record.worker, launch = %record.id, handle = record.handle.as_ref().map(Json::to_string),
             "a machine is left of a worker that is not configured any more: it is stopped");
-        let same = |b: &&Arc<dyn Backend>| b.class() == record.backend && record.handle.as_ref().is_none_or(|handle| b.knows(handle));
-        let alike: Vec<Arc<dyn Backend>> = backends.iter().filter(same).cloned().collect();
-        let one = alike.iter().find(|b| b.serves(&record.settings)).cloned();
-        let any = || (!alike.is_empty()).then(|| Arc::new(Among::new(alike.iter().cloned())) as Arc<dyn Backend>);
-        let backend = one.or_else(any).unwrap_or_else(|| {
+        let backend = who_ends(&record, backends).unwrap_or_else(|| {
             let why = format!(
                 "no configured worker of class {} can end it: configure one of its kind and region, or end it by hand and restart",
                 record.backend
@@ -213,7 +209,6 @@ struct Around {
     registry: Weak<Registry>,
     latent: OnceLock<Weak<Latent>>,
     key: Key,
-    /// Who is told of a machine that can't be stopped.
     /// Whose people are told.
     master: OnceLock<Weak<Master>>,
 }
@@ -253,6 +248,10 @@ impl Surroundings for Around {
     fn password(&self, worker: &str, launch: &LaunchId) -> std::result::Result<Secret, String> {
         let registry = self.registry.upgrade().ok_or_else(|| "the master stops".to_owned())?;
         Ok(registry.configured_password(worker)?.unwrap_or_else(|| self.key.password(launch)))
+    }
+
+    fn sealed(&self, launch: &LaunchId, password: &Secret) -> Option<String> {
+        Some(self.key.sealed(launch, password))
     }
 
     fn leak(&self, leak: Leak) -> BoxFuture<'static, std::result::Result<(), String>> {
@@ -329,6 +328,11 @@ impl Key {
         Secret::new(self.derive("password", &launch.0, 24))
     }
 
+    /// Not to be tried out without the key, however simple the password is.
+    fn sealed(&self, launch: &LaunchId, password: &Secret) -> String {
+        self.derive("login", &format!("{launch} {}", password.reveal()), 16)
+    }
+
     /// The mark of this master on its machines.
     fn master_id(&self) -> String {
         self.derive("master", "", 12)
@@ -392,6 +396,9 @@ mod tests {
         assert_eq!(key.password(&launch("a")), again.password(&launch("a")));
         assert_ne!(key.password(&launch("a")), key.password(&launch("b")));
         assert_ne!(key.password(&launch("")).reveal(), key.master_id());
+        let sealed = key.sealed(&launch("a"), &Secret::new("x"));
+        assert_eq!(sealed, again.sealed(&launch("a"), &Secret::new("x")));
+        assert!(sealed != key.sealed(&launch("a"), &Secret::new("y")) && sealed != key.sealed(&launch("b"), &Secret::new("x")));
         std::fs::write(&path, "short").unwrap();
         assert!(Key::of(folder.path()).err().is_some_and(|e| e.to_string().contains("must have 32 bytes")));
     }

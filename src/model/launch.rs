@@ -40,6 +40,8 @@ pub struct LaunchRecord {
     /// Why and since when it is known to be gone.
     pub gone: Option<(String, Timestamp)>,
     pub price_per_hour: Option<f64>,
+    /// What its worker logs in with, sealed: only whoever knows both can say that it is the same.
+    pub login: Option<String>,
     /// Since when people know that it can't be stopped.
     pub leak_told_at: Option<Timestamp>,
 }

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use super::Store;
-use super::sql::{Result, RowRef, Sql, from_json, json, params, rows};
+use super::sql::{Result, RowRef, Sql, first, from_json, json, params, rows};
 use crate::base::Timestamp;
 use crate::model::{LaunchId, LaunchRecord, Quarantine};
 
 const COLUMNS: &str = "id, worker, backend, settings, generation, created_at, handle, attached_at, stop_reason, stop_wanted_at, \
-    gone_reason, gone_at, price_per_hour, leak_told_at";
+    gone_reason, gone_at, price_per_hour, leak_told_at, login";
 
 impl Store {
     /// Writes the row, new or known; answers when it is committed.
@@ -22,6 +22,11 @@ impl Store {
     pub async fn open_launches(&self) -> Result<Vec<LaunchRecord>> {
         let text = format!("SELECT {COLUMNS} FROM launches WHERE gone_at IS NULL ORDER BY created_at, id");
         self.engine.read("reading the ledger", move |sql| rows(sql, &text, &[], record)).await
+    }
+
+    pub async fn launch(&self, id: &LaunchId) -> Result<Option<LaunchRecord>> {
+        let (id, text) = (id.clone(), format!("SELECT {COLUMNS} FROM launches WHERE id = $1"));
+        self.engine.read("reading the ledger", move |sql| first(sql, &text, params![&*id.0], record)).await
     }
 
     /// The newest launches, open or gone.
@@ -66,8 +71,8 @@ fn put(sql: &mut dyn Sql, r: &LaunchRecord) -> Result<()> {
     let price = r.price_per_hour.map(|p| (p * 1e6).round() as i64);
     sql.execute(
         "INSERT INTO launches (id, worker, backend, settings, generation, created_at, handle, attached_at, stop_reason, stop_wanted_at,
-                gone_reason, gone_at, price_per_hour, leak_told_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                gone_reason, gone_at, price_per_hour, leak_told_at, login)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
             ON CONFLICT (id) DO UPDATE SET handle = excluded.handle, attached_at = excluded.attached_at,
                 stop_reason = excluded.stop_reason, stop_wanted_at = excluded.stop_wanted_at,
                 gone_reason = excluded.gone_reason, gone_at = excluded.gone_at, price_per_hour = excluded.price_per_hour,
@@ -86,7 +91,8 @@ fn put(sql: &mut dyn Sql, r: &LaunchRecord) -> Result<()> {
             gone_reason,
             gone_at,
             price,
-            r.leak_told_at
+            r.leak_told_at,
+            r.login.as_deref()
         ],
     )
     .map(drop)
@@ -114,6 +120,7 @@ fn record(row: &dyn RowRef) -> Result<LaunchRecord> {
         gone: end(10, 11)?,
         price_per_hour: row.opt_int(12)?.map(|p| p as f64 / 1e6),
         leak_told_at: row.time(13)?,
+        login: row.opt_text(14)?.map(str::to_owned),
     })
 }
 
@@ -140,6 +147,7 @@ mod tests {
             gone: None,
             price_per_hour: Some(0.096),
             leak_told_at: None,
+            login: Some("5ea1".into()),
         };
         store.put_launch(&launch).await.unwrap();
         assert_eq!(store.open_launches().await.unwrap(), [launch.clone()]);
@@ -152,7 +160,9 @@ mod tests {
         launch.gone = Some(("idle".into(), Timestamp(4000)));
         store.put_launch(&launch).await.unwrap();
         assert_eq!(store.open_launches().await.unwrap(), []);
-        assert_eq!(store.launches(10).await.unwrap(), [launch]);
+        assert_eq!(store.launches(10).await.unwrap(), [launch.clone()]);
+        assert_eq!(store.launch(&launch.id).await.unwrap(), Some(launch));
+        assert_eq!(store.launch(&LaunchId("other".into())).await.unwrap(), None);
         store.close().await;
     }
 

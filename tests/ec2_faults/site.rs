@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant as Moment};
 
-use buildmoon::base::{Clock, RequestId, Secret, SystemClock, Timestamp};
+use buildmoon::base::{BuildId, Clock, RequestId, Secret, SystemClock, Timestamp};
 use buildmoon::latent::backend::WantedBuild;
 use buildmoon::latent::driver::{Configured, Latent, Leak, Surroundings, View};
-use buildmoon::latent::ec2::backend::{Ec2Backend, Pace, Region, Settings};
+use buildmoon::latent::ec2::backend::Ec2Backend;
 use buildmoon::latent::ec2::credentials::Keys;
+use buildmoon::latent::ec2::region::{Pace, Region};
 use buildmoon::latent::ec2::sdk::{Connect, Ec2, Patience};
+use buildmoon::latent::ec2::settings::Settings;
 use buildmoon::latent::{Event, Policy, State, Timing};
 use buildmoon::model::{LaunchId, LaunchRecord};
 use buildmoon::store::{Store, StoreOptions};
@@ -406,10 +408,10 @@ impl Floor {
         for worker in gone {
             self.attached.remove(&worker);
             latent.tell(&worker, Event::Detached);
-            for request in self.requests.values_mut().filter(|r| r.worker == worker) {
+            for (id, request) in self.requests.iter_mut().filter(|(_, r)| r.worker == worker) {
                 match request.progress {
                     Progress::Building(_) => {
-                        latent.tell(&worker, Event::BuildEnded { lost: true });
+                        latent.tell(&worker, Event::BuildEnded { build: BuildId(*id), lost: true });
                         request.lost += 1;
                     }
                     Progress::Granted => {}
@@ -432,12 +434,12 @@ impl Floor {
                     request.progress = Progress::Asked;
                 }
                 Progress::Granted if self.attached.contains(&request.worker) => {
-                    latent.tell(&request.worker, Event::BuildStarted(id));
+                    latent.tell(&request.worker, Event::BuildStarted(id, BuildId(id.0)));
                     request.progress = Progress::Building(now + request.takes);
                 }
                 Progress::Granted => request.progress = Progress::Queued(now),
                 Progress::Building(until) if until <= now => {
-                    latent.tell(&request.worker, Event::BuildEnded { lost: false });
+                    latent.tell(&request.worker, Event::BuildEnded { build: BuildId(id.0), lost: false });
                     request.progress = Progress::Done;
                 }
                 _ => {}

@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::{Map, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::*;
-use crate::base::{RequestId, SystemClock};
-use crate::latent::Timing;
-use crate::latent::backend::{Started, WantedBuild};
+use crate::base::{BuildId, RequestId, Secret, SystemClock};
+use crate::latent::backend::{Instance, Start, Started, WantedBuild};
+use crate::latent::{Failure, State, Timing};
 use crate::store::StoreOptions;
 use crate::workers::link::BoxFuture;
 
@@ -22,6 +22,8 @@ struct Cloud {
     console: Mutex<Option<String>>,
     dead: Mutex<Option<String>>,
     ledger: Mutex<Option<Store>>,
+    /// Instances of another place are not seen.
+    place: &'static str,
 }
 
 struct Fake(Arc<Cloud>);
@@ -31,10 +33,10 @@ impl Backend for Fake {
         "FakeLatentWorker"
     }
     fn group(&self) -> String {
-        "fake".into()
+        format!("fake at {}", self.0.place)
     }
     fn settings(&self) -> String {
-        "1".into()
+        format!("at {}", self.0.place)
     }
     fn can_check(&self) -> bool {
         true
@@ -69,7 +71,7 @@ impl Backend for Fake {
             Ok(())
         })
     }
-    fn check(&self, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
+    fn check(&self, _: LaunchId, _: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
         let dead = lock(&self.0.dead).clone();
         Box::pin(async { Ok(dead.map_or(Ok(()), Err)) })
     }
@@ -95,6 +97,9 @@ impl Surroundings for Around {
     fn changed(&self, _: &str) {}
     fn password(&self, _: &str, _: &LaunchId) -> Result<Secret, String> {
         Ok(Secret::new(lock(&self.2).clone().unwrap_or_else(|| "hunter2".into())))
+    }
+    fn sealed(&self, launch: &LaunchId, password: &Secret) -> Option<String> {
+        Some(format!("{launch} {}", password.reveal().chars().rev().collect::<String>()))
     }
     fn leak(&self, leak: Leak) -> BoxFuture<'static, Result<(), String>> {
         lock(&self.1).push(leak);
@@ -158,6 +163,13 @@ impl Test {
         self.latent.configure(vec![configured]).await.expect("configured");
     }
 
+    /// The same under a master that was just started.
+    async fn killed(self) -> Test {
+        self.latent.close();
+        let latent = Latent::new(self.store.clone(), &SystemClock, self.around.clone());
+        Test { latent, ..self }
+    }
+
     async fn until(&self, what: &str, mut holds: impl FnMut(&Test, &View) -> bool) {
         for _ in 0..1500 {
             if holds(self, &self.latent.view("bot").expect("a view")) {
@@ -180,8 +192,8 @@ async fn from_the_wish_to_the_end() {
     test.until("waiting", |_, v| v.state == State::Waiting).await;
     test.latent.tell("bot", Event::Attached);
     test.until("answered", |t, _| *lock(&t.around.0) == [(RequestId(7), Ok(()))]).await;
-    test.latent.tell("bot", Event::BuildStarted(RequestId(7)));
-    test.latent.tell("bot", Event::BuildEnded { lost: false });
+    test.latent.tell("bot", Event::BuildStarted(RequestId(7), BuildId(7)));
+    test.latent.tell("bot", Event::BuildEnded { build: BuildId(7), lost: false });
     test.until("idle", |_, v| v.state == State::Idle).await;
     assert_eq!(test.running(), 0);
     let rows = test.store.launches(9).await.expect("rows");
@@ -207,11 +219,8 @@ async fn what_a_killed_master_left_is_adopted_or_reaped() {
     let test = Test::new().await;
     test.latent.tell("bot", Event::Wanted(RequestId(1)));
     test.until("waiting", |_, v| v.state == State::Waiting).await;
-    test.latent.close();
+    let test = test.killed().await;
     lock(&test.cloud.running).push(Instance { launch: LaunchId("unknown".into()), handle: json!("i-2") });
-
-    let again = Latent::new(test.store.clone(), &SystemClock, test.around.clone());
-    let test = Test { latent: again, ..test };
     test.configure().await;
     test.until("waiting again", |_, v| v.state == State::Waiting).await;
     assert_eq!(test.latent.reap().await, 1);
@@ -241,8 +250,8 @@ async fn people_are_told_once_of_a_machine_that_can_t_be_stopped() {
     test.latent.tell("bot", Event::Wanted(RequestId(1)));
     test.latent.tell("bot", Event::Attached);
     test.until("answered", |t, _| *lock(&t.around.0) == [(RequestId(1), Ok(()))]).await;
-    test.latent.tell("bot", Event::BuildStarted(RequestId(1)));
-    test.latent.tell("bot", Event::BuildEnded { lost: false });
+    test.latent.tell("bot", Event::BuildStarted(RequestId(1), BuildId(1)));
+    test.latent.tell("bot", Event::BuildEnded { build: BuildId(1), lost: false });
     test.until("stopping", |_, v| v.state == State::Stopping).await;
     test.until("told", |t, v| !lock(&t.around.1).is_empty() && v.record.as_ref().is_some_and(|r| r.leak_told_at.is_some())).await;
     let text = lock(&test.around.1)[0].to_string();
@@ -252,9 +261,7 @@ async fn people_are_told_once_of_a_machine_that_can_t_be_stopped() {
     );
 
     // A new master knows that they know.
-    test.latent.close();
-    let again = Latent::new(test.store.clone(), &SystemClock, test.around.clone());
-    let test = Test { latent: again, ..test };
+    let test = test.killed().await;
     test.configure_with(hasty).await;
     test.until("tried again", |_, v| v.tries >= 3).await;
     assert_eq!(lock(&test.around.1).len(), 1);
@@ -297,14 +304,111 @@ async fn a_machine_whose_worker_has_another_password_ends_when_it_is_free() {
     test.latent.tell("bot", Event::Wanted(RequestId(1)));
     test.latent.tell("bot", Event::Attached);
     test.until("ready", |_, v| v.state == State::Ready && v.record.as_ref().is_some_and(|r| r.price_per_hour == Some(0.25))).await;
-    test.latent.tell("bot", Event::BuildStarted(RequestId(1)));
+    test.latent.tell("bot", Event::BuildStarted(RequestId(1), BuildId(1)));
     *lock(&test.around.2) = Some("another".into());
     test.until("closed to builds", |_, v| v.state == State::Ready && !v.available).await;
-    test.latent.tell("bot", Event::BuildEnded { lost: false });
+    test.latent.tell("bot", Event::BuildEnded { build: BuildId(1), lost: false });
     test.until("gone", |t, v| v.state == State::Idle && t.running() == 0).await;
     let rows = test.store.launches(9).await.expect("rows");
     assert!(
         rows[0].gone.as_ref().is_some_and(|(why, _)| why.contains("password has changed")) && rows[0].price_per_hour == Some(0.25),
         "{rows:?}"
     );
+}
+
+#[tokio::test]
+async fn a_password_that_changed_while_the_master_was_down_ends_the_machine_at_the_start() {
+    let test = Test::new().await;
+    test.latent.tell("bot", Event::Wanted(RequestId(1)));
+    test.until("waiting", |_, v| v.state == State::Waiting).await;
+    let test = test.killed().await;
+    test.configure().await;
+    test.until("looked after", |_, v| v.state == State::Waiting).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(test.running(), 1, "it can log in");
+    let test = test.killed().await;
+    *lock(&test.around.2) = Some("longer than before".into());
+    test.configure().await;
+    test.until("gone", |t, v| v.state == State::Idle && t.running() == 0).await;
+    let rows = test.store.launches(9).await.expect("rows");
+    assert!(rows[0].gone.as_ref().is_some_and(|(why, _)| why.contains("password has changed")), "{rows:?}");
+}
+
+#[tokio::test]
+async fn what_another_place_does_not_list_is_not_gone() {
+    let mut hasty = policy();
+    (hasty.timing.absence, hasty.timing.settling) = (Duration::ZERO, Duration::ZERO);
+    let test = Test::with(hasty.clone()).await;
+    test.latent.tell("bot", Event::Wanted(RequestId(1)));
+    test.until("waiting", |_, v| v.state == State::Waiting).await;
+    let elsewhere = Arc::new(Cloud { place: "elsewhere", ..Cloud::default() });
+    let configured = Configured { name: "bot".into(), policy: hasty.clone(), backend: Arc::new(Fake(elsewhere)), generation: 2 };
+    test.latent.configure(vec![configured]).await.expect("configured");
+    for _ in 0..3 {
+        test.latent.reap().await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    test.until("waiting still", |_, v| v.state == State::Waiting).await;
+    // Where it is it would be missed.
+    test.configure_with(hasty).await;
+    lock(&test.cloud.running).clear();
+    test.latent.reap().await;
+    test.until("gone", |_, v| v.record.is_none()).await;
+}
+
+#[tokio::test]
+async fn a_stray_that_can_t_be_stopped_is_told_of_and_ends() {
+    let mut hasty = policy();
+    (hasty.timing.tick, hasty.timing.leak_after) = (Duration::from_millis(20), Duration::from_millis(300));
+    (hasty.timing.stop_backoff, hasty.timing.longest_stop_backoff) = (Duration::from_millis(50), Duration::from_millis(50));
+    let test = Test::with(hasty.clone()).await;
+    for _ in 0..2 {
+        lock(&test.cloud.running).push(Instance { launch: LaunchId("unknown".into()), handle: json!("i-2") });
+    }
+    test.cloud.stop_fails.store(usize::MAX, Ordering::SeqCst);
+    assert_eq!(test.latent.reap().await, 0);
+    assert_eq!(test.latent.reap().await, 0);
+    test.until("told", |t, _| lock(&t.around.1).len() == 1).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!((lock(&test.around.1).len(), test.latent.views().len()), (1, 2));
+    let row = test.store.launch(&LaunchId("unknown".into())).await.expect("the ledger").expect("a row");
+    assert!(row.worker == "(unknown)" && row.gone.is_none() && row.handle == Some(json!("i-2")), "{row:?}");
+
+    // A new master goes on.
+    let test = test.killed().await;
+    test.configure_with(hasty.clone()).await;
+    let strays = test.latent.strays().await.expect("strays");
+    assert_eq!(strays.len(), 1);
+    for stray in strays {
+        test.latent.end_stray(stray, hasty.clone(), Arc::new(Fake(test.cloud.clone())));
+    }
+    test.cloud.stop_fails.store(0, Ordering::SeqCst);
+    test.until("gone", |t, _| t.running() == 0).await;
+    test.until("forgotten", |t, _| t.latent.views().len() == 1).await;
+    assert_eq!(test.store.open_launches().await.expect("the ledger"), []);
+}
+
+/// What a reload looks for must not be what has just begun or is about to end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_begins_or_ends_is_no_stray() {
+    let hasty = Policy { quarantine_initial: Duration::ZERO, build_wait: Some(Duration::ZERO), ..policy() };
+    let test = Test::with(hasty).await;
+    let store = test.store.clone();
+    // Whoever reads has to wait for others.
+    let busy = tokio::spawn(async move {
+        loop {
+            let _ = store.open_launches().await;
+        }
+    });
+    for round in 0..100 {
+        test.latent.tell("bot", Event::Wanted(RequestId(round)));
+        test.latent.tell("bot", Event::Attached);
+        test.latent.tell("bot", Event::BuildStarted(RequestId(round), BuildId(round)));
+        test.latent.tell("bot", Event::BuildEnded { build: BuildId(round), lost: false });
+        for _ in 0..20 {
+            assert_eq!(test.latent.strays().await.expect("strays"), []);
+        }
+        test.until("idle", |_, v| v.state == State::Idle).await;
+    }
+    busy.abort();
 }

@@ -1,6 +1,5 @@
 //! One latent worker's machine at EC2: how it is started, found, checked and stopped. Makes single attempts; the engine repeats.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,184 +7,24 @@ use md5::{Digest, Md5};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
-use super::api::{ApiError, BlockDevice, Class, Ec2Api, InstanceState, LAUNCH_TAG, MASTER_TAG, RunInstance, Spot, WORKER_TAG};
+use super::api::{ApiError, BlockDevice, Class, InstanceState, LAUNCH_TAG, MASTER_TAG, RunInstance, Spot, WORKER_TAG};
 use super::choices::{self, Choice};
-use super::describe::Describer;
-use super::image::{self, Filters, Image};
+use super::image::{self, Image};
 use super::preflight;
 use super::query::Query;
+use super::region::Region;
+use super::settings::{Settings, SpotSettings};
 use crate::base::{Clock, SystemClock, Timestamp};
 use crate::latent::backend::{Ask, Backend, Finding, Instance, Start, Started};
 use crate::latent::lifecycle::Failure;
 use crate::model::LaunchId;
 use crate::workers::link::BoxFuture;
 
-/// Denied calls are not repeated sooner.
-const DENIED_REST: Duration = Duration::from_secs(600);
 /// Until settings that could not be rendered are tried again.
 const RENDER_REST: Duration = Duration::from_secs(60);
 /// Until an instance that gets an address or volumes must run.
 const RUNNING_WITHIN: Duration = Duration::from_secs(600);
 const PRICES_OF: Duration = Duration::from_secs(24 * 3600);
-
-/// What `EC2LatentWorker` says.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    pub region: String,
-    pub instance_types: Vec<String>,
-    /// Either this …
-    pub ami: Option<String>,
-    /// … or these.
-    pub filters: Filters,
-    pub key_name: Option<String>,
-    pub security_name: Option<String>,
-    pub security_group_ids: Vec<String>,
-    pub subnet_ids: Vec<String>,
-    /// Letters of zones: `a`.
-    pub placements: Vec<String>,
-    pub associate_public_ip: Option<bool>,
-    pub instance_profile_name: Option<String>,
-    pub user_data: Option<String>,
-    /// In place of it, made for each instance.
-    pub made_user_data: Option<MadeUserData>,
-    pub block_devices: Vec<BlockDevice>,
-    pub tags: Vec<(String, String)>,
-    pub spot: Option<SpotSettings>,
-    /// Of an instance on demand.
-    pub price_per_hour: Price,
-    pub elastic_ip: Option<String>,
-    /// Volume and device.
-    pub volumes: Vec<(String, String)>,
-    /// In place of all of these.
-    pub made: Option<MadeSettings>,
-}
-
-/// Settings that differ from build to build, made when its machine starts.
-#[derive(Clone)]
-pub struct MadeSettings {
-    /// What they are made of: an instance of other settings is another.
-    pub of: String,
-    pub make: Arc<dyn Fn(Start) -> BoxFuture<'static, Result<Settings, String>> + Send + Sync>,
-}
-
-impl std::fmt::Debug for MadeSettings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.of)
-    }
-}
-
-pub type MakeUserData = Arc<dyn Fn(Start) -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>;
-
-/// What an instance is told when it starts, made when it does.
-#[derive(Clone)]
-pub struct MadeUserData {
-    /// What it is made of: an instance that was told something else has other settings.
-    pub of: String,
-    pub make: MakeUserData,
-}
-
-impl std::fmt::Debug for MadeUserData {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.of)
-    }
-}
-
-/// What is told of cost only: another price is no reason for another instance.
-#[derive(Clone, Copy, PartialEq, Default)]
-pub struct Price(pub Option<f64>);
-
-impl std::fmt::Debug for Price {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("price")
-    }
-}
-
-#[derive(Clone, PartialEq, Debug)]
-pub struct SpotSettings {
-    pub max_price: Option<f64>,
-    /// Of the average of the last day; none: the highest price is `max_price`.
-    pub multiplier: Option<f64>,
-    /// `Linux/UNIX`
-    pub product: String,
-}
-
-/// What workers of one account and region share.
-pub struct Region {
-    pub api: Arc<dyn Ec2Api>,
-    pub describer: Describer,
-    /// The account and the region, so that one listing serves all of them.
-    pub name: String,
-    /// Choices for which there was no room, until when, and how often in a row.
-    cooling: Mutex<HashMap<String, (Instant, u32)>>,
-    pace: Pace,
-}
-
-/// How long things take at this provider. A test against one that is quicker says so.
-#[derive(Clone, Debug)]
-pub struct Pace {
-    /// Questions of so long a time go together.
-    pub ask: Duration,
-    /// An instance may not be visible for so long after its launch.
-    pub settling: Duration,
-    /// An image that was chosen is chosen again without a look for so long.
-    pub image_kept: Duration,
-    /// A choice for which there was no room is left alone for so long; each time more doubles it.
-    pub first_cooling: Duration,
-    pub longest_cooling: Duration,
-    /// After a launch that was throttled.
-    pub throttled_rest: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Pace {
-        Pace {
-            ask: Duration::from_secs(5),
-            settling: Duration::from_secs(120),
-            image_kept: Duration::from_secs(60),
-            first_cooling: Duration::from_secs(180),
-            longest_cooling: Duration::from_secs(1800),
-            throttled_rest: Duration::from_secs(30),
-        }
-    }
-}
-
-impl Region {
-    pub fn new(name: String, api: Arc<dyn Ec2Api>) -> Arc<Region> {
-        Region::at_pace(name, api, Pace::default())
-    }
-
-    pub fn at_pace(name: String, api: Arc<dyn Ec2Api>, pace: Pace) -> Arc<Region> {
-        Arc::new(Region { describer: Describer::new(api.clone(), pace.ask), api, name, cooling: Mutex::default(), pace })
-    }
-
-    /// A failed call before anything can have been started.
-    fn failure(&self, what: &str, e: &ApiError) -> Failure {
-        let text = format!("{what}: {e}");
-        match e.class() {
-            Class::Permission => Failure::Retry(text, DENIED_REST),
-            Class::Configuration | Class::NotFound | Class::Protected => Failure::Configuration(text),
-            Class::Capacity => Failure::Capacity(text),
-            Class::Throttle | Class::Ambiguous => Failure::Retry(text, self.pace.throttled_rest),
-        }
-    }
-
-    fn cool(&self, choice: String) {
-        let mut cooling = self.cooling.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let (until, times) = cooling.entry(choice).or_insert((Instant::now(), 0));
-        let rest = self.pace.first_cooling.saturating_mul(1 << (*times).min(8)).min(self.pace.longest_cooling);
-        *times += 1;
-        *until = Instant::now() + rest;
-    }
-
-    fn warm(&self, choice: &Choice) {
-        self.cooling.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&choice.key());
-    }
-
-    fn is_cool(&self, choice: &Choice) -> bool {
-        let cooling = self.cooling.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        cooling.get(&choice.key()).is_some_and(|(until, _)| *until > Instant::now())
-    }
-}
 
 pub struct Ec2Backend {
     parts: Arc<Parts>,
@@ -226,10 +65,10 @@ impl Backend for Ec2Backend {
     }
 
     fn knows(&self, handle: &Json) -> bool {
-        self.parts.elsewhere.is_some() || self.lists(handle)
+        self.parts.elsewhere.is_some() || self.lists(handle, "")
     }
 
-    fn lists(&self, handle: &Json) -> bool {
+    fn lists(&self, handle: &Json, _: &str) -> bool {
         handle["region"].as_str().is_none_or(|region| region == self.parts.settings.region)
     }
 
@@ -292,7 +131,7 @@ impl Backend for Ec2Backend {
         Box::pin(async move { parts.stop(&handle, fast).await })
     }
 
-    fn check(&self, handle: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
+    fn check(&self, _: LaunchId, handle: Json) -> BoxFuture<'static, Result<Result<(), String>, String>> {
         let parts = self.parts.clone();
         Box::pin(async move { parts.check(&handle).await })
     }
@@ -327,8 +166,18 @@ impl Parts {
     fn handle(&self, instance: &InstanceState, launched: Option<(Timestamp, &Choice)>) -> Json {
         json!({
             "instance": instance.id, "region": self.settings.region, "launched_at": launched.map(|(at, _)| at),
-            "choice": launched.map(|(_, choice)| choice.key()),
+            "choice": launched.map(|(_, choice)| choice.key()), "address": launched.and_then(|_| self.settings.elastic_ip.clone()),
+            "volumes": launched.map(|_| self.settings.volumes.iter().map(|(volume, _)| volume).collect::<Vec<_>>()),
         })
+    }
+
+    /// The address and the volumes that it got when it was started, which may be others than those of now.
+    fn furniture(&self, handle: &Json) -> (Option<String>, Vec<String>) {
+        let text = |value: &Json| value.as_str().map(str::to_owned);
+        match handle["volumes"].as_array() {
+            Some(volumes) => (text(&handle["address"]), volumes.iter().filter_map(text).collect()),
+            None => (self.settings.elastic_ip.clone(), self.settings.volumes.iter().map(|(volume, _)| volume.clone()).collect()),
+        }
     }
 
     /// The instance's id and the region that it is in: elsewhere its id means nothing, and that must not look as if it were gone.
@@ -569,12 +418,13 @@ impl Parts {
     async fn stop(&self, handle: &Json, fast: bool) -> Result<(), String> {
         let (id, region) = self.place_of(handle).await?;
         let api = &region.api;
-        if let Some(address) = &self.settings.elastic_ip
+        let (address, volumes) = self.furniture(handle);
+        if let Some(address) = &address
             && let Err(e) = api.disassociate_address(address.clone(), id.to_owned()).await
         {
             tracing::warn!(instance = id, "its address {address} could not be taken back: {e}");
         }
-        for (volume, _) in &self.settings.volumes {
+        for volume in &volumes {
             if let Err(e) = api.detach_volume(volume.clone(), id.to_owned()).await {
                 tracing::warn!(instance = id, "the volume {volume} could not be detached: {e}");
             }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::backend::Settings;
+use super::settings::Settings;
 
 /// More are not tried in any useful time.
 const MOST: usize = 100;

@@ -8,7 +8,8 @@ mod describe;
 pub mod image;
 mod preflight;
 pub mod query;
+pub mod region;
 #[cfg(feature = "ec2")]
 pub mod sdk;
-mod settings;
+pub mod settings;
 mod sigv4;

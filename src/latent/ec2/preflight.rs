@@ -1,8 +1,8 @@
 //! Could an instance be started as a worker is configured? Asks only; nothing is started, made or changed.
 
 use super::api::{ApiError, Class, Ec2Api};
-use super::backend::Settings;
 use super::image;
+use super::settings::Settings;
 use crate::latent::backend::Finding;
 
 /// Refusals of the keys themselves, whatever is asked with them.

@@ -144,7 +144,7 @@ async fn each_deadline_ends_its_call_with_name_and_place() {
     .await;
     let told = |line: u32, name: &str| format!("master.lua:{line}: Rack:{name}: did not return within its budget of 1.0 s");
     assert_eq!(b.start(&me()).await.unwrap_err(), told(3, "start_instance"));
-    assert_eq!(b.stop(Json::Null).await.unwrap_err(), told(6, "stop_instance"));
+    assert_eq!(b.stop(json!(1)).await.unwrap_err(), told(6, "stop_instance"));
     assert_eq!(b.check(Json::Null).await.unwrap_err(), told(7, "check_instance"));
     assert!(b.list().await.unwrap_err().starts_with("master.lua:8: Rack:list_instances: "));
 }
@@ -216,4 +216,23 @@ async fn answers_are_checked() {
     let listed = answering("list", "return { { handle = { 1 }, launch_id = 'l', more = true } }").await.list().await;
     assert_eq!(listed, Ok(vec![(LaunchId("l".into()), json!([1]))]));
     assert_eq!(answering("list", "return {}").await.list().await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn a_start_that_left_no_handle_is_stopped_by_that_of_the_list() {
+    let b = backend(
+        r#"
+        local Rack = LatentWorker:extend("Rack")
+        function Rack:start_instance() return { "started" } end
+        function Rack:stop_instance(handle) assert(handle == self.expected, tostring(handle)) end
+        function Rack:list_instances()
+          self.expected = self.expected and None or 7
+          return self.expected == 7 and { { launch_id = "other", handle = 6 }, { launch_id = self.launch_id, handle = 7 } } or {}
+        end
+        Rack{ "bot" }
+    "#,
+    )
+    .await;
+    assert_eq!(b.stop(Json::Null).await, Ok(()));
+    assert!(b.stop(json!(8)).await.unwrap_err().contains("8"), "a handle that is there counts");
 }

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::base::Secret;
-use crate::latent::ec2::image::Image;
+use crate::latent::ec2::api::Ec2Api;
+use crate::latent::ec2::image::{Filters, Image};
+use crate::latent::ec2::settings::{MadeSettings, Price};
 
 /// A provider in memory. `refuse` holds the codes of the next starts, the last first.
 #[derive(Default)]
@@ -19,6 +21,9 @@ struct Provider {
     /// What a look at these things comes to: nothing is there, or that code.
     looks: Mutex<Vec<(&'static str, Option<&'static str>)>>,
     groups_made: AtomicUsize,
+    /// Addresses and volumes that instances were given, and those that were taken back.
+    lent: Mutex<Vec<String>>,
+    taken_back: Mutex<Vec<String>>,
 }
 
 impl Provider {
@@ -93,13 +98,16 @@ impl Ec2Api for Provider {
     fn associate_address(&self, _: String, _: String) -> BoxFuture<'_, Result<(), ApiError>> {
         done(self.no_address.lock().unwrap().map_or(Ok(()), |code| Err(error(code))))
     }
-    fn disassociate_address(&self, _: String, _: String) -> BoxFuture<'_, Result<(), ApiError>> {
+    fn disassociate_address(&self, address: String, id: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        self.taken_back.lock().unwrap().push(format!("{address} of {id}"));
         done(Ok(()))
     }
-    fn attach_volume(&self, _: String, _: String, _: String) -> BoxFuture<'_, Result<(), ApiError>> {
+    fn attach_volume(&self, volume: String, device: String, id: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        self.lent.lock().unwrap().push(format!("{volume} to {id} as {device}"));
         done(Ok(()))
     }
-    fn detach_volume(&self, _: String, _: String) -> BoxFuture<'_, Result<(), ApiError>> {
+    fn detach_volume(&self, volume: String, id: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        self.taken_back.lock().unwrap().push(format!("{volume} of {id}"));
         done(Ok(()))
     }
     fn has_key_pair(&self, _: String) -> BoxFuture<'_, Result<bool, ApiError>> {
@@ -129,6 +137,25 @@ impl Ec2Api for Provider {
     fn query(&self, query: Query) -> BoxFuture<'_, Result<Json, ApiError>> {
         done(Ok(json!({ "asked": query.action })))
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn volumes_of_a_build_are_lent_to_its_instance_and_taken_back() {
+    let provider = Arc::new(Provider::default());
+    let plain = Settings { instance_types: types(&["m5"]), ami: Some("ami-1".into()), ..Settings::default() };
+    let lends = Settings { region: "us-east-1".into(), ..plain.clone() };
+    let make = move |start: Start| -> BoxFuture<'static, Result<Settings, String>> {
+        let volume = start.properties["volume"].as_str().unwrap_or_default().to_owned();
+        let settings = Settings { volumes: vec![(volume, "/dev/sdf".into())], elastic_ip: Some("1.2.3.4".into()), ..lends.clone() };
+        done(Ok(settings))
+    };
+    let made = Some(MadeSettings { of: "volumes".into(), make: Arc::new(make) });
+    let backend = backend(&provider, Settings { made, ..plain });
+    let wanted = Start { properties: serde_json::Map::from_iter([("volume".to_owned(), json!("vol-7"))]), ..start("a") };
+    let handle = backend.start(wanted).await.unwrap().handle;
+    assert_eq!(*provider.lent.lock().unwrap(), ["vol-7 to i-0 as /dev/sdf"]);
+    assert_eq!(backend.stop(LaunchId("a".into()), handle, true).await, Ok(()));
+    assert_eq!(*provider.taken_back.lock().unwrap(), ["1.2.3.4 of i-0", "vol-7 of i-0"]);
 }
 
 fn backend(provider: &Arc<Provider>, settings: Settings) -> Ec2Backend {
@@ -212,7 +239,7 @@ async fn two_hundred_questions_are_one_call() {
     for i in 0..200 {
         handles.push(backend.start(start(&i.to_string())).await.unwrap().handle);
     }
-    let checks: Vec<_> = handles.into_iter().map(|handle| tokio::spawn(backend.check(handle))).collect();
+    let checks: Vec<_> = handles.into_iter().map(|handle| tokio::spawn(backend.check(LaunchId("a".into()), handle))).collect();
     for check in checks {
         assert_eq!(check.await.unwrap(), Ok(Ok(())));
     }
@@ -233,9 +260,9 @@ async fn a_stop_is_done_when_the_instance_is_gone() {
     provider.instances.lock().unwrap().clear();
     assert!(backend.stop(launch.clone(), handle.clone(), false).await.is_err());
     let old = json!({ "instance": "i-0", "launched_at": 1000 });
-    assert_eq!(backend.stop(launch, old.clone(), false).await, Ok(()));
-    assert_eq!(backend.check(old).await, Ok(Err("instance i-0 is not there any more".into())));
-    assert_eq!(backend.check(handle).await, Ok(Ok(())));
+    assert_eq!(backend.stop(launch.clone(), old.clone(), false).await, Ok(()));
+    assert_eq!(backend.check(launch.clone(), old).await, Ok(Err("instance i-0 is not there any more".into())));
+    assert_eq!(backend.check(LaunchId("a".into()), handle).await, Ok(Ok(())));
 }
 
 #[tokio::test(start_paused = true)]
@@ -320,8 +347,8 @@ async fn what_was_started_in_another_region_is_ended_there() {
         Box::pin(async move { if region == "eu-west-1" { Ok(found) } else { Err("no such region".into()) } })
     });
     let new = Ec2Backend::reaching("m-1".into(), settings("us-east-1"), region, Some(elsewhere));
-    assert!(new.knows(&handle) && !new.lists(&handle), "that it is not listed here says nothing");
-    assert_eq!(new.check(handle.clone()).await, Ok(Ok(())));
+    assert!(new.knows(&handle) && !new.lists(&handle, ""), "that it is not listed here says nothing");
+    assert_eq!(new.check(launch.clone(), handle.clone()).await, Ok(Ok(())));
     assert_eq!(new.console(handle.clone()).await, Ok(Some("i-0 boots".into())));
     assert_eq!(new.stop(launch, handle, false).await, Ok(()));
     assert!(there.instances.lock().unwrap()[0].over() && here.describes.load(Ordering::SeqCst) == 0);
