@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::arguments::{Arguments, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
-use super::convert::{FromValue, NotUsed, Wrong};
+use super::convert::{FromValue, Wrong};
 use super::formatters::{FormatterKind, FormatterSpec, WantedLogs};
 use super::instance::FormatterRef;
 use super::lua_type::LuaType;
 use super::reports::{FilterSpec, GeneratorKind, GeneratorSpec, Modes};
 use super::value::{FnRef, Object, Value};
+use super::without_effect::NotUsed;
 
 arguments! {
     FilterArgs {

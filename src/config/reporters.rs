@@ -8,7 +8,6 @@ use md5::{Digest, Md5};
 use super::arguments::{Arguments, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
-use super::convert::NotUsed;
 use super::formatters::WantedLogs;
 use super::generators::{self, MissingWorkers};
 use super::instance::{FormatterRef, GeneratorRef};
@@ -16,6 +15,7 @@ use super::reports::*;
 use super::spec::Password;
 use super::template::{Arg, Template};
 use super::value::{FnRef, Object};
+use super::without_effect::NotUsed;
 
 mod values;
 
