@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::locals::Locals;
 use super::{Ids, StartError, configured, load_to_start};
+use crate::base::process::owned_in;
 use crate::base::suggest::hint;
 use crate::base::{BuildId, Clock, RequestId, SystemClock};
 use crate::builds::{Active, Engine};
@@ -85,11 +86,12 @@ pub async fn start(options: Options) -> Result<OneShot, StartError> {
     loaded.generation.set_data(Arc::new(NoData));
     loaded.generation.set_kept(Arc::new(store.clone()));
     let workers = configured(&config, ids.workers);
+    let owner = owned_in(loaded.generation.folder());
     engine.configure(Active { config: config.clone(), generation: loaded.generation, builder_ids: ids.builders }, workers);
     engine.wait_for_watchers();
     let events = engine.subscribe();
     let distributor = tokio::spawn(engine.clone().distribute(worker_events));
-    let locals = Locals::new(scratch.0.clone());
+    let locals = Locals::new(scratch.0.clone(), owner);
     locals.hide(private_variables(&config));
     for spec in &config.workers {
         locals.attach(&registry, spec).await?;
