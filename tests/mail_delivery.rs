@@ -9,11 +9,11 @@ use base64::Engine;
 use buildmoon::base::{MailAddress, Secret, Timestamp};
 use buildmoon::config::{MailSpec, Password};
 use buildmoon::lua;
-use buildmoon::report::mail::{Attachment, Mail};
-use buildmoon::report::mailer::{MailSender, Surroundings};
-use buildmoon::report::mime::{self, Mark, Prepared};
-use buildmoon::report::outbox::Outcome;
-use buildmoon::report::smtp::{Limits, Silent};
+use buildmoon::report::sending::mail::{Attachment, Mail};
+use buildmoon::report::sending::mailer::{self, Surroundings};
+use buildmoon::report::sending::mime::{self, Mark, Prepared};
+use buildmoon::report::sending::outbox::Outcome;
+use buildmoon::report::sending::smtp::{Limits, Silent, Smtp};
 use buildmoon::secrets::SecretSource;
 use serde_json::json;
 use support::MailSink;
@@ -43,7 +43,34 @@ impl Certificate {
     }
 }
 
-async fn sender(spec: MailSpec, limits: Limits) -> MailSender {
+/// A notifier's relay, and the connection to it.
+struct Line {
+    spec: MailSpec,
+    around: Surroundings,
+    limits: Limits,
+    relay: Option<Smtp>,
+}
+
+impl Line {
+    async fn deliver(&mut self, mail: &Prepared, progress: Option<&str>) -> Outcome {
+        let relay = match &mut self.relay {
+            Some(relay) => relay,
+            None => match mailer::settings(&self.spec, &self.around, self.limits).await {
+                Ok(settings) => self.relay.insert(Smtp::new(settings)),
+                Err(why) => return Outcome::Down(why),
+            },
+        };
+        relay.send(&mail.envelope, &mail.bytes, progress, &mut Silent).await
+    }
+
+    async fn close(mut self) {
+        if let Some(relay) = &mut self.relay {
+            relay.close(&mut Silent).await;
+        }
+    }
+}
+
+async fn sender(spec: MailSpec, limits: Limits) -> Line {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("master.lua"), "BuildmasterConfig.secretsProviders = { secrets.SecretInAFile{ dirname = 'keys' } }")
         .unwrap();
@@ -60,7 +87,7 @@ async fn sender(spec: MailSpec, limits: Limits) -> MailSender {
         folder: folder.keep(),
         secrets: SecretSource::new(loaded.config, loaded.generation),
     };
-    MailSender::new(spec, around, limits)
+    Line { spec, around, limits, relay: None }
 }
 
 fn spec(port: u16) -> MailSpec {
@@ -87,8 +114,8 @@ fn prepared(mail: &Mail, key: &str) -> Prepared {
 
 async fn try_once(spec: MailSpec, mail: &Mail) -> Outcome {
     let mut sender = sender(spec, Limits::default()).await;
-    let outcome = sender.deliver(&prepared(mail, "k"), None, &mut Silent).await;
-    sender.close(&mut Silent).await;
+    let outcome = sender.deliver(&prepared(mail, "k"), None).await;
+    sender.close().await;
     outcome
 }
 
@@ -225,18 +252,18 @@ async fn each_recipient_has_an_answer_of_its_own() {
     let three = mail(&["gone@example.test", "anna@example.test", "full@example.test"]);
     let mut sender = sender(spec(sink.port), Limits::default()).await;
     let mail = prepared(&three, "k");
-    let first = sender.deliver(&mail, None, &mut Silent).await;
+    let first = sender.deliver(&mail, None).await;
     let Outcome::Later { error, progress: Some(progress) } = first else { panic!("{first:?}") };
     assert_eq!(error, "not yet taken for full@example.test; refused: gone@example.test: 550 5.1.1 no such user");
     // The next try is for the one that is left, and nobody gets it twice.
-    let second = sender.deliver(&mail, Some(&progress), &mut Silent).await;
+    let second = sender.deliver(&mail, Some(&progress)).await;
     assert_eq!(second, Outcome::Sent { remark: Some("gone@example.test: 550 5.1.1 no such user".into()) });
     let to: Vec<_> = sink.arrived().into_iter().map(|a| a.envelope["to"].clone()).collect();
     assert_eq!(to, [json!(["anna@example.test"]), json!(["full@example.test"])]);
     assert!(sink.arrived().iter().all(|a| a.envelope["connection"] == 1), "one connection serves");
     // Nobody is left.
     let only = prepared(&self::mail(&["gone@example.test"]), "l");
-    assert_eq!(sender.deliver(&only, None, &mut Silent).await, Outcome::Refused("gone@example.test: 550 5.1.1 no such user".into()));
+    assert_eq!(sender.deliver(&only, None).await, Outcome::Refused("gone@example.test: 550 5.1.1 no such user".into()));
     assert_eq!(sink.count(), 2);
 }
 
@@ -272,15 +299,15 @@ async fn silence_ends_and_a_connection_that_was_closed_is_dialled_again() {
     let limits = Limits { connect: Duration::from_millis(300), command: Duration::from_secs(20), end: Duration::from_secs(20) };
     let mut sender = sender(spec(silent.local_addr().unwrap().port()), limits).await;
     let one = prepared(&mail(&["anna@example.test"]), "k");
-    down(&sender.deliver(&one, None, &mut Silent).await, "no connection and greeting within");
+    down(&sender.deliver(&one, None).await, "no connection and greeting within");
 
     let mut sink = MailSink::start();
     let mut sender = self::sender(spec(sink.port), Limits::default()).await;
-    assert_eq!(sender.deliver(&one, None, &mut Silent).await, SENT);
+    assert_eq!(sender.deliver(&one, None).await, SENT);
     sink.launch();
-    assert_eq!(sender.deliver(&one, None, &mut Silent).await, SENT, "it has been restarted in between");
+    assert_eq!(sender.deliver(&one, None).await, SENT, "it has been restarted in between");
     sink.stop();
-    down(&sender.deliver(&one, None, &mut Silent).await, "refused");
+    down(&sender.deliver(&one, None).await, "refused");
 }
 
 #[tokio::test]
@@ -297,11 +324,11 @@ async fn opensmtpd_delivers_into_a_mailbox() {
         ..mail(&["anna@example.test"])
     };
     let mut sender = sender(spec(server.port), Limits::default()).await;
-    assert_eq!(sender.deliver(&prepared(&big, "1"), None, &mut Silent).await, SENT);
-    assert_eq!(sender.deliver(&prepared(&mail(&["anna@example.test"]), "2"), None, &mut Silent).await, SENT);
-    let refused = sender.deliver(&prepared(&mail(&["x@elsewhere.example"]), "3"), None, &mut Silent).await;
+    assert_eq!(sender.deliver(&prepared(&big, "1"), None).await, SENT);
+    assert_eq!(sender.deliver(&prepared(&mail(&["anna@example.test"]), "2"), None).await, SENT);
+    let refused = sender.deliver(&prepared(&mail(&["x@elsewhere.example"]), "3"), None).await;
     assert!(matches!(&refused, Outcome::Refused(why) if why.contains("550")), "{refused:?}");
-    sender.close(&mut Silent).await;
+    sender.close().await;
     let mails = server.wait_mails(2);
     let big = mails.iter().find(|m| !m["html"].is_null()).expect("the one with HTML");
     assert_eq!((&big["defects"], &big["headers"]["subject"]), (&json!([]), &json!(["linux: ☃ failed"])));

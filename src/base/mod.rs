@@ -12,4 +12,4 @@ pub mod suggest;
 pub use address::MailAddress;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use ids::*;
-pub use secret::Secret;
+pub use secret::{Secret, revealed};

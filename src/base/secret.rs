@@ -37,3 +37,18 @@ impl Drop for Secret {
         self.0.zeroize();
     }
 }
+
+/// Writes a secret out and reads it back: for another process of this program that needs it, through a pipe between the two.
+pub mod revealed {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Secret;
+
+    pub fn serialize<S: Serializer>(secret: &Secret, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(secret.reveal())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
+        String::deserialize(from).map(Secret::new)
+    }
+}

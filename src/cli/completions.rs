@@ -38,7 +38,7 @@ pub fn manual(args: ManualArgs) -> Result<ExitCode> {
     }
     let command = super::Cli::command();
     clap_mangen::Man::new(command.clone()).render(&mut out)?;
-    for sub in command.get_subcommands().filter(|s| s.get_name() != "help") {
+    for sub in command.get_subcommands().filter(|s| s.get_name() != "help" && !s.is_hide_set()) {
         let title = format!("buildmoon-{}", sub.get_name());
         clap_mangen::Man::new(sub.clone()).title(title).render(&mut out)?;
     }

@@ -13,11 +13,11 @@ use crate::base::{Clock, MailAddress, SystemClock, suggest};
 use crate::config::{MailSpec, MasterConfig};
 use crate::lua;
 use crate::report::driver::reporters;
-use crate::report::mail::Mail;
-use crate::report::mailer::{MailSender, Surroundings};
-use crate::report::mime::{self, Mark};
-use crate::report::outbox::Outcome;
-use crate::report::smtp::{Limits, Transcript};
+use crate::report::sending::mail::Mail;
+use crate::report::sending::mailer::{self, Surroundings};
+use crate::report::sending::mime::{self, Mark};
+use crate::report::sending::outbox::Outcome;
+use crate::report::sending::smtp::{Limits, Smtp, Transcript};
 use crate::secrets::SecretSource;
 
 #[derive(clap::Args)]
@@ -76,9 +76,10 @@ async fn send(args: Args) -> Result<ExitCode> {
         folder: loaded.generation.folder().to_owned(),
         secrets: SecretSource::new(loaded.config.clone(), loaded.generation.clone()),
     };
-    let mut sender = MailSender::new(spec, around, Limits::default());
-    let outcome = sender.deliver(&prepared, None, &mut Terminal).await;
-    sender.close(&mut Terminal).await;
+    let settings = mailer::settings(&spec, &around, Limits::default()).await;
+    let mut relay = Smtp::new(settings.map_err(|e| anyhow!("the mail could not be sent: {e}"))?);
+    let outcome = relay.send(&prepared.envelope, &prepared.bytes, None, &mut Terminal).await;
+    relay.close(&mut Terminal).await;
     match outcome {
         Outcome::Sent { .. } => {
             println!("the relay has taken the mail for {} (Message-ID {})", args.address, prepared.message_id);

@@ -4,6 +4,7 @@ mod backend_test;
 mod checkconfig;
 mod client;
 mod completions;
+mod courier;
 mod create_master;
 mod explain;
 mod force;
@@ -74,6 +75,9 @@ enum Command {
     Completions(completions::Args),
     /// Print the manual page, or the reference of master.lua
     Manual(completions::ManualArgs),
+    /// Bring messages for a master, which starts this by itself
+    #[command(hide = true)]
+    Courier(courier::Args),
 }
 
 /// Where a master lives.
@@ -110,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::LuaTypes(args) => lua_types::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Manual(args) => completions::manual(args),
+        Command::Courier(args) => courier::run(args),
     };
     done.unwrap_or_else(|e| {
         eprintln!("buildmoon: {e:#}");

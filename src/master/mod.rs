@@ -37,7 +37,7 @@ use crate::latent::Shutdown;
 use crate::lua::{self, Loaded, Surroundings};
 use crate::model::query::Row;
 use crate::report::driver::Reports;
-use crate::report::outbox::{Outbox, Policy};
+use crate::report::sending::outbox::{Outbox, Policy};
 use crate::secrets::{self, SecretSource};
 use crate::store::{BuilderRow, Store, StoreOptions};
 use crate::web;
@@ -171,7 +171,7 @@ impl Master {
         machines.configure(&at_work).await.map_err(|e| anyhow!("the ledger of latent workers can't be read: {e}"))?;
         let master_id: Arc<str> = machines.master_id().into();
         let outbox = Outbox::new(store.clone(), clock.clone(), Policy::default());
-        outbox::configure(&outbox, &at_work, &master_id);
+        outbox::configure(&outbox, &at_work, &master_id, folder.path());
         let absences = Absences::read(&store).await.map_err(|e| anyhow!("which workers are away can't be read: {e}"))?;
         let reports = Reports::new(store.clone(), clock.clone(), engine.clone(), registry.clone(), outbox.clone());
         engine.adopt(recovery.waiting, &recovery.last_numbers);

@@ -1,7 +1,7 @@
 //! The outbox among the other rooms: who sends for which reporter of the configuration, and what of it the API shows.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -11,19 +11,22 @@ use crate::config::{FnRef, ReporterKind, ReporterSpec};
 use crate::model::query::Row;
 use crate::model::{OutboxCount, OutboxItem, OutboxState};
 use crate::report::driver;
-use crate::report::mailer::{MailSender, Surroundings};
-use crate::report::outbox::{Outbox, Sender};
-use crate::report::own::OwnSender;
-use crate::report::push::PushSender;
-use crate::report::smtp::Limits;
+use crate::report::sending::courier::Courier;
+use crate::report::sending::mailer::{MailSender, Surroundings};
+use crate::report::sending::outbox::{Outbox, Sender};
+use crate::report::sending::own::OwnSender;
+use crate::report::sending::push::PushSender;
+use crate::report::sending::smtp::Limits;
 use crate::secrets::SecretSource;
 use crate::store::{Store, StoreError};
 
+/// Below the base folder: what couriers brought that the store does not know of.
+const COURIERS: &str = "outbox";
 /// Messages of each state that the API shows.
 const SHOWN: usize = 1000;
 
 /// Puts the reporters of a configuration to work.
-pub fn configure(outbox: &Outbox, at_work: &AtWork, master_id: &Arc<str>) {
+pub fn configure(outbox: &Outbox, at_work: &AtWork, master_id: &Arc<str>, base: &Path) {
     let config = &at_work.loaded.config;
     let generation = &at_work.loaded.generation;
     let around = Surroundings {
@@ -33,15 +36,18 @@ pub fn configure(outbox: &Outbox, at_work: &AtWork, master_id: &Arc<str>) {
     };
     let reporters = driver::reporters(config, &driver::host());
     let own = |send_message: &FnRef| Box::new(OwnSender::new(send_message.clone(), generation.clone())) as Box<dyn Sender>;
-    let sender = |spec: &ReporterSpec| spec.send_message.as_ref().map(own).or_else(|| sender(spec, &around));
+    let sender = |spec: &ReporterSpec| {
+        let courier = || Courier::new(&base.join(COURIERS), &spec.name);
+        spec.send_message.as_ref().map(own).or_else(|| sender(spec, &around, courier()))
+    };
     outbox.configure(reporters.iter().filter_map(|spec| Some((spec.name.clone(), sender(spec)?))).collect());
 }
 
 /// Who of the host sends for it.
-fn sender(spec: &ReporterSpec, around: &Surroundings) -> Option<Box<dyn Sender>> {
+fn sender(spec: &ReporterSpec, around: &Surroundings, courier: Courier) -> Option<Box<dyn Sender>> {
     match &spec.kind {
-        ReporterKind::Mail(mail) => Some(Box::new(MailSender::new((**mail).clone(), around.clone(), Limits::default()))),
-        ReporterKind::Http(http) => Some(Box::new(PushSender::new((**http).clone(), around.clone()))),
+        ReporterKind::Mail(mail) => Some(Box::new(MailSender::new((**mail).clone(), around.clone(), Limits::default(), courier))),
+        ReporterKind::Http(http) => Some(Box::new(PushSender::new((**http).clone(), around.clone(), courier))),
         ReporterKind::Own => None,
     }
 }

@@ -321,7 +321,7 @@ impl Master {
         if let Err(e) = self.machines.configure(&at_work).await {
             tracing::error!("latent workers stay as they were: the ledger can't be read: {e}");
         }
-        super::outbox::configure(&self.outbox, &at_work, &self.master_id);
+        super::outbox::configure(&self.outbox, &at_work, &self.master_id, self.folder.path());
         let registry = self.registry.clone();
         // A slow provider holds nobody up: a worker whose password is on its way is asked to try again.
         tokio::spawn(async move { registry.fetch_passwords(source).await });

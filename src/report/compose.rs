@@ -11,7 +11,7 @@ use super::about::{About, LogWish, Setting};
 use super::clean;
 use super::context::{context, projects, stamps, worst};
 use super::facts::BuildFacts;
-use super::mail::Attachment;
+use super::sending::mail::Attachment;
 use super::tails;
 use super::view;
 use crate::base::jinja::{Jinja, Options};

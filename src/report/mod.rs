@@ -1,6 +1,6 @@
 //! What people and other services are told of builds and workers: which events make a message, what it says, and that it arrives.
 //!
-//! Facts of an event become a message by pure functions; the message is a row of the outbox before it is sent; the outbox sends.
+//! Facts of an event become a message by pure functions, which stand here; `sending` brings it where it belongs.
 
 pub mod about;
 pub mod clean;
@@ -10,18 +10,12 @@ pub mod driver;
 pub mod facts;
 pub mod filters;
 pub mod format;
-pub mod mail;
-pub mod mailer;
-pub mod mime;
 pub mod missing;
 pub mod modes;
 pub mod notice;
-pub mod outbox;
-pub mod own;
 pub mod payload;
-pub mod push;
 pub mod recipients;
-pub mod smtp;
+pub mod sending;
 mod tails;
 pub mod telling;
 mod view;

@@ -4,7 +4,7 @@
 use super::about::{About, LogText, LogTexts, LogWish, unite};
 use super::clean;
 use super::facts::{BuildFacts, StepFacts};
-use super::mail::Attachment;
+use super::sending::mail::Attachment;
 use crate::config::WantedLogs;
 use crate::model::{Log, LogKind, Results};
 use crate::store::{Store, StoreError};

@@ -84,9 +84,18 @@ impl OpenSmtpd {
         fs::read_to_string(self.home.path().join("output")).unwrap_or_default()
     }
 
+    /// How many mails are in anna's mailbox.
+    pub fn count(&self) -> usize {
+        fs::read_dir(self.mailbox()).map_or(0, Iterator::count)
+    }
+
+    fn mailbox(&self) -> PathBuf {
+        self.home.path().join("root/home/anna/Maildir/new")
+    }
+
     /// The mails in anna's mailbox in the order of their arrival, read as [`smtp::parse`] does.
     pub fn wait_mails(&self, count: usize) -> Vec<serde_json::Value> {
-        let new = self.home.path().join("root/home/anna/Maildir/new");
+        let new = self.mailbox();
         let list = || {
             let mut all: Vec<PathBuf> = fs::read_dir(&new).into_iter().flatten().flatten().map(|e| e.path()).collect();
             all.sort_by_key(|p| (fs::metadata(p).and_then(|m| m.modified()).ok(), p.clone()));

@@ -1,8 +1,8 @@
 //! Hands one mail to a relay over SMTP, and says what became of it for each recipient. Never decides when to try again.
 //!
-//! SMTP has no way to learn, after a broken connection or a crash, whether the relay took a mail whose last line it got. Such
-//! a mail is sent again with the same Message-ID, by which mail stores know it as the same; it is never taken for sent
-//! without the relay's word.
+//! SMTP has no way to learn, after a broken connection, whether the relay took a mail whose last line it got. Such a mail is
+//! sent again with the same Message-ID, by which mail stores know it as the same; it is never taken for sent without the
+//! relay's word.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,10 +14,11 @@ use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Quit, Rcpt, Rset
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::transport::smtp::response::{Response, Severity};
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
 
-use super::mime::Prepared;
+use super::mime::Envelope;
 use super::outbox::Outcome;
-use crate::base::Secret;
+use crate::base::{Secret, revealed};
 
 /// Of a file of certificates.
 const LARGEST_PEM: u64 = 4 << 20;
@@ -26,7 +27,7 @@ const PIECE: usize = 64 << 10;
 /// Of an answer that is shown.
 const LONGEST_ANSWER: usize = 500;
 
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct SmtpSettings {
     pub relayhost: String,
     pub port: u16,
@@ -37,7 +38,7 @@ pub struct SmtpSettings {
     pub limits: Limits,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Security {
     /// Plain; but a login travels encrypted where the relay offers STARTTLS.
     Plain,
@@ -47,13 +48,16 @@ pub enum Security {
     Tls,
 }
 
-#[derive(Clone, PartialEq, Debug)]
+/// Written out for a courier alone.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Login {
+    #[serde(with = "revealed")]
     pub user: Secret,
+    #[serde(with = "revealed")]
     pub password: Secret,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// Until it is connected, TLS and the relay's greeting included.
     pub connect: Duration,
@@ -118,9 +122,9 @@ impl Smtp {
     }
 
     /// One try. `progress` is what an earlier one left.
-    pub async fn send(&mut self, mail: &Prepared, progress: Option<&str>, shown: &mut dyn Transcript) -> Outcome {
+    pub async fn send(&mut self, envelope: &Envelope, content: &[u8], progress: Option<&str>, shown: &mut dyn Transcript) -> Outcome {
         let mut progress: Progress = progress.and_then(|p| serde_json::from_str(p).ok()).unwrap_or_default();
-        let all = mail.recipients.iter();
+        let all = envelope.recipients.iter();
         let left: Vec<Address> = match progress.left.is_empty() {
             true => all.cloned().collect(),
             false => all.filter(|a| progress.left.contains(&a.to_string())).cloned().collect(),
@@ -134,7 +138,7 @@ impl Smtp {
                     Err(why) => return Outcome::Down(why),
                 }
             }
-            match self.introduce(mail, shown).await {
+            match self.introduce(envelope, content, shown).await {
                 Ok(()) => {}
                 // The relay has hung up in the meantime, as it may.
                 Err(Trouble::Over(_)) if !fresh => continue,
@@ -156,7 +160,7 @@ impl Smtp {
                 false => Outcome::Later { error: still(&progress), progress: written(&progress) },
             };
         }
-        match self.content(&mail.bytes, shown).await {
+        match self.content(content, shown).await {
             Ok(()) if progress.left.is_empty() => {
                 Outcome::Sent { remark: (!progress.refused.is_empty()).then(|| progress.refused.join("; ")) }
             }
@@ -197,8 +201,17 @@ impl Smtp {
         if at_once.is_some() {
             shown.note("TLS from the first byte");
         }
-        let mut line =
-            AsyncSmtpConnection::connect_tokio1((relayhost.as_str(), *port), None, &hello, at_once, None).await.map_err(explain)?;
+        let place = (relayhost.as_str(), *port);
+        let mut line = match at_once {
+            Some(tls) => AsyncSmtpConnection::connect_tokio1(place, None, &hello, Some(tls), None).await,
+            None => {
+                let stream = TcpStream::connect(place).await.map_err(|e| e.to_string())?;
+                // The end of a mail travels by itself, and would wait for an answer to what it ends.
+                stream.set_nodelay(true).map_err(|e| e.to_string())?;
+                AsyncSmtpConnection::connect_with_transport(Box::new(stream), &hello).await
+            }
+        }
+        .map_err(explain)?;
         shown.note("connected");
         let wanted = match security {
             Security::StartTls => true,
@@ -266,11 +279,11 @@ impl Smtp {
     }
 
     /// From whom.
-    async fn introduce(&mut self, mail: &Prepared, shown: &mut dyn Transcript) -> Result<(), Trouble> {
+    async fn introduce(&mut self, envelope: &Envelope, content: &[u8], shown: &mut dyn Transcript) -> Result<(), Trouble> {
         let Some(line) = &self.line else { return Err(Trouble::Over("there is no connection".into())) };
         let mut parameters = Vec::new();
         let beyond_ascii = |a: &Address| !AsRef::<str>::as_ref(a).is_ascii();
-        if beyond_ascii(&mail.from) || mail.recipients.iter().any(beyond_ascii) {
+        if beyond_ascii(&envelope.from) || envelope.recipients.iter().any(beyond_ascii) {
             if !line.server_info().supports_feature(Extension::SmtpUtfEight) {
                 return Err(Trouble::Never(
                     "an address has letters beyond ASCII before its @, and the relay does not take them (SMTPUTF8)".into(),
@@ -278,13 +291,13 @@ impl Smtp {
             }
             parameters.push(MailParameter::SmtpUtfEight);
         }
-        if !mail.bytes.is_ascii() {
+        if !content.is_ascii() {
             if !line.server_info().supports_feature(Extension::EightBitMime) {
                 return Err(Trouble::Never("the mail holds bytes beyond ASCII, and the relay does not take them (8BITMIME)".into()));
             }
             parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
-        let command = MailFrom::new(Some(mail.from.clone()), parameters);
+        let command = MailFrom::new(Some(envelope.from.clone()), parameters);
         let text = command.to_string();
         self.command(command, text.trim_end(), self.settings.limits.command, shown).await
     }

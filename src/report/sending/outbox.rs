@@ -1,14 +1,14 @@
 //! Sends what waits in the store: one task per reporter, lanes in their order, again and again until it has arrived or
 //! patience ends. Never knows what a message says; never holds more than one payload per reporter.
 //!
-//! A message is settled when its target's word is there, in the next commit. A master that dies between that word and the
-//! commit sends it again after its start: each message is sent at least once, and once alone unless the master dies in
-//! that moment. Whoever sends marks a message so that receivers know it when it comes twice.
+//! A message is settled when its target's word is there, in the next commit. A master that dies before that commit asks the
+//! reporter's courier after its start what became of the message ([`super::courier`]), so it is not sent again for that.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -28,7 +28,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(3600);
 const LONGEST_ERROR: usize = 1000;
 
 /// What became of one try.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Outcome {
     /// It has arrived; `remark` is to be known nevertheless: somebody did not get it.
     Sent { remark: Option<String> },
@@ -395,7 +395,7 @@ impl Run {
         let outcome = sender.send(item, payload, progress).await;
         let now = self.clock.now();
         let next = next(outcome, item, self.downs, &self.policy, self.started, now);
-        // Before anything else: until this is committed, a crash would send it again.
+        // Before anything else: then nobody has to ask what became of it.
         match next {
             Next::Settle { state, remark } => {
                 let remark = remark.as_deref().map(short);

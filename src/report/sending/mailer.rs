@@ -1,12 +1,13 @@
-//! Sends the mails of one `MailNotifier`: payload to mail to bytes to relay. Never decides who gets them or when to try again.
+//! Sends the mails of one `MailNotifier`: payload to mail to bytes to what its courier brings to the relay. Never decides who gets them or when to try again.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::courier::{Courier, Parcel, Target};
 use super::mail::Mail;
-use super::mime::{self, Mark, Prepared};
+use super::mime::{self, Mark};
 use super::outbox::{Outcome, Sender};
-use super::smtp::{Limits, Login, Security, Silent, Smtp, SmtpSettings, Transcript};
+use super::smtp::{Limits, Login, Security, SmtpSettings};
 use crate::base::Secret;
 use crate::config::{MailSpec, Password};
 use crate::model::OutboxItem;
@@ -40,40 +41,18 @@ pub struct MailSender {
     spec: MailSpec,
     around: Surroundings,
     limits: Limits,
-    relay: Option<Smtp>,
+    courier: Courier,
+    /// While the relay answers. Secrets are asked for anew when it did not, so that a changed one needs no reload.
+    settings: Option<SmtpSettings>,
 }
 
 impl MailSender {
-    pub fn new(spec: MailSpec, around: Surroundings, limits: Limits) -> MailSender {
-        MailSender { spec, around, limits, relay: None }
-    }
-
-    /// One try, shown as it goes.
-    pub async fn deliver(&mut self, mail: &Prepared, progress: Option<&str>, shown: &mut dyn Transcript) -> Outcome {
-        let relay = match &mut self.relay {
-            Some(relay) => relay,
-            // Secrets are asked for when a relay is dialled anew, so that a changed one needs no reload.
-            None => match settings(&self.spec, &self.around, self.limits).await {
-                Ok(settings) => self.relay.insert(Smtp::new(settings)),
-                Err(why) => return Outcome::Down(why),
-            },
-        };
-        let outcome = relay.send(mail, progress, shown).await;
-        if matches!(outcome, Outcome::Down(_)) {
-            self.relay = None;
-        }
-        outcome
-    }
-
-    /// Ends the connection, if there is one.
-    pub async fn close(&mut self, shown: &mut dyn Transcript) {
-        if let Some(mut relay) = self.relay.take() {
-            relay.close(shown).await;
-        }
+    pub fn new(spec: MailSpec, around: Surroundings, limits: Limits, courier: Courier) -> MailSender {
+        MailSender { spec, around, limits, courier, settings: None }
     }
 
     async fn try_once(&mut self, item: &OutboxItem, payload: String, progress: Option<String>) -> Outcome {
-        let mark = Mark { master_id: &self.around.master_id, reporter: &item.reporter, key: &item.key, created_at: item.created_at };
+        let mark = Mark::of(&self.around.master_id, item);
         let prepared = Mail::of_payload(&payload).and_then(|mail| mime::prepare(&mail, mark));
         drop(payload);
         let mut prepared = match prepared {
@@ -84,10 +63,26 @@ impl MailSender {
             let text = String::from_utf8_lossy(&prepared.bytes[..prepared.bytes.len().min(LONGEST_DUMP)]);
             tracing::info!(reporter = item.reporter, about = item.key, "mail (dumpMailsToLog):\n{text}");
         }
-        match self.deliver(&prepared, progress.as_deref(), &mut Silent).await {
+        let settings = match &self.settings {
+            Some(settings) => settings,
+            None => match settings(&self.spec, &self.around, self.limits).await {
+                Ok(settings) => self.settings.insert(settings),
+                Err(why) => return Outcome::Down(why),
+            },
+        };
+        let target = Target::Relay { settings: settings.clone(), envelope: prepared.envelope };
+        match self
+            .courier
+            .bring(Parcel { id: &mark.id(), attempt: item.attempts, target: &target, content: &prepared.bytes, progress })
+            .await
+        {
             Outcome::Sent { remark } => {
                 prepared.remarks.extend(remark);
                 Outcome::Sent { remark: (!prepared.remarks.is_empty()).then(|| prepared.remarks.join("; ")) }
+            }
+            Outcome::Down(why) => {
+                self.settings = None;
+                Outcome::Down(why)
             }
             other => other,
         }
@@ -100,11 +95,15 @@ impl Sender for MailSender {
     }
 
     fn rest(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(async { self.close(&mut Silent).await })
+        Box::pin(async {
+            self.settings = None;
+            self.courier.rest().await;
+        })
     }
 }
 
-async fn settings(spec: &MailSpec, around: &Surroundings, limits: Limits) -> Result<SmtpSettings, String> {
+/// How its relay is reached.
+pub async fn settings(spec: &MailSpec, around: &Surroundings, limits: Limits) -> Result<SmtpSettings, String> {
     let login = match &spec.login {
         Some((user, password)) => Some(Login { user: around.reveal(user).await?, password: around.reveal(password).await? }),
         None => None,

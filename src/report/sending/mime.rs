@@ -4,13 +4,15 @@
 
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
 use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
-use lettre::{Address, address::Envelope};
+use lettre::{Address, address};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::Host;
 
 use super::mail::{Attachment, Mail};
 use crate::base::{MailAddress, Timestamp};
 use crate::config::OWN_HEADERS;
+use crate::model::OutboxItem;
 
 /// Longer ones are cut: a subject is for a line of a screen.
 const SUBJECT: usize = 400;
@@ -27,12 +29,29 @@ pub struct Mark<'a> {
     pub created_at: Timestamp,
 }
 
-/// A mail ready to travel.
-#[derive(Clone, Debug)]
-pub struct Prepared {
+impl<'a> Mark<'a> {
+    pub fn of(master_id: &'a str, item: &'a OutboxItem) -> Mark<'a> {
+        Mark { master_id, reporter: &item.reporter, key: &item.key, created_at: item.created_at }
+    }
+
+    /// By which receivers know it.
+    pub fn id(&self) -> String {
+        digest(&["message", self.master_id, self.reporter, self.key])
+    }
+}
+
+/// From whom and to whom, as relays are told.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Envelope {
     pub from: Address,
     /// Everybody once.
     pub recipients: Vec<Address>,
+}
+
+/// A mail ready to travel.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    pub envelope: Envelope,
     pub message_id: String,
     /// Without the last line end, which the end of DATA brings.
     pub bytes: Vec<u8>,
@@ -60,13 +79,13 @@ pub fn prepare(mail: &Mail, mark: Mark<'_>) -> Result<Prepared, String> {
         boxes
     };
     let (to, cc) = (named(&mail.to), named(&mail.cc));
-    let envelope = Envelope::new(Some(from.email.clone()), recipients.clone()).map_err(|_| match remarks.is_empty() {
+    let envelope = address::Envelope::new(Some(from.email.clone()), recipients.clone()).map_err(|_| match remarks.is_empty() {
         true => "it has no recipient".to_owned(),
         false => remarks.join("; "),
     })?;
 
     let host = ascii_host(from.email.domain());
-    let message_id = format!("<{}@{host}>", digest(&["message", mark.master_id, mark.reporter, mark.key]));
+    let message_id = format!("<{}@{host}>", mark.id());
     let mut builder = Message::builder()
         .envelope(envelope)
         .date(std::time::UNIX_EPOCH + std::time::Duration::from_millis(mark.created_at.0.max(0) as u64))
@@ -119,7 +138,7 @@ pub fn prepare(mail: &Mail, mark: Mark<'_>) -> Result<Prepared, String> {
     while bytes.ends_with(b"\r\n") {
         bytes.truncate(bytes.len() - 2);
     }
-    Ok(Prepared { from: from.email, recipients, message_id, bytes, remarks })
+    Ok(Prepared { envelope: Envelope { from: from.email, recipients }, message_id, bytes, remarks })
 }
 
 enum Content {
@@ -332,7 +351,7 @@ mod tests {
             let some = Mail { to: vec![bad.into(), "anna@example.org".into()], ..mail() };
             match prepare(&some, MARK) {
                 Ok(prepared) => {
-                    let all: Vec<String> = prepared.recipients.iter().map(ToString::to_string).collect();
+                    let all: Vec<String> = prepared.envelope.recipients.iter().map(ToString::to_string).collect();
                     assert!(all.contains(&"anna@example.org".to_owned()), "{bad:?}");
                     assert!(all.iter().all(|a| !a.contains(['\r', '\n', '<', '>', ' '])), "{bad:?}: {all:?}");
                 }
@@ -357,9 +376,9 @@ mod tests {
             ..mail()
         };
         let prepared = prepare(&some, MARK).unwrap();
-        let all: Vec<String> = prepared.recipients.iter().map(ToString::to_string).collect();
+        let all: Vec<String> = prepared.envelope.recipients.iter().map(ToString::to_string).collect();
         assert_eq!(all, ["jörg@example.org", "anna@xn--r8jz45g.jp"], "everybody once");
-        assert_eq!(prepared.from.to_string(), "bot@xn--bcher-kva.example");
+        assert_eq!(prepared.envelope.from.to_string(), "bot@xn--bcher-kva.example");
         let text = String::from_utf8(prepared.bytes).unwrap();
         assert!(text.contains("multipart/alternative"), "{text}");
         assert!(text.contains("Subject: Erfolg: =?utf-8?b?"), "{text}");
