@@ -5,7 +5,6 @@ pub mod clock;
 pub mod duration;
 pub mod ids;
 pub mod jinja;
-pub mod process;
 pub mod secret;
 pub mod suggest;
 

@@ -1,6 +1,6 @@
 //! Ends what the master before left running when it was killed: commands of its local workers, and what Lua's `process.start` started.
 //!
-//! They are known by the mark in their environment (see [`process`](crate::base::process)): who started them is dead, and was at work in
+//! They are known by the mark in their environment (see [`processes`](crate::lua::processes)): who started them is dead, and was at work in
 //! this folder. Nothing else is touched, not even what a `buildmoon run` beside this master runs. Tests: `tests/leftovers.rs`.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
-use crate::base::process::{Known, left_behind};
+use crate::lua::processes::{Known, left_behind};
 
 /// Between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);

@@ -28,12 +28,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use tokio::task::JoinSet;
 
-use crate::base::process::owned_in;
 use crate::base::{BuilderId, Clock, SystemClock, Timestamp, WorkerId};
 use crate::builds::engine::MAX_ATTEMPTS;
 use crate::builds::{Active, Engine};
 use crate::config::{MasterConfig, Mistake, WorkerSpec};
 use crate::latent::Shutdown;
+use crate::lua::processes::owned_in;
 use crate::lua::{self, Loaded, Surroundings};
 use crate::model::query::Row;
 use crate::report::driver::Reports;

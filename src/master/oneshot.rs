@@ -12,12 +12,12 @@ use tokio::task::JoinHandle;
 
 use super::locals::Locals;
 use super::{Ids, StartError, configured, load_to_start};
-use crate::base::process::owned_in;
 use crate::base::suggest::hint;
 use crate::base::{BuildId, Clock, RequestId, SystemClock};
 use crate::builds::{Active, Engine};
 use crate::config::{BuilderSpec, MasterConfig, WorkerKind};
 use crate::lua;
+use crate::lua::processes::owned_in;
 use crate::model::request::NewBuildset;
 use crate::model::{Event, Properties, Results, SourceStamp};
 use crate::secrets::private_variables;

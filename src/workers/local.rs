@@ -32,7 +32,7 @@ use self::kill::Groups;
 use self::outbox::Outbox;
 use self::process::{Ended, Surroundings};
 use super::link::{BoxFuture, CommandEvent, Link, RunningCommand};
-use crate::base::process::OWNER;
+use crate::lua::processes::OWNER;
 use crate::model::WorkerInfo;
 use crate::wire::commands::missing_args;
 use crate::wire::{Arg, Command, CommandArg, CommandEnd, ShellArgs, Update};

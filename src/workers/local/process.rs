@@ -27,7 +27,7 @@ use super::logfiles::{INTERVAL, LogFiles};
 use super::outbox::Outbox;
 use super::streams::{STDERR, STDOUT, Streams};
 use super::{pty, reason};
-use crate::base::process::OWNER;
+use crate::lua::processes::OWNER;
 use crate::wire::{CommandArg, ShellArgs, Update};
 
 /// How long the output may stay open after the process has ended.

@@ -21,7 +21,7 @@ use super::super::wait::on_main;
 use super::super::{args, fake};
 use super::table::signal;
 use super::{Group, Program, options};
-use crate::base::process::{self, Known, OWNER};
+use crate::lua::processes::{self, Known, OWNER};
 
 /// Started by one configuration and not ended.
 const MOST_RUNNING: usize = 1000;
@@ -139,7 +139,7 @@ fn request(host: &Host, command: &Value, given: Option<&Table>) -> Result<Reques
 fn launch(request: &Request, main: tokio::runtime::Handle) -> Result<(Group, Started, watch::Sender<Option<ExitStatus>>), String> {
     let mut command = request.program.command()?;
     // If this process is killed, nobody else ends it: whoever comes next finds it by that.
-    if let Some(mark) = process::owned_in(&request.folder).filter(|_| !request.detached && !request.program.sets(OWNER)) {
+    if let Some(mark) = processes::owned_in(&request.folder).filter(|_| !request.detached && !request.program.sets(OWNER)) {
         command.env(OWNER, mark);
     }
     let (stdin, feeds) = match request.stdin {

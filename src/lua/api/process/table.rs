@@ -12,7 +12,7 @@ use super::super::args;
 use super::super::offer::{Job, offer};
 use super::super::wait::on_main;
 use super::start::Process;
-use crate::base::process::{Found, Known, Mark, find};
+use crate::lua::processes::{Found, Known, Mark, find};
 
 /// Between SIGTERM and SIGKILL, where nothing else is said.
 const USUAL_GRACE: Duration = Duration::from_secs(10);
