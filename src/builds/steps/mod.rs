@@ -32,6 +32,9 @@ pub(crate) enum StepError {
     Other(String),
 }
 
+/// Logs of one step.
+const MOST_LOGS: usize = 1000;
+
 /// A step as it is begun in Lua, if it is written there.
 pub(crate) type Begun = Option<Result<StepInstance, LuaFailure>>;
 

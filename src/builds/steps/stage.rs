@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::command::{self, Ended, Observe};
-use super::{StepError, new_log, sequence, shell, suffix};
+use super::{MOST_LOGS, StepError, new_log, sequence, shell, suffix};
 use crate::base::LogId;
 use crate::builds::log::StepLog;
 use crate::builds::run::{Run, StepEnd, lock};
@@ -30,8 +30,7 @@ const BATCH_LINES: usize = 500;
 const BATCH_BYTES: usize = 256 << 10;
 /// Output that a step may keep, or read back from a log.
 const LARGEST_TEXT: usize = 16 << 20;
-/// Logs and links of one step.
-const MOST_LOGS: usize = 1000;
+/// Links of one step.
 const MOST_URLS: usize = 1000;
 /// A summary is shown no more often.
 const SUMMARY_EVERY: Duration = Duration::from_millis(500);
