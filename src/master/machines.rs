@@ -213,8 +213,7 @@ struct Around {
     registry: Weak<Registry>,
     latent: OnceLock<Weak<Latent>>,
     key: Key,
-    /// Who is told of a machine that can't be stopped.
-    /// Whose people are told.
+    /// Whose people are told of a machine that can't be stopped.
     master: OnceLock<Weak<Master>>,
 }
 

@@ -497,10 +497,12 @@ impl Registry {
 
     /// The worker's process is asked to end now; its builds are lost.
     pub fn kill(&self, name: &str) -> bool {
-        if let Some(entry) = self.entries().get_mut(name) {
+        let link = self.entries().get_mut(name).and_then(|entry| {
+            let link = entry.attached.as_ref().map(|a| a.link.clone())?;
             entry.stopping = true;
-        }
-        let Some(link) = self.link(name) else { return false };
+            Some(link)
+        });
+        let Some(link) = link else { return false };
         tokio::spawn(async move {
             let _ = tokio::time::timeout(Duration::from_secs(5), link.shutdown()).await;
             link.disconnect("killed on request");
