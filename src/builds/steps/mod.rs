@@ -7,6 +7,7 @@ mod set_property;
 mod shell;
 mod stage;
 mod warnings;
+mod watcher;
 
 use std::sync::Arc;
 
