@@ -87,13 +87,18 @@ impl Engine {
             self.store.add_buildset(new).await.map_err(|e| Refusal::Failed(format!("the request could not be recorded: {e}")))?;
         let Some(first) = requests.first() else { return Err(Refusal::Invalid("no builder was asked for".into())) };
         let submitted = Submitted { buildset: first.buildset.id, requests: requests.iter().map(|r| (r.builder, r.id)).collect() };
-        for request in requests {
-            let request = Arc::new(request);
+        let requests: Vec<Arc<BuildRequest>> = requests.into_iter().map(Arc::new).collect();
+        for request in &requests {
             tracing::info!(request = request.id.0, builder = request.builder.0, reason = request.buildset.reason, "request added");
             self.tell(Event::RequestAdded(request.id));
-            // In the queue first: whoever cancels it meanwhile finds it there.
-            self.state().enqueue(request.clone(), None);
-            self.collapse(&request).await;
+        }
+        {
+            // All at once, so that builders go in their order; and before they are compared: whoever cancels one meanwhile finds it.
+            let mut state = self.state();
+            requests.iter().for_each(|request| state.enqueue(request.clone(), None));
+        }
+        for request in &requests {
+            self.collapse(request).await;
         }
         self.poke();
         Ok(submitted)
