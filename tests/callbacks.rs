@@ -118,6 +118,30 @@ fn equal_requests_collapse_unless_told_otherwise() {
     assert!(nothing.is_err(), "a force of no builder: {nothing:?}");
 }
 
+/// It is recorded, so it can be cancelled, however long the configuration thinks about what it collapses with.
+#[test]
+fn a_request_can_be_cancelled_while_it_is_compared() {
+    let master = start(
+        r#"c.builders = { builder("b", { workernames = { "a" }, collapseRequests = function() sleep(2) return false end }) }"#,
+        "{ 'b' }",
+    );
+    let worker = master.worker("a")["workerid"].clone();
+    master.http.control(&format!("workers/{worker}"), "pause", json!({})).expect("paused");
+    let older = master.force("b", json!({}));
+    std::thread::scope(|scope| {
+        let newer = scope.spawn(|| master.force("b", json!({})));
+        let id = wait_for("the newer request", || {
+            let rows = master.http.rows("buildrequests?field=buildrequestid", "buildrequests");
+            rows.iter().filter_map(|r| r["buildrequestid"].as_i64()).find(|id| *id > older)
+        });
+        assert!(!newer.is_finished(), "it was not compared with the older one");
+        master.http.control(&format!("buildrequests/{id}"), "cancel", json!({ "reason": "no" })).expect("cancelled");
+        assert_eq!(newer.join().expect("the force"), id);
+        assert_eq!(master.wait_request(id), CANCELLED);
+    });
+    assert_eq!(master.request(older)["complete"], false);
+}
+
 #[test]
 fn prioritize_builders_orders_and_cannot_stop_the_master() {
     let master = start(
@@ -156,6 +180,8 @@ fn always_run_steps_run_after_a_stop() {
         f:addStep(steps.ShellCommand{ name = "long", command = "echo begun; sleep 600" })
         f:addStep(steps.ShellCommand{ name = "never", command = "true" })
         f:addStep(steps.ShellCommand{ name = "clean", command = "sleep 0.3; echo cleaned", alwaysRun = true })
+        f:addStep(steps.WarningCountingShellCommand{ name = "count", command = "echo 'warning: odd'; echo '.* : odd' > known", alwaysRun = true })
+        f:addStep(steps.WarningCountingShellCommand{ name = "again", command = "echo 'warning: odd'", suppressionFile = "known", alwaysRun = true })
         c.builders = { util.BuilderConfig{ name = "b", workernames = { "a" }, factory = f } }"#,
         "{ 'b' }",
     );
@@ -166,6 +192,8 @@ fn always_run_steps_run_after_a_stop() {
     assert_eq!(master.wait_request(request), CANCELLED);
     assert_eq!(master.step(&build, "clean")["results"], SUCCESS, "{:#?}", master.steps(&build));
     assert!(master.log_contents(&build, "clean", "stdio").contains("cleaned"));
+    let again = master.step(&build, "again");
+    assert_eq!(again["results"], SUCCESS, "what it asks the worker first is part of it: {again:#}");
     assert!(!master.steps(&build).iter().any(|s| s["name"] == "never"));
 }
 

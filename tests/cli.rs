@@ -260,6 +260,28 @@ fn run_needs_no_master_and_leaves_nothing() {
     assert_eq!(files, ["master.lua"], "run left something behind");
 }
 
+/// Also while its file is evaluated.
+#[test]
+fn run_can_be_interrupted_before_its_build() {
+    let master = Master::create("while true do end");
+    let mut run = std::process::Command::new(support::master::BUILDMOON).args(["run", "b"]).arg(master.dir()).spawn().expect("run");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    support::master::signal(run.id(), "INT");
+    let ended = (0..100).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        run.try_wait().expect("its state")
+    });
+    let _ = run.kill();
+    assert_eq!(ended.and_then(|status| status.code()), Some(130));
+}
+
+#[test]
+fn a_deadline_beyond_all_time_is_no_panic() {
+    let master = Master::create("");
+    let ran = master.command("reconfig", &[], &["--timeout", &u64::MAX.to_string()]);
+    assert_eq!((ran.code, ran.err.contains("no master runs")), (Some(1), true), "{}", ran.err);
+}
+
 #[test]
 fn run_stands_beside_a_running_master() {
     let mut master = Master::start(LOCAL);

@@ -6,7 +6,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::pb::{B, Call, Scripted, raw, text};
+use support::pb::{B, Call, Scripted, raw, tagged, text};
 use support::*;
 
 const CONFIG: &str = r#"
@@ -168,5 +168,39 @@ fn one_that_floods_is_written_down_in_constant_memory() {
     assert_eq!(found, lines);
     let (_, peak) = master.memory();
     assert!(peak < before + (64 << 20), "reading it: memory grew from {before} to {peak} bytes");
+    undisturbed(&mut master);
+}
+
+/// Each log is a row and a file: their number and the length of their names are nothing that a worker decides.
+#[test]
+fn one_that_invents_logs_is_stopped() {
+    let mut master = Master::start(CONFIG);
+    Scripted::attach(master.pb, "other", "pass").serve_on();
+    for (invent, why) in [
+        (&(|n: usize| format!("log {n}")) as &dyn Fn(usize) -> String, "more than 1000 logs"),
+        (&|n| format!("{n}{}", "x".repeat(100_000)), "is longer than"),
+    ] {
+        let mut worker = Scripted::attach(master.pb, "w", "pass");
+        let request = master.force("b", json!({}));
+        let command = worker.next_command();
+        for n in 0..1500 {
+            let entry = tagged("tuple", [text(&invent(n)), text("line\n")]);
+            worker.update(&command, "log", entry).expect("an update");
+            if n % 8 == 7 {
+                for _ in 0..8 {
+                    while !matches!(worker.next().expect("an answer"), Call::Answer(..)) {}
+                }
+            }
+        }
+        worker.finish(&command, 0).expect("the end");
+        assert_eq!(master.wait_request(request), EXCEPTION);
+        let build = master.last_build_of(request);
+        let logs = master.http.rows(&format!("steps/{}/logs?field=name", master.step(&build, "run")["stepid"]), "logs");
+        assert!(logs.len() <= 1002, "{} logs", logs.len());
+        let told = String::from_utf8_lossy(&master.log_raw(&build, "run", "err.text")).into_owned();
+        assert!(told.contains(why), "{told}");
+        drop(worker);
+        master.wait_detached("w");
+    }
     undisturbed(&mut master);
 }

@@ -9,8 +9,9 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::distribute::{self, Start, Waiting};
-use super::engine::{Active, Engine, chosen_worker};
+use super::engine::{Active, Engine};
 use super::inputs::{builder_input, request_input};
+use super::queue::chosen_worker;
 use crate::base::{BuilderId, RequestId};
 use crate::config::BuilderSpec;
 use crate::lua::{BuilderInput, CanStart, LuaFailure, RequestInput};

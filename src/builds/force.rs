@@ -31,7 +31,7 @@ pub struct Told {
 pub type Problems = BTreeMap<String, String>;
 
 /// The full name of a parameter: its own, behind that of the parameter it stands in.
-fn full_name(parent: &str, name: &str) -> String {
+pub fn full_name(parent: &str, name: &str) -> String {
     match (parent.is_empty(), name.is_empty()) {
         (true, _) => name.to_owned(),
         (_, true) => parent.to_owned(),
@@ -53,30 +53,6 @@ pub fn fields(form: &ForceSpec) -> Vec<(String, &Parameter)> {
     }
     let mut out = Vec::new();
     for parameter in [&form.username, &form.reason, &form.priority].into_iter().chain(&form.codebases).chain(&form.properties) {
-        walk(parameter, "", &mut out);
-    }
-    out
-}
-
-/// All full names that a form has, in order: for the API and for checking what a person typed.
-pub fn field_names(force: &ForceSpec) -> Vec<String> {
-    fn walk(parameter: &Parameter, parent: &str, out: &mut Vec<String>) {
-        match &parameter.kind {
-            ParameterKind::Codebase { codebase, fields } => fields.iter().for_each(|f| walk(f, codebase, out)),
-            ParameterKind::Nested { fields, .. } => {
-                let here = full_name(parent, &parameter.name);
-                fields.iter().for_each(|f| walk(f, &here, out));
-            }
-            ParameterKind::AnyProperty => {
-                let here = full_name(parent, &parameter.name);
-                out.push(full_name(&here, "name"));
-                out.push(full_name(&here, "value"));
-            }
-            _ => out.push(full_name(parent, &parameter.name)),
-        }
-    }
-    let mut out = Vec::new();
-    for parameter in [&force.username, &force.reason, &force.priority].into_iter().chain(&force.codebases).chain(&force.properties) {
         walk(parameter, "", &mut out);
     }
     out

@@ -1,6 +1,7 @@
 //! What the configuration's callbacks are told of builders, workers and requests as they are now.
 
-use super::engine::{BuilderState, Engine};
+use super::engine::Engine;
+use super::queue::BuilderState;
 use crate::base::BuilderId;
 use crate::config::BuilderSpec;
 use crate::lua::{BuilderInput, BuildingInput, Quarantine, QuarantineOrder, RequestInput, WorkerInput};

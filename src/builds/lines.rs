@@ -23,7 +23,9 @@ impl Normaliser {
         let mut input = std::mem::take(&mut self.held);
         input.extend_from_slice(&piece);
         let (output, rest) = normalise(&input, false);
-        self.held = BytesMut::from(&input[rest..]);
+        // A run of backspaces counts as one of them, however long it gets.
+        let held = if input[rest..].first() == Some(&0x08) { &input[rest..=rest] } else { &input[rest..] };
+        self.held = BytesMut::from(held);
         output.freeze()
     }
 
@@ -126,6 +128,16 @@ mod tests {
         ] {
             assert_eq!(String::from_utf8_lossy(&whole(from.as_bytes())), to, "{from:?}");
         }
+    }
+
+    #[test]
+    fn nothing_long_is_held_back() {
+        let mut n = Normaliser::default();
+        for _ in 0..1000 {
+            assert!(n.piece(Bytes::from(vec![8; 1000])).is_empty());
+            assert!(n.held.len() <= LONGEST_ESCAPE, "{} bytes are held", n.held.len());
+        }
+        assert_eq!(n.piece(Bytes::from_static(b"\x08x")), "\nx");
     }
 
     proptest! {

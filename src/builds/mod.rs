@@ -12,6 +12,7 @@ pub mod force;
 mod inputs;
 pub mod lines;
 mod log;
+mod queue;
 pub mod render;
 pub mod rules;
 pub mod run;

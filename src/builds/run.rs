@@ -238,9 +238,7 @@ impl Run {
             lost = lost.or(ended.lost);
         }
         if let Some(stop) = self.job.stop.borrow().clone() {
-            if progress.results != stop.results {
-                progress.results = progress.results.worst(stop.results);
-            }
+            progress.results = progress.results.worst(stop.results);
             problems.push(stop.reason);
         }
         let state = match progress.results {

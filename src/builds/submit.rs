@@ -87,12 +87,18 @@ impl Engine {
             self.store.add_buildset(new).await.map_err(|e| Refusal::Failed(format!("the request could not be recorded: {e}")))?;
         let Some(first) = requests.first() else { return Err(Refusal::Invalid("no builder was asked for".into())) };
         let submitted = Submitted { buildset: first.buildset.id, requests: requests.iter().map(|r| (r.builder, r.id)).collect() };
-        for request in requests {
-            let request = Arc::new(request);
-            self.collapse(&request).await;
+        let requests: Vec<Arc<BuildRequest>> = requests.into_iter().map(Arc::new).collect();
+        for request in &requests {
             tracing::info!(request = request.id.0, builder = request.builder.0, reason = request.buildset.reason, "request added");
             self.tell(Event::RequestAdded(request.id));
-            self.state().enqueue(request, None);
+        }
+        {
+            // All at once, so that builders go in their order; and before they are compared: whoever cancels one meanwhile finds it.
+            let mut state = self.state();
+            requests.iter().for_each(|request| state.enqueue(request.clone(), None));
+        }
+        for request in &requests {
+            self.collapse(request).await;
         }
         self.poke();
         Ok(submitted)
@@ -118,6 +124,10 @@ impl Engine {
             older.truncate(MOST_ASKED);
         }
         for old in older {
+            if !self.is_alive(newer.id) {
+                // It was cancelled, or has collapsed itself: it answers nothing any more.
+                return;
+            }
             let collapses = match &rule {
                 Collapse::Always(false) | Collapse::Inherit => return,
                 Collapse::Always(true) => same_work(&old, newer),
@@ -135,10 +145,16 @@ impl Engine {
                     }
                 }
             };
-            if collapses && self.withdraw(old.id, Results::Skipped).await.is_ok_and(|done| done) {
+            if collapses && self.is_alive(newer.id) && self.withdraw(old.id, Results::Skipped).await.is_ok_and(|done| done) {
                 tracing::info!(request = old.id.0, by = newer.id.0, "request collapsed into a newer one");
             }
         }
+    }
+
+    /// Does it wait, or run?
+    fn is_alive(&self, id: RequestId) -> bool {
+        let state = self.state();
+        state.by_request.contains_key(&id) || state.running.values().any(|running| running.request == id)
     }
 
     /// Take a waiting request out of the queue with a result. False if it does not wait.

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use super::distribute::{Askable, Start};
-use super::engine::{Engine, State};
+use super::engine::Engine;
+use super::queue::State;
 use super::run::properties_on;
 use super::why::Wished;
 use crate::base::{BuilderId, RequestId, Timestamp};

@@ -11,7 +11,8 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value as Json, json};
 
-use crate::master::folder::{control_socket, with_short_path};
+use crate::master::folder::control_socket;
+use crate::web::with_short_path;
 
 /// A master answers within that, or it is in trouble.
 const DEADLINE: Duration = Duration::from_secs(30);

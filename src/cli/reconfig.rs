@@ -30,6 +30,9 @@ pub struct Args {
 /// A master that starts has no socket yet; so often it is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// As good as for ever, and within what a clock can count.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 /// Exchange the configuration, or only compare.
 #[derive(Clone, Copy, PartialEq)]
 enum Call {
@@ -47,7 +50,7 @@ pub fn diff(args: Args) -> Result<ExitCode> {
 }
 
 async fn ask(args: Args, call: Call) -> Result<ExitCode> {
-    let until = Instant::now() + Duration::from_secs(args.timeout);
+    let until = Instant::now() + Duration::from_secs(args.timeout).min(LONGEST);
     let mut progress = Progress::new(call);
     let asked = async {
         let mut master = connect(&args.base.dir, until).await?;

@@ -37,8 +37,6 @@ pub fn run(args: Args) -> Result<ExitCode> {
 }
 
 async fn build(args: Args) -> Result<ExitCode> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
     let path = args.base.dir.clone();
     let options = Options {
         path: args.base.dir,
@@ -47,14 +45,17 @@ async fn build(args: Args) -> Result<ExitCode> {
         properties: args.property,
         config_timeout: Duration::from_secs(args.config_timeout),
     };
-    let started = match oneshot::start(options).await {
-        Ok(started) => started,
-        Err(StartError::Configuration(mistakes, surroundings)) => {
+    let started = match super::unless_interrupted(oneshot::start(options)).await? {
+        Err(code) => return Ok(code),
+        Ok(Ok(started)) => started,
+        Ok(Err(StartError::Configuration(mistakes, surroundings))) => {
             mistakes::tell(&mistakes, &surroundings, &path);
             return Ok(ExitCode::FAILURE);
         }
-        Err(StartError::Other(e)) => return Err(e),
+        Ok(Err(StartError::Other(e))) => return Err(e),
     };
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
     let mut progress = Progress::new(args.quiet);
     let stop = started.stopper();
     let watch = started.watch(|event| progress.show(event));

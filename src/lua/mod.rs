@@ -20,6 +20,7 @@ mod members;
 mod messages;
 mod modules;
 mod outside;
+pub mod processes;
 mod scan;
 mod script;
 mod steps;

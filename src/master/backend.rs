@@ -8,12 +8,13 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{MASTER_ID, Master};
 use crate::base::{BuildId, BuilderId, BuildsetId, LogId, RequestId, SchedulerId, WorkerId};
+use crate::builds::force::full_name;
 use crate::builds::{Refusal, Submitted};
 use crate::config::{Choices, ForceSpec, MasterConfig, Parameter, ParameterKind, SchedulerKind};
 use crate::lua::Loaded;
 use crate::model::query::{Filter, Page, Query, Row};
 use crate::model::request::NewBuildset;
-use crate::model::{Properties, Property, Results, SourceStamp};
+use crate::model::{Results, SourceStamp};
 use crate::report::driver;
 use crate::store::{self, StoreError};
 use crate::web::backend::{ApiError, Backend, BoxFuture, Caller, ControlError, Forced, LogLines, RawLog, Resource, WorkerAction};
@@ -69,10 +70,9 @@ fn force_row(name: &str, builders: &[String], form: &ForceSpec, known: Known) ->
 }
 
 fn parameter(p: &Parameter, parent: &str, known: Known) -> Json {
-    let join = |a: &str, b: &str| if a.is_empty() || b.is_empty() { format!("{a}{b}") } else { format!("{a}_{b}") };
     let full = match &p.kind {
         ParameterKind::Codebase { codebase, .. } => codebase.clone(),
-        _ => join(parent, &p.name),
+        _ => full_name(parent, &p.name),
     };
     let mut field = row(json!({
         "name": p.name, "fullName": full, "label": p.label, "tablabel": p.tablabel, "tooltip": p.tooltip, "regex": p.regex,
@@ -111,7 +111,8 @@ fn parameter(p: &Parameter, parent: &str, known: Known) -> Json {
             field.insert("fields".into(), fields.iter().map(|f| parameter(f, &full, known)).collect());
         }
         ParameterKind::AnyProperty => {
-            let part = |name: &str| json!({ "name": name, "fullName": join(&full, name), "type": "text", "label": name, "default": "" });
+            let part =
+                |name: &str| json!({ "name": name, "fullName": full_name(&full, name), "type": "text", "label": name, "default": "" });
             field.insert("fields".into(), json!([part("name"), part("value")]));
         }
         _ => {}
@@ -194,9 +195,7 @@ impl Master {
                     revision: text(s, "revision"),
                 })
                 .collect(),
-            properties: Properties(
-                properties.0.into_iter().map(|(name, p)| (name, Property { value: p.value, source: p.source })).collect(),
-            ),
+            properties,
             builders: vec![BuilderId(number(&build, "builderid"))],
             priority: number(&request, "priority"),
             rebuilt_buildid: Some(id),

@@ -2,15 +2,13 @@
 
 use std::io::{Read, Seek, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use tokio::net::UnixListener;
 
-/// The longest path that the kernel takes for a socket, with its final zero.
-const LONGEST_SOCKET_PATH: usize = 107;
+use crate::web;
 
 /// A base folder that this process has for itself. The lock goes with the process, so a stale pid file is no lock.
 pub struct Folder {
@@ -54,7 +52,7 @@ impl Folder {
 
     pub fn bind_control_socket(&self) -> Result<UnixListener> {
         let path = control_socket(&self.path);
-        bind_unix(&path).with_context(|| format!("cannot listen on {}", path.display()))
+        web::bind_unix(&path).with_context(|| format!("cannot listen on {}", path.display()))
     }
 
     /// The pid file and the socket go; the lock goes with the process.
@@ -68,26 +66,4 @@ impl Folder {
 /// Where the master of a base folder is talked to by the program's own commands.
 pub fn control_socket(folder: &Path) -> PathBuf {
     folder.join("buildmoon.sock")
-}
-
-/// A Unix socket that only this user may open. What is left of an earlier one is removed.
-pub fn bind_unix(path: &Path) -> Result<UnixListener> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
-        _ => {}
-    }
-    let listener = with_short_path(path, |short| UnixListener::bind(short))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
-}
-
-/// The same socket by a name that the kernel takes: longer ones go through the open folder.
-pub fn with_short_path<T>(path: &Path, use_it: impl FnOnce(&Path) -> std::io::Result<T>) -> std::io::Result<T> {
-    match (path.as_os_str().len() > LONGEST_SOCKET_PATH, path.parent(), path.file_name()) {
-        (true, Some(folder), Some(name)) => {
-            let folder = std::fs::File::open(folder)?;
-            use_it(&PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name))
-        }
-        _ => use_it(path),
-    }
 }

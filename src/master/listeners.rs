@@ -14,7 +14,6 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::folder;
 use crate::config::{Listen, MasterConfig};
 use crate::web::{self, Bound};
 use crate::workers::pb::{self, PbServer};
@@ -228,7 +227,7 @@ fn for_workers(listen: &Listen, folder: &Path) -> Result<(Socket, String)> {
         }
         Listen::Unix { path } => {
             let path = folder.join(path);
-            (Socket::Unix(folder::bind_unix(&path).with_context(failed)?), format!("workers on {}", path.display()))
+            (Socket::Unix(web::bind_unix(&path).with_context(failed)?), format!("workers on {}", path.display()))
         }
     })
 }
@@ -251,5 +250,39 @@ fn show(listen: &Listen) -> String {
     match listen {
         Listen::Tcp { interface, port } => format!("{}:{port}", interface.as_deref().unwrap_or("*")),
         Listen::Unix { path } => path.display().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_in_the_place_of_a_socket_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = PathBuf::from("workers.sock");
+        std::fs::write(folder.path().join(&path), "mine").unwrap();
+        let listen = Listen::Unix { path: path.clone() };
+        for refused in [for_workers(&listen, folder.path()).err(), for_the_web(&listen, folder.path()).err()] {
+            let told = format!("{:#}", refused.expect("it must not be bound"));
+            assert!(told.contains("no socket"), "{told}");
+        }
+        assert_eq!(std::fs::read(folder.path().join(path)).unwrap(), b"mine");
+    }
+
+    #[tokio::test]
+    async fn a_socket_may_have_a_long_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("d".repeat(120));
+        std::fs::create_dir(&deep).unwrap();
+        for make in [for_workers, for_the_web] {
+            let listen = Listen::Unix { path: "a.sock".into() };
+            let first = make(&listen, &deep).unwrap();
+            let again = make(&listen, &deep).err().map(|e| format!("{e:#}"));
+            assert!(again.is_some_and(|told| told.contains("another program listens there")));
+            drop(first);
+            // What is left of it is no obstacle.
+            drop(make(&listen, &deep).unwrap());
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! local one any more or was asked to stop.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -15,6 +16,8 @@ use crate::workers::{Gate, Link};
 /// Which local workers have a keeper.
 pub struct Locals {
     folder: PathBuf,
+    /// The mark of their programs.
+    owner: Option<OsString>,
     kept: Mutex<HashSet<String>>,
     /// Variables of the master's environment that local workers do not have.
     private: Mutex<Vec<String>>,
@@ -29,8 +32,9 @@ pub fn base(folder: &Path, spec: &WorkerSpec) -> Option<PathBuf> {
 }
 
 impl Locals {
-    pub fn new(folder: PathBuf) -> Arc<Locals> {
-        Arc::new(Locals { folder, kept: Mutex::default(), private: Mutex::default() })
+    /// Their folders are below `folder`; what they run is marked as that of `owner`.
+    pub fn new(folder: PathBuf, owner: Option<OsString>) -> Arc<Locals> {
+        Arc::new(Locals { folder, owner, kept: Mutex::default(), private: Mutex::default() })
     }
 
     /// From now on workers that are attached do not have these variables.
@@ -68,7 +72,7 @@ impl Locals {
     async fn attach_once(&self, registry: &Arc<Registry>, name: &str) -> Result<Arc<dyn Link>> {
         let base = registry.spec(name).and_then(|spec| base(&self.folder, &spec)).ok_or_else(|| anyhow!("{name} is no local worker"))?;
         let private = self.private.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let local = LocalLink::without(base, &private);
+        let local = LocalLink::without(base, &private, self.owner.clone());
         local.set_builders(registry.builders(name)).await.map_err(|e| anyhow!("local worker {name}: {e}"))?;
         let info = local.info();
         let link: Arc<dyn Link> = local;

@@ -209,7 +209,7 @@ struct Around {
     registry: Weak<Registry>,
     latent: OnceLock<Weak<Latent>>,
     key: Key,
-    /// Whose people are told.
+    /// Whose people are told of a machine that can't be stopped.
     master: OnceLock<Weak<Master>>,
 }
 

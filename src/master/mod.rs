@@ -8,6 +8,7 @@ pub mod bench;
 #[cfg(feature = "ec2")]
 mod ec2;
 pub mod folder;
+mod leftovers;
 mod listeners;
 mod locals;
 mod machines;
@@ -32,6 +33,7 @@ use crate::builds::engine::MAX_ATTEMPTS;
 use crate::builds::{Active, Engine};
 use crate::config::{MasterConfig, Mistake, WorkerSpec};
 use crate::latent::Shutdown;
+use crate::lua::processes::owned_in;
 use crate::lua::{self, Loaded, Surroundings};
 use crate::model::query::Row;
 use crate::report::driver::Reports;
@@ -186,7 +188,7 @@ impl Master {
             started_at: now,
             name,
             listeners: tokio::sync::Mutex::new(Listeners::default()),
-            locals: Locals::new(folder.path().to_owned()),
+            locals: Locals::new(folder.path().to_owned(), owned_in(folder.path())),
             machines,
             outbox,
             reports: reports.clone(),
@@ -201,6 +203,7 @@ impl Master {
         master.at_work().loaded.generation.set_data(web::Data::new(Arc::downgrade(&backend)));
         master.at_work().loaded.generation.set_kept(Arc::new(master.store.clone()));
         master.locals.hide(secrets::private_variables(&config));
+        leftovers::end(master.folder.path()).await;
         // Before anybody can ask: a master that answers has its own workers.
         for spec in &config.workers {
             master.locals.attach(&registry, spec).await?;

@@ -17,6 +17,7 @@ use crate::base::{BuildId, Clock, RequestId, SystemClock};
 use crate::builds::{Active, Engine};
 use crate::config::{BuilderSpec, MasterConfig, WorkerKind};
 use crate::lua;
+use crate::lua::processes::owned_in;
 use crate::model::request::NewBuildset;
 use crate::model::{Event, Properties, Results, SourceStamp};
 use crate::secrets::private_variables;
@@ -85,11 +86,12 @@ pub async fn start(options: Options) -> Result<OneShot, StartError> {
     loaded.generation.set_data(Arc::new(NoData));
     loaded.generation.set_kept(Arc::new(store.clone()));
     let workers = configured(&config, ids.workers);
+    let owner = owned_in(loaded.generation.folder());
     engine.configure(Active { config: config.clone(), generation: loaded.generation, builder_ids: ids.builders }, workers);
     engine.wait_for_watchers();
     let events = engine.subscribe();
     let distributor = tokio::spawn(engine.clone().distribute(worker_events));
-    let locals = Locals::new(scratch.0.clone());
+    let locals = Locals::new(scratch.0.clone(), owner);
     locals.hide(private_variables(&config));
     for spec in &config.workers {
         locals.attach(&registry, spec).await?;

@@ -122,6 +122,13 @@ impl Reloads {
         all.len()
     }
 
+    fn remember(&self, generation: &Arc<Generation>) {
+        let mut all = lock(&self.generations);
+        // A weak reference holds on to the place of what it refers to.
+        all.retain(|g| g.strong_count() > 0);
+        all.push(Arc::downgrade(generation));
+    }
+
     /// From now on every reload is refused; one that is being put to work is complete.
     pub async fn close(&self) {
         self.closing.cancel();
@@ -315,7 +322,7 @@ impl Master {
         loaded.generation.set_kept(Arc::new(self.store.clone()));
         self.locals.hide(secrets::private_variables(&config));
         let source = SecretSource::new(config.clone(), loaded.generation.clone());
-        lock(&self.reloads.generations).push(Arc::downgrade(&loaded.generation));
+        self.reloads.remember(&loaded.generation);
         let at_work = AtWork::new(loaded, old.generation + 1, self.clock.now(), &ids);
         self.engine.configure(at_work.active(), workers);
         if let Err(e) = self.machines.configure(&at_work).await {

@@ -30,6 +30,9 @@ use crate::model::query::{Filter, Page, Row, compare};
 /// each of the clients that ask for one and read slowly.
 const PAGE: usize = 2000;
 
+/// Paths of one word that are no kind of resource with rows of its own.
+pub(super) const FIXED: [&str; 5] = ["application.spec", "config", "instances", "outbox", "reporters"];
+
 pub type Master = Arc<dyn Backend>;
 
 /// The whole web. Requests that [`super::serve_tcp`] and [`super::serve_unix`] bring know where they come from; any
@@ -107,7 +110,7 @@ pub(super) async fn api(State(backend): State<Master>, request: Request) -> Resp
 
 fn root(_: &dyn Backend, query: &str) -> Response {
     let mut names: Vec<&str> = super::kinds::TOP.iter().map(|kind| kind.plural()).collect();
-    names.extend(["application.spec", "config", "instances", "outbox", "reporters"]);
+    names.extend(FIXED);
     made("rootlinks", names.into_iter().map(|name| json!({"name": name})), query)
 }
 

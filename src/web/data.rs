@@ -53,7 +53,7 @@ impl Data {
 /// A path that leads nowhere is a mistake; one that leads to something that is not there is not.
 fn known(path: &str) -> Result<(), String> {
     let path = path.strip_suffix('/').unwrap_or(path);
-    if matches!(path, "" | "application.spec" | "config") {
+    if path.is_empty() || answers::FIXED.contains(&path) {
         return Ok(());
     }
     let segments = path.split('/').map(|segment| ask::decode(segment, false)).collect::<Result<Vec<_>, _>>()?;

@@ -3,8 +3,9 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -12,6 +13,8 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::Listen;
 
+/// The longest path that the kernel takes for a socket, with its final zero.
+const LONGEST_SOCKET_PATH: usize = 107;
 /// Connections that may wait to be taken.
 const BACKLOG: i32 = 1024;
 
@@ -28,7 +31,7 @@ pub fn bind(listen: &Listen) -> Result<Bound> {
             let bare = interface.trim_start_matches('[').trim_end_matches(']');
             bind_tcp(bare, *port).with_context(|| format!("can't listen on {interface}:{port}"))
         }
-        Listen::Unix { path } => bind_unix(path).with_context(|| format!("can't listen on {}", path.display())),
+        Listen::Unix { path } => bind_unix(path).map(Bound::Unix).with_context(|| format!("can't listen on {}", path.display())),
     }
 }
 
@@ -53,15 +56,27 @@ fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-fn bind_unix(path: &Path) -> Result<Bound> {
+/// A Unix socket that only this user may open, in place of one that nobody listens on any more.
+pub fn bind_unix(path: &Path) -> Result<UnixListener> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.bind(&SockAddr::unix(path)?)?;
+    with_short_path(path, |short| socket.bind(&SockAddr::unix(short)?))?;
     // nobody can connect before `listen`, so there is no moment in which others may
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    Ok(Bound::Unix(UnixListener::from_std(socket.into())?))
+    Ok(UnixListener::from_std(socket.into())?)
+}
+
+/// The same socket by a name that the kernel takes: longer ones go through the open folder.
+pub fn with_short_path<T>(path: &Path, use_it: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    match (path.as_os_str().len() > LONGEST_SOCKET_PATH, path.parent(), path.file_name()) {
+        (true, Some(folder), Some(name)) => {
+            let folder = fs::File::open(folder)?;
+            use_it(&PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name))
+        }
+        _ => use_it(path),
+    }
 }
 
 /// A socket that nobody listens on is left over from a master that was killed.
@@ -74,7 +89,7 @@ fn remove_stale(path: &Path) -> Result<()> {
     if !kind.is_socket() {
         bail!("there is a file of that name that is no socket");
     }
-    match std::os::unix::net::UnixStream::connect(path) {
+    match with_short_path(path, |short| std::os::unix::net::UnixStream::connect(short)) {
         Ok(_) => bail!("another program listens there"),
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(fs::remove_file(path)?),
         Err(error) => Err(error.into()),

@@ -23,5 +23,5 @@ mod tests;
 pub use answers::router;
 pub use backend::{ApiError, Backend, BoxFuture, BoxStream, Caller, ControlError, Forced, LogLines, RawLog, Resource, WorkerAction};
 pub use data::Data;
-pub use listen::{Bound, bind};
+pub use listen::{Bound, bind, bind_unix, with_short_path};
 pub use serve::{serve_tcp, serve_unix};

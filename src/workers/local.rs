@@ -18,6 +18,7 @@ mod streams;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::future::ready;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ use self::kill::Groups;
 use self::outbox::Outbox;
 use self::process::{Ended, Surroundings};
 use super::link::{BoxFuture, CommandEvent, Link, RunningCommand};
+use crate::lua::processes::OWNER;
 use crate::model::WorkerInfo;
 use crate::wire::commands::missing_args;
 use crate::wire::{Arg, Command, CommandArg, CommandEnd, ShellArgs, Update};
@@ -57,6 +59,8 @@ const CHANNEL: usize = 16;
 pub struct LocalLink {
     basedir: PathBuf,
     environ: BTreeMap<String, String>,
+    /// The mark of its programs; see [`OWNER`].
+    owner: Option<OsString>,
     builders: Mutex<HashMap<String, Builder>>,
     groups: Groups,
     /// Cancelled when the line is cut; each builder has a child of it.
@@ -72,15 +76,17 @@ struct Builder {
 impl LocalLink {
     /// A worker whose builders' folders are in `basedir`.
     pub fn new(basedir: PathBuf) -> Arc<LocalLink> {
-        LocalLink::without(basedir, &[])
+        LocalLink::without(basedir, &[], None)
     }
 
-    /// The same, without those variables of this process whose names begin so.
-    pub fn without(basedir: PathBuf, private: &[String]) -> Arc<LocalLink> {
+    /// The same, without those variables of this process whose names begin so; its programs are marked as those of `owner`.
+    pub fn without(basedir: PathBuf, private: &[String], owner: Option<OsString>) -> Arc<LocalLink> {
+        let hidden = |name: &str| name == OWNER || private.iter().any(|p| name.starts_with(p));
         let environ = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Arc::new(LocalLink {
             basedir: std::path::absolute(&basedir).unwrap_or(basedir),
-            environ: environ.filter(|(name, _)| !private.iter().any(|p| name.starts_with(p))).collect(),
+            environ: environ.filter(|(name, _)| !hidden(name)).collect(),
+            owner,
             builders: Mutex::default(),
             groups: Groups::default(),
             line: CancellationToken::new(),
@@ -143,7 +149,12 @@ impl LocalLink {
             folder: builder.folder.clone(),
             basedir: self.basedir.clone(),
             why: self.why.clone(),
-            around: Surroundings { environ: self.environ.clone(), groups: self.groups.clone(), interrupted: CancellationToken::new() },
+            around: Surroundings {
+                environ: self.environ.clone(),
+                owner: self.owner.clone(),
+                groups: self.groups.clone(),
+                interrupted: CancellationToken::new(),
+            },
             lost: builder.gone.clone(),
         })
     }
@@ -330,11 +341,7 @@ impl Job {
         let args: Vec<(String, Arg)> = [default].into_iter().chain(needed).chain(limits.cloned()).collect();
         let mut args = ShellArgs::from_args(&args)?;
         args.command = CommandArg::Words(words.iter().map(|word| (*word).to_owned()).collect());
-        let around = Surroundings {
-            environ: self.around.environ.clone(),
-            groups: self.around.groups.clone(),
-            interrupted: CancellationToken::new(),
-        };
+        let around = Surroundings { interrupted: CancellationToken::new(), ..self.around.clone() };
         let mut ended = process::run(&args, &self.basedir, &around, out, false).await;
         if let Ended::Rc(_, last) = &mut ended {
             rest.append(last);

@@ -1,5 +1,6 @@
 //! Who is attached: the registry of workers, their sessions, and the local worker.
 
+mod attaching;
 mod entry;
 pub mod gate;
 pub mod link;

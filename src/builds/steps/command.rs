@@ -7,8 +7,8 @@ use bytes::Bytes;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{StepError, StepLog, new_log};
-use crate::builds::run::{Run, Stop};
+use super::{MOST_LOGS, StepError, StepLog, new_log};
+use crate::builds::run::{Run, Stop, lock};
 use crate::config::LogEncoding;
 use crate::model::build::Stream;
 use crate::model::{LogKind, Step};
@@ -17,6 +17,9 @@ use crate::workers::{BoxFuture, CommandEvent};
 
 /// A worker that does not end a command so long after it was asked to is cut off.
 const INTERRUPT_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Of a log that the worker names.
+const LONGEST_NAME: usize = 1000;
 
 /// The most that [`output`] takes.
 const LARGEST_OUTPUT: usize = 4 << 20;
@@ -253,13 +256,13 @@ pub(crate) async fn run(run: &Run, step: &Step, command: Command, logs: &mut Log
 /// What a short command prints, without a log.
 pub(crate) async fn output(run: &Run, command: Command) -> Result<String, String> {
     let (mut stdout, mut stderr, mut rc) = (Vec::new(), Vec::new(), None);
-    let mut stop = run.job.stop.clone();
+    let mut stop = run.orders();
     let mut running = run.job.link.start(&run.job.builder.name, command);
     loop {
         let event = tokio::select! {
-            order = stop.wait_for(Option::is_some) => {
+            order = stop.changed() => {
                 running.interrupt("the build is stopped");
-                let reason = order.ok().and_then(|o| o.as_ref().map(|o| o.reason.clone()));
+                let reason = order.ok().and_then(|()| stop.borrow().as_ref().map(|o| o.reason.clone()));
                 return Err(reason.unwrap_or_else(|| "the build is over".into()));
             }
             event = running.events.recv() => event,
@@ -306,6 +309,9 @@ fn take(run: &Run, step: &Step, update: Update, ended: &mut Ended, logs: &mut Lo
             observe.piece(&logs.name, Stream::Header, &text)?;
         }
         Update::Log(name, text) => {
+            if !logs.files.contains_key(&name) {
+                may_begin(run, &name)?;
+            }
             let log = logs.files.entry(name.clone()).or_insert_with_key(|name| new_log(run, step, name, LogKind::Text));
             let text = log.append(Stream::Stdout, decoded(encoding, text))?;
             observe.file(&name, &text)?;
@@ -313,6 +319,17 @@ fn take(run: &Run, step: &Step, update: Update, ended: &mut Ended, logs: &mut Lo
         Update::Rc(rc) => ended.rc = Some(rc),
         Update::FailureReason(reason) => ended.failure_reason = Some(reason),
         Update::Elapsed(_) | Update::Files(_) | Update::Stat(_) => {}
+    }
+    Ok(())
+}
+
+/// Each log is a row and a file: what a worker invents has an end.
+fn may_begin(run: &Run, name: &str) -> Result<(), StepError> {
+    if name.len() > LONGEST_NAME {
+        return Err(StepError::Other(format!("the worker sends a log whose name is longer than {LONGEST_NAME} bytes")));
+    }
+    if lock(&run.logs).len() >= MOST_LOGS {
+        return Err(StepError::Other(format!("the worker sends more than {MOST_LOGS} logs")));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ mod set_property;
 mod shell;
 mod stage;
 mod warnings;
+mod watcher;
 
 use std::sync::Arc;
 
@@ -31,6 +32,9 @@ pub(crate) enum StepError {
     #[error("{0}")]
     Other(String),
 }
+
+/// Logs of one step.
+const MOST_LOGS: usize = 1000;
 
 /// A step as it is begun in Lua, if it is written there.
 pub(crate) type Begun = Option<Result<StepInstance, LuaFailure>>;

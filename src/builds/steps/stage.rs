@@ -13,25 +13,21 @@ use tokio::sync::{Mutex as Turn, Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::command::{self, Ended, Observe};
-use super::{StepError, new_log, sequence, shell, suffix};
+use super::command::{self, Ended};
+use super::watcher::Watcher;
+use super::{MOST_LOGS, StepError, new_log, sequence, shell, suffix};
 use crate::base::LogId;
 use crate::builds::log::StepLog;
 use crate::builds::run::{Run, StepEnd, lock};
 use crate::config::{FromValue, RemoteCommand, RemoteShell, SequenceCommands, SequenceSpec, StepKind, StepSpec, Template, Value};
-use crate::lua::{Kept, Piece, Running, StepHost, StepsPlace, Waiting, Work, WorkEnd, WorkEvent};
+use crate::lua::{Kept, Running, StepHost, StepsPlace, Waiting, Work, WorkEnd, WorkEvent};
 use crate::model::build::Stream;
 use crate::model::{LogKind, Results, Step};
-use crate::wire::{Arg, Command, Update};
-use crate::workers::BoxFuture;
+use crate::wire::{Arg, Command};
 
-/// Lines in a batch for observers, and bytes.
-const BATCH_LINES: usize = 500;
-const BATCH_BYTES: usize = 256 << 10;
 /// Output that a step may keep, or read back from a log.
-const LARGEST_TEXT: usize = 16 << 20;
-/// Logs and links of one step.
-const MOST_LOGS: usize = 1000;
+pub(super) const LARGEST_TEXT: usize = 16 << 20;
+/// Links of one step.
 const MOST_URLS: usize = 1000;
 /// A summary is shown no more often.
 const SUMMARY_EVERY: Duration = Duration::from_millis(500);
@@ -250,158 +246,6 @@ fn arg(value: Json) -> Arg {
     }
 }
 
-/// Looks at a command for a step: gathers whole lines of observed logs into batches, keeps what is asked for.
-struct Watcher {
-    observed: BTreeSet<String>,
-    to: mpsc::Sender<WorkEvent>,
-    halted: CancellationToken,
-    abandoned: CancellationToken,
-    batch: Vec<Piece>,
-    lines: usize,
-    bytes: usize,
-    /// Begun lines, by log and stream.
-    begun: HashMap<(String, Stream), Vec<u8>>,
-    stdout: Option<Vec<u8>>,
-    stderr: Option<Vec<u8>>,
-    updates: Map<String, Json>,
-    rc: Option<i64>,
-}
-
-impl Watcher {
-    fn collect(&mut self, stdout: bool, stderr: bool) {
-        self.stdout = stdout.then(Vec::new);
-        self.stderr = stderr.then(Vec::new);
-    }
-
-    fn look(&mut self, log: &str, stream: Stream, text: &[u8]) {
-        if !self.observed.contains(log) || self.halted.is_cancelled() {
-            return;
-        }
-        let begun = self.begun.entry((log.to_owned(), stream)).or_default();
-        let Some(last) = memchr::memrchr(b'\n', text) else {
-            begun.extend_from_slice(text);
-            // A line without an end is cut, as it is in its log.
-            if begun.len() > BATCH_BYTES {
-                let mut line = std::mem::take(begun);
-                line.push(b'\n');
-                self.add(log, stream, line);
-            }
-            return;
-        };
-        let mut whole = std::mem::take(begun);
-        whole.extend_from_slice(&text[..=last]);
-        begun.extend_from_slice(&text[last + 1..]);
-        self.add(log, stream, whole);
-    }
-
-    fn add(&mut self, log: &str, stream: Stream, text: Vec<u8>) {
-        self.lines += memchr::memchr_iter(b'\n', &text).count();
-        self.bytes += text.len();
-        match self.batch.last_mut() {
-            Some(piece) if *piece.log == *log && piece.stream == stream => piece.text.extend_from_slice(&text),
-            _ => self.batch.push(Piece { log: log.into(), stream, text }),
-        }
-    }
-
-    fn take(&mut self) -> Vec<Piece> {
-        (self.lines, self.bytes) = (0, 0);
-        std::mem::take(&mut self.batch)
-    }
-
-    /// Hands everything on, at the end also lines that have none.
-    async fn finish(&mut self) {
-        for ((log, stream), mut text) in std::mem::take(&mut self.begun) {
-            if !text.is_empty() {
-                text.push(b'\n');
-                self.add(&log, stream, text);
-            }
-        }
-        if !self.batch.is_empty() {
-            let batch = self.take();
-            tokio::select! {
-                () = self.halted.cancelled() => {}
-                _ = self.to.send(WorkEvent::Output(batch)) => {}
-            }
-        }
-    }
-
-    fn keep(kept: &mut Option<Vec<u8>>, text: &[u8]) -> Result<(), StepError> {
-        let Some(kept) = kept else { return Ok(()) };
-        if kept.len() + text.len() > LARGEST_TEXT {
-            return Err(StepError::Other(format!("more than {} MiB of output can't be collected", LARGEST_TEXT >> 20)));
-        }
-        kept.extend_from_slice(text);
-        Ok(())
-    }
-}
-
-impl Observe for Watcher {
-    fn piece(&mut self, log: &str, stream: Stream, text: &Bytes) -> Result<(), StepError> {
-        match stream {
-            Stream::Stdout => Watcher::keep(&mut self.stdout, text)?,
-            Stream::Stderr => Watcher::keep(&mut self.stderr, text)?,
-            Stream::Header => {}
-        }
-        self.look(log, stream, text);
-        Ok(())
-    }
-
-    fn file(&mut self, log: &str, text: &Bytes) -> Result<(), StepError> {
-        self.look(log, Stream::Stdout, text);
-        Ok(())
-    }
-
-    fn abandoned(&self) -> Option<CancellationToken> {
-        Some(self.abandoned.clone())
-    }
-
-    fn told(&mut self, update: &Update) {
-        let (name, value) = match update {
-            Update::Rc(rc) => {
-                self.rc = Some(*rc);
-                ("rc", json!(rc))
-            }
-            Update::Elapsed(seconds) => ("elapsed", json!(seconds)),
-            Update::Files(files) => ("files", json!(files)),
-            Update::Stat(numbers) => ("stat", json!(numbers)),
-            Update::FailureReason(reason) => ("failure_reason", json!(reason)),
-            _ => return,
-        };
-        if let Json::Array(list) = self.updates.entry(name).or_insert_with(|| json!([]))
-            && list.len() < 1000
-        {
-            list.push(value);
-        }
-    }
-
-    fn settle(&mut self) -> BoxFuture<'_, Result<(), StepError>> {
-        Box::pin(async move {
-            if self.batch.is_empty() {
-                return Ok(());
-            }
-            let full = self.lines >= BATCH_LINES || self.bytes >= BATCH_BYTES;
-            let permit = if full {
-                // Whoever observes sets the pace; a step that is to end is not waited for.
-                tokio::select! {
-                    () = self.halted.cancelled() => {
-                        self.take();
-                        return Ok(());
-                    }
-                    permit = self.to.clone().reserve_owned() => permit.ok(),
-                }
-            } else {
-                self.to.clone().try_reserve_owned().ok()
-            };
-            if let Some(permit) = permit {
-                permit.send(WorkEvent::Output(self.take()));
-            } else if self.to.is_closed() {
-                self.take();
-            }
-            Ok(())
-        })
-    }
-}
-
 impl StepHost for Arc<Stage> {
     fn facts(&self) -> Json {
         let (job, input) = (&self.run.job, self.run.input());
@@ -585,20 +429,7 @@ impl StepHost for Arc<Stage> {
         }
         let (to, events) = mpsc::channel(2);
         let interrupted = self.over.child_token();
-        let mut watcher = Watcher {
-            observed,
-            to: to.clone(),
-            halted: self.halted.clone(),
-            abandoned: interrupted.clone(),
-            batch: Vec::new(),
-            lines: 0,
-            bytes: 0,
-            begun: HashMap::new(),
-            stdout: None,
-            stderr: None,
-            updates: Map::new(),
-            rc: None,
-        };
+        let mut watcher = Watcher::new(observed, to.clone(), self.halted.clone(), interrupted.clone());
         self.working.fetch_add(1, Ordering::SeqCst);
         let stage = self.clone();
         self.runtime.spawn(async move {
@@ -607,8 +438,7 @@ impl StepHost for Arc<Stage> {
             let ended = stage.work(work, &mut watcher).await;
             watcher.finish().await;
             let mut end = ended.unwrap_or_else(|e| WorkEnd { failed: Some(e.to_string()), ..WorkEnd::default() });
-            end.rc = watcher.rc;
-            (end.stdout, end.stderr, end.updates) = (watcher.stdout.take(), watcher.stderr.take(), std::mem::take(&mut watcher.updates));
+            watcher.tell(&mut end);
             if end.stopped.is_none() && end.lost.is_none() {
                 end.stopped = lock(&stage.stopped).clone();
             }

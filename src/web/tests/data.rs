@@ -18,6 +18,9 @@ async fn callbacks_get_what_clients_get() {
     assert_eq!(get("/api/v2/builders/fast?field=builderid").await.unwrap().unwrap()["builders"], json!([{"builderid": 1}]));
     assert_eq!(get("builders/a%2Fb%20c%25/builds/1?field=buildid").await.unwrap().unwrap()["builds"][0]["buildid"], 21);
     assert!(get("logs/7/raw").await.unwrap().unwrap().is_string());
+    for fixed in ["instances", "outbox", "reporters"] {
+        assert!(get(fixed).await.unwrap().unwrap()[fixed].is_array(), "{fixed}");
+    }
     assert_eq!(get("builders/nobody").await.unwrap(), None);
     assert_eq!(get("builders/nobody/builds").await.unwrap(), None);
     assert!(get("builder/fast").await.unwrap_err().contains("did you mean 'builders'?"));

@@ -5,6 +5,7 @@
 //! hold the output open. Abandoned (its future dropped), it kills what it started.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::future::pending;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -26,6 +27,7 @@ use super::logfiles::{INTERVAL, LogFiles};
 use super::outbox::Outbox;
 use super::streams::{STDERR, STDOUT, Streams};
 use super::{pty, reason};
+use crate::lua::processes::OWNER;
 use crate::wire::{CommandArg, ShellArgs, Update};
 
 /// How long the output may stay open after the process has ended.
@@ -46,8 +48,11 @@ type Reader = Box<dyn AsyncRead + Send + Unpin>;
 type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// Where and under which conditions processes run.
+#[derive(Clone)]
 pub struct Surroundings {
     pub environ: BTreeMap<String, String>,
+    /// The mark of who answers for them.
+    pub owner: Option<OsString>,
     pub groups: Groups,
     /// The master wants the command stopped.
     pub interrupted: CancellationToken,
@@ -76,7 +81,7 @@ pub async fn run(args: &ShellArgs, workdir: &Path, around: &Surroundings, out: &
     let logs = LogFiles::new(&args.logfiles, workdir);
     let started = Instant::now();
     let limit = |seconds: Option<f64>| seconds.filter(|s| *s > 0.0).map(|s| Duration::from_secs_f64(s.min(LONGEST)));
-    let (mut child, pipes) = match spawn(args, workdir, &env, &around.environ) {
+    let (mut child, pipes) = match spawn(args, workdir, &env, around) {
         Ok(spawned) => spawned,
         Err(e) => return not_started(args, &e, started, out, report_rc),
     };
@@ -111,7 +116,8 @@ struct Pipes {
     stderr: Option<Reader>,
 }
 
-fn spawn(args: &ShellArgs, workdir: &Path, env: &BTreeMap<String, String>, own: &BTreeMap<String, String>) -> io::Result<(Child, Pipes)> {
+fn spawn(args: &ShellArgs, workdir: &Path, env: &BTreeMap<String, String>, around: &Surroundings) -> io::Result<(Child, Pipes)> {
+    let own = &around.environ;
     let words: Vec<&str> = match &args.command {
         CommandArg::Shell(line) => vec!["/bin/sh", "-c", line],
         CommandArg::Words(words) => words.iter().map(String::as_str).collect(),
@@ -124,6 +130,9 @@ fn spawn(args: &ShellArgs, workdir: &Path, env: &BTreeMap<String, String>, own: 
     command.envs(env.iter().filter(|(name, value)| own.get(*name) != Some(*value)));
     for name in own.keys().filter(|name| !env.contains_key(*name)) {
         command.env_remove(name);
+    }
+    if let Some(owner) = around.owner.as_ref().filter(|_| !env.contains_key(OWNER)) {
+        command.env(OWNER, owner);
     }
     if args.use_pty {
         let (reader, writer) = pty::attach(&mut command)?;

@@ -48,6 +48,11 @@ impl Program {
         self.argv[0].to_string_lossy().into_owned()
     }
 
+    /// Does its caller say what that variable is?
+    fn sets(&self, variable: &str) -> bool {
+        self.env.iter().any(|(name, _)| name == variable)
+    }
+
     /// In a process group of its own.
     fn command(&self) -> Result<Command, String> {
         if !self.cwd.is_dir() {

@@ -19,8 +19,9 @@ use super::super::super::host::Host;
 use super::super::stream::{NextPiece, Source, Stream};
 use super::super::wait::on_main;
 use super::super::{args, fake};
-use super::table::{Known, signal};
+use super::table::signal;
 use super::{Group, Program, options};
+use crate::lua::processes::{self, Known, OWNER};
 
 /// Started by one configuration and not ended.
 const MOST_RUNNING: usize = 1000;
@@ -43,6 +44,8 @@ struct Request {
     stdout: End,
     stderr: End,
     detached: bool,
+    /// Of the configuration.
+    folder: PathBuf,
 }
 
 /// A program that was started, for as long as it runs.
@@ -102,8 +105,9 @@ fn prepare(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
 
 fn request(host: &Host, command: &Value, given: Option<&Table>) -> Result<Request, String> {
     let program = Program::new(host, command)?;
-    let mut request = Request { program, stdin: End::Null, stdout: End::Null, stderr: End::Null, detached: false };
-    let Request { program, stdin, stdout, stderr, detached } = &mut request;
+    let folder = host.folder.clone();
+    let mut request = Request { program, stdin: End::Null, stdout: End::Null, stderr: End::Null, detached: false, folder };
+    let Request { program, stdin, stdout, stderr, detached, .. } = &mut request;
     options(host, program, given, OPTIONS, |name, value, wrong| {
         let text = value.as_string().map(LuaString::to_string_lossy);
         match (name, text.as_deref()) {
@@ -134,6 +138,10 @@ fn request(host: &Host, command: &Value, given: Option<&Table>) -> Result<Reques
 
 fn launch(request: &Request, main: tokio::runtime::Handle) -> Result<(Group, Started, watch::Sender<Option<ExitStatus>>), String> {
     let mut command = request.program.command()?;
+    // If this process is killed, nobody else ends it: whoever comes next finds it by that.
+    if let Some(mark) = processes::owned_in(&request.folder).filter(|_| !request.detached && !request.program.sets(OWNER)) {
+        command.env(OWNER, mark);
+    }
     let (stdin, feeds) = match request.stdin {
         End::Pipe => pipe().map(|(reader, writer)| (Stdio::from(reader), Some(writer)))?,
         _ => (Stdio::null(), None),
