@@ -110,7 +110,7 @@ None = nil
 ---@field quarantine_initial_timeout? number|string How long it rests after a build that could not start; doubles each time. Default: 10
 ---@field quarantine_max_timeout? number|string The longest such rest. Default: 3600
 
----A worker inside the master.
+---A worker inside the master. What its commands leave running when the master is killed is ended at the next start; a program whose environment lacks `BUILDMOON_OWNER` is not.
 ---@class LocalWorker: AnyWorker
 ---@field name string Its name.
 ---@field workdir string|None Its folder, below the master's; default: workers/NAME.
@@ -128,7 +128,7 @@ None = nil
 ---@field quarantine_max_timeout number|string The longest such rest.
 ---@field workername string The same as `name`.
 
----A worker inside the master.
+---A worker inside the master. What its commands leave running when the master is killed is ended at the next start; a program whose environment lacks `BUILDMOON_OWNER` is not.
 ---@class LocalWorker.Class
 ---@overload fun(args: LocalWorker.Arguments): LocalWorker
 ---@overload fun(name: string, ...: any): LocalWorker

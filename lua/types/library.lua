@@ -966,7 +966,7 @@ util = nil
 
 ---@class workerlib
 ---@field Worker Worker.Class A worker that connects by itself.
----@field LocalWorker LocalWorker.Class A worker inside the master.
+---@field LocalWorker LocalWorker.Class A worker inside the master. What its commands leave running when the master is killed is ended at the next start; a program whose environment lacks `BUILDMOON_OWNER` is not.
 ---@field LatentWorker LatentWorker.Class A worker on a machine that methods of a class of your own start and stop: `LatentWorker:extend("Name")`.
 ---@field DockerLatentWorker DockerLatentWorker.Class A worker in a container that a Docker engine runs. It finds `BUILDMASTER`, `BUILDMASTER_PORT`, `WORKERNAME`, `WORKERPASS` and `BUILDMASTER_PROTOCOL` in its environment. A class of your own may write `container_spec(self, build)`: it changes and returns what `Class.super.container_spec(self, build)` made, the body of the engine's `POST /containers/create`.
 ---@field LibVirtWorker LibVirtWorker.Class A worker in a virtual machine that libvirt runs, by the programs `virsh` and `qemu-img` of the master's machine. The domain's metadata has its login: `<auth username= password= master=/>` of the namespace `http://buildbot.net/`. Disks that were made for a launch are removed with it.

@@ -55,7 +55,7 @@ arguments! {
 pub(super) fn declare(list: &mut Vec<ClassDecl>) {
     list.push(ClassDecl::new::<WorkerArgs>("Worker", Kind::Worker, worker, "A worker that connects by itself.").old(&["BuildSlave"]));
     list.push(
-        ClassDecl::new::<LocalWorkerArgs>("LocalWorker", Kind::Worker, local_worker, "A worker inside the master.")
+        ClassDecl::new::<LocalWorkerArgs>("LocalWorker", Kind::Worker, local_worker, "A worker inside the master. What its commands leave running when the master is killed is ended at the next start; a program whose environment lacks `BUILDMOON_OWNER` is not.")
             .old(&["LocalBuildSlave"]),
     );
 }
