@@ -169,9 +169,15 @@ local function create(self, request, version)
   error(("the server may have been made: %s"):format(ok and api.message(answer) or answer), 0)
 end
 
-local function delete(self, id)
+-- Who no longer sees the place where a server was made does not know that it is gone.
+local function delete(self, id, place)
   local answer = api.ask(self, "compute", "DELETE", "/servers/" .. url.quote(id, ""))
-  if answer.status == 404 then return false end
+  if answer.status == 404 then
+    if place and place ~= api.place(self) then
+      error(("the server %s was made at %s and is not seen at %s: delete it there, or let the worker look there once more"):format(id, place, api.place(self)), 0)
+    end
+    return false
+  end
   if answer.status ~= 204 and answer.status ~= 202 then error(("the server %s can't be deleted: %s"):format(id, api.message(answer)), 0) end
   return true
 end
@@ -231,7 +237,7 @@ function OpenStack:start_instance(build)
     id, status = create(self, request, version), shown
   end
   wait_active(self, id)
-  return { handle = { server = id }, status = list.concat(status, { id }) }
+  return { handle = { server = id, place = api.place(self) }, status = list.concat(status, { id }) }
 end
 
 function OpenStack:stop_instance(handle, fast)
@@ -243,7 +249,7 @@ function OpenStack:stop_instance(handle, fast)
     id = server.id
   end
   if type(id) ~= "string" or id == "" then error("this is no handle of a server: " .. text.repr(handle), 0) end
-  if not delete(self, id) or fast then return end
+  if not delete(self, id, handle and handle.place) or fast then return end
   wait_gone(self, id)
 end
 
@@ -261,11 +267,11 @@ end
 function OpenStack:list_instances()
   local servers, refusal = api.all(self, api.ask, "/servers/detail", "servers")
   if not servers then error("the servers can't be listed: " .. api.message(refusal), 0) end
-  local found = {}
+  local found, place = {}, api.place(self)
   for _, server in ipairs(servers) do
     local mark = server.metadata or {}
     if mark[MASTER] == self.master_id and mark[LAUNCH] and not gone(server) then
-      found[#found + 1] = { launch_id = mark[LAUNCH], handle = { server = server.id } }
+      found[#found + 1] = { launch_id = mark[LAUNCH], handle = { server = server.id, place = place } }
     end
   end
   return found

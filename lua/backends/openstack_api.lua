@@ -108,10 +108,14 @@ local function verify(self)
   if self.os_cacert ~= nil then return self.os_cacert end
 end
 
+local function account(self)
+  local address, auth = identity(self)
+  return hash.sha256(address .. "\0" .. json.encode(auth)), address, auth
+end
+
 -- One login at a time; the others wait for it.
 local function session_of(self, old)
-  local address, auth = identity(self)
-  local key = hash.sha256(address .. "\0" .. json.encode(auth))
+  local key, address, auth = account(self)
   while busy[key] do sleep(0.02) end
   local known = sessions[key]
   if known and known ~= old and known.ends > time.now() + SPARE then return known end
@@ -127,7 +131,7 @@ local function session_of(self, old)
     latent.config_error(what .. " gave a token without services: name the project (os_tenant_name)")
   end
   local ends = about.expires_at and time.parse(about.expires_at, { tz = "UTC" }) or time.now() + 3600
-  local session = { token = token, ends = ends, catalog = about.catalog }
+  local session = { token = token, ends = ends, catalog = about.catalog, project = about.project and about.project.id }
   sessions[key] = session
   return session
 end
@@ -170,6 +174,14 @@ function api.ask(self, service, method, path, options)
     if answer.status ~= 401 then return answer end
     if _ == 2 then return answer end
   end
+end
+
+-- Which servers it can see: those of this cloud, region and project.
+function api.place(self)
+  local key, address = account(self)
+  -- The project stays the same when the token ends.
+  local session = sessions[key] or session_of(self)
+  return table.concat({ address, self.region or "first region", session.project or "no project" }, " ")
 end
 
 -- The same before anything was started: a service that does not answer is asked again later.

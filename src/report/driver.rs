@@ -35,8 +35,9 @@ use crate::workers::registry::Registry;
 const BATCH: usize = 256;
 /// Occurrences that are kept in memory; the others wait in the store.
 const MOST_HELD: usize = 2048;
-/// Builders whose messages are made at the same time. A function of the file that is slow holds up its builder's messages only.
-const MOST_RUNNING: usize = 64;
+/// Builders whose messages are made at the same time. A function of the file that is slow holds up its builder's messages only; but
+/// each message may hold 20 MB of logs while it is made.
+const MOST_RUNNING: usize = 16;
 /// Without a word from the engine it is looked all the same.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// When the store does not answer.

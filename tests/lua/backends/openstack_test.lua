@@ -3,6 +3,7 @@
 local CLOUD = "https://cloud.example"
 local IMAGE = "70a599e0-31e7-49b7-b260-868f441e862b"
 local SERVER = "f5dc173b-6804-445a-a6d8-c705dad5b5eb"
+local PLACE = CLOUD .. "/identity/v3 first region p-77"
 
 local function catalog(regions)
   local function points(path)
@@ -23,6 +24,7 @@ local function token(options)
   return { status = 201, headers = { ["X-Subject-Token"] = options.token or "token-1" }, json = { token = {
     methods = { "password" }, expires_at = options.ends or "2035-11-07T02:58:43.578887Z", issued_at = "2015-11-07T01:58:43.578929Z",
     catalog = catalog(options.regions or { "RegionOne" }), user = { id = "u", name = "ci", domain = { id = "default", name = "Default" } },
+    project = { id = "p-77", name = "builds", domain = { id = "default", name = "Default" } },
   } } }
 end
 
@@ -62,7 +64,7 @@ describe("OpenStackLatentWorker", function()
   before_each(function() cloud() end)
 
   it("logs in, makes a server that carries the mark, and waits until it runs", function()
-    expect(me:start_instance(build)):to_equal{ handle = { server = SERVER }, status = { "m1.small", "debian", SERVER } }
+    expect(me:start_instance(build)):to_equal{ handle = { server = SERVER, place = PLACE }, status = { "m1.small", "debian", SERVER } }
     expect(asked("POST", "/auth/tokens")[1].json):to_equal{ auth = {
       identity = { methods = { "password" }, password = { user = { name = me.os_username, password = "sekrit", domain = { id = "default" } } } },
       scope = { project = { name = "builds", domain = { id = "default" } } },
@@ -78,7 +80,7 @@ describe("OpenStackLatentWorker", function()
     web:on("GET", "*/servers/detail", { json = { servers = {
       { id = "other", name = "bot", status = "ACTIVE", metadata = { ["buildmoon-master"] = "master-3", ["buildmoon-launch"] = "launch-6" } },
       { id = SERVER, name = "bot", status = "BUILD", metadata = mark } } } })
-    expect(me:start_instance(build).handle):to_equal{ server = SERVER }
+    expect(me:start_instance(build).handle):to_equal{ server = SERVER, place = PLACE }
     expect(asked("POST", "/servers")):to_have_length(0)
     expect(asked("GET", "/servers/detail")[1].params.name):to_be("^bot$")
   end)
@@ -87,7 +89,7 @@ describe("OpenStackLatentWorker", function()
     local mark = { ["buildmoon-master"] = "master-3", ["buildmoon-launch"] = "launch-7" }
     web:on("GET", "*/servers/detail", { json = { servers = {} } }, { json = { servers = { { id = SERVER, name = "bot", status = "BUILD", metadata = mark } } } })
     web:on("POST", "*/servers", { error = "connection closed before the message was complete" })
-    expect(me:start_instance(build).handle):to_equal{ server = SERVER }
+    expect(me:start_instance(build).handle):to_equal{ server = SERVER, place = PLACE }
     expect(asked("POST", "/servers")):to_have_length(1)
   end)
   it("says that it does not know when the answer was lost and no server is seen", function()
@@ -123,7 +125,7 @@ describe("OpenStackLatentWorker", function()
 
   it("lets a look fail while the server is built", function()
     web:on("GET", "*/servers/" .. SERVER, { status = 503, text = "<html><h1>Service Unavailable</h1></html>" }, { error = "connection refused" }, server("ACTIVE"))
-    expect(me:start_instance(build).handle):to_equal{ server = SERVER }
+    expect(me:start_instance(build).handle):to_equal{ server = SERVER, place = PLACE }
   end)
 
   it("renews a token that is refused or ends soon, once", function()
@@ -241,6 +243,14 @@ describe("OpenStackLatentWorker", function()
     web:on("DELETE", "*/servers/" .. SERVER, { status = 409, json = { conflictingRequest = { code = 409, message = "Instance is locked" } } })
     expect(function() me:stop_instance({ server = SERVER }, false) end):to_fail("can't be deleted: Instance is locked (status 409)")
   end)
+  it("does not take a server for gone that another cloud has", function()
+    web:on("DELETE", "*/servers/" .. SERVER, { status = 404, json = {} })
+    me:stop_instance({ server = SERVER, place = PLACE }, false)
+    expect(function() me:stop_instance({ server = SERVER, place = "https://old.example/v3 p-1" }, false) end)
+      :to_fail(("the server %s was made at https://old.example/v3 p-1 and is not seen at %s"):format(SERVER, PLACE))
+    web:on("DELETE", "*/servers/" .. SERVER, { status = 204 })
+    me:stop_instance({ server = SERVER, place = CLOUD .. "/identity/v3 RegionOne p-77" }, true)
+  end)
   it("does not wait when the master is shut down", function()
     me:stop_instance({ server = SERVER }, true)
     expect(asked("GET", SERVER)):to_have_length(0)
@@ -264,7 +274,7 @@ describe("OpenStackLatentWorker", function()
       return { json = { servers = { { id = "c", status = "ERROR", metadata = mark("master-3", "2") }, { id = "d", status = "ACTIVE", metadata = mark("other", "3") },
         { id = "e", status = "SOFT_DELETED", metadata = mark("master-3", "4") } } } }
     end)
-    expect(me:list_instances()):to_equal{ { launch_id = "1", handle = { server = "a" } }, { launch_id = "2", handle = { server = "c" } } }
+    expect(me:list_instances()):to_equal{ { launch_id = "1", handle = { server = "a", place = PLACE } }, { launch_id = "2", handle = { server = "c", place = PLACE } } }
     web:on("GET", "*/servers/detail", { status = 500, json = { computeFault = { code = 500, message = "Unexpected" } } })
     expect(function() me:list_instances() end):to_fail("the servers can't be listed: Unexpected (status 500)")
   end)
