@@ -115,7 +115,7 @@ pub(super) fn spec(reader: &mut Reader, object: &Object, own: &OwnClass) -> Opti
     if list.is_none() && start.is_some() && stop.is_some() {
         reader.warn_once(format!(
             "{class} has no list_instances: a machine whose start was interrupted (the master died, the call failed half way) can't be \
-             found again, so start_instance is called a second time with the same self.launch_id, and what is left over is never stopped"
+             found again, so start_instance is called again with the same self.launch_id, and what is left over is never stopped"
         ));
     }
     let mut rendered = BTreeMap::new();

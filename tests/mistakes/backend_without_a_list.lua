@@ -12,7 +12,7 @@ c.schedulers = { schedulers.ForceScheduler{ name = "f", builderNames = { "b" } }
 warning: master.lua:2: 'worker.AbstractLatentWorker' is now 'LatentWorker'
   --> master.lua:2
    | 2 | local Rack = worker.AbstractLatentWorker:extend("RackWorker")
-warning: master.lua:5: RackWorker "one": RackWorker has no list_instances: a machine whose start was interrupted (the master died, the call failed half way) can't be found again, so start_instance is called a second time with the same self.launch_id, and what is left over is never stopped
+warning: master.lua:5: RackWorker "one": RackWorker has no list_instances: a machine whose start was interrupted (the master died, the call failed half way) can't be found again, so start_instance is called again with the same self.launch_id, and what is left over is never stopped
   --> master.lua:5
    | 5 | c.workers = { Rack{ "one" }, Rack{ "two" } }
 . is good: 2 workers, 1 builders, 1 schedulers
