@@ -293,11 +293,12 @@ impl Engine {
         if builders.is_empty() {
             return;
         }
+        // A worker that is free only when the order is there has a round of its own, in which all of its builders have their say.
+        let rooms = self.rooms(builders.iter().flat_map(|b| b.workers.iter().map(String::as_str)));
+        let askable = self.askable(&self.state(), builders.iter().flat_map(|b| b.workers.iter().map(String::as_str)));
         let names = self.prioritized(&builders, &active).await;
         distribute::order(&mut builders, names.as_deref());
         let builders = self.ask_in_turn(builders, names.is_some());
-        let rooms = self.rooms(builders.iter().flat_map(|b| b.workers.iter().map(String::as_str)));
-        let askable = self.askable(&self.state(), builders.iter().flat_map(|b| b.workers.iter().map(String::as_str)));
         let mut situation = Situation { builders, rooms, askable };
         let mut random = self.state().random.fork();
         let plan = distribute::plan(&mut situation, &mut random);
