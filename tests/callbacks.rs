@@ -225,8 +225,6 @@ fn next_build_is_not_asked_without_end() {
 fn prioritized_builders_are_asked_in_turn_and_are_told_as_they_are() {
     let mut master = start(
         r#"c.builders = { builder("x", { workernames = { "a" }, tags = { "late" } }), builder("y", { workernames = { "a" } }), builder("z", { workernames = { "a" } }) }
-        -- Longer than the callbacks: a worker that is free again before all were asked may go to whose turn it is then.
-        for _, b in ipairs(c.builders) do b.factory:addStep(steps.ShellCommand{ name = "last", command = "sleep 0.3" }) end
         c.workers = { LocalWorker{ "a", max_builds = 1, properties = { os = "linux" } }, LocalWorker{ "b" } }
         c.select_next_worker = function(b, workers, request) sleep(0.02) return workers[1] end
         c.prioritizeBuilders = function(master, builders)

@@ -2,7 +2,8 @@
 //! `prioritizeBuilders`. One task per builder, so that a slow answer delays nobody else.
 
 use std::cmp::Reverse;
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -31,13 +32,51 @@ const MOST_REQUESTS: usize = 1000;
 const MOST_CHOSEN: usize = 20;
 
 /// Where `prioritizeBuilders` gives an order, a builder's callbacks wait that long for those of the builder before it.
-const LONGEST_TURN: Duration = Duration::from_secs(2);
+pub(super) const LONGEST_TURN: Duration = Duration::from_secs(2);
 
 /// A builder's turn: it comes when the one before it is done, or is slow.
 pub(super) struct Turn {
     pub before: Option<oneshot::Receiver<()>>,
     /// Dropped when the builder is done.
     pub done: oneshot::Sender<()>,
+    /// Where there is an order: the workers that it is about.
+    pub free: Option<Free>,
+}
+
+/// Workers that were free when an order was asked for, and have not been found busy since. One that becomes free later has a round of
+/// its own, in which all of its builders have their say.
+#[derive(Clone)]
+pub(super) struct Free(Arc<Mutex<HashSet<String>>>);
+
+/// A round in which builders have their turns.
+pub(super) struct Turns {
+    last: Weak<Mutex<HashSet<String>>>,
+    until: Instant,
+}
+
+impl Turns {
+    /// What comes meanwhile waits, so that the next round has an order of all that wait then; for a slow one it does not.
+    pub(super) fn go_on(&self) -> bool {
+        self.last.strong_count() > 0 && self.until > Instant::now()
+    }
+}
+
+impl Free {
+    pub(super) fn turns(&self) -> Option<Turns> {
+        Some(Turns { last: Arc::downgrade(&self.0), until: Instant::now().checked_add(LONGEST_TURN)? })
+    }
+
+    pub(super) fn new(names: impl Iterator<Item = String>) -> Free {
+        Free(Arc::new(Mutex::new(names.collect())))
+    }
+
+    fn is(&self, name: &str, free_now: bool) -> bool {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !free_now {
+            names.remove(name);
+        }
+        free_now && names.contains(name)
+    }
 }
 
 /// What the callbacks are asked about.
@@ -50,12 +89,12 @@ struct Question {
 
 impl Engine {
     pub(super) async fn decide(self: Arc<Self>, id: BuilderId, turn: Turn) {
-        let Turn { before, done: _done } = turn;
+        let Turn { before, done: _done, free } = turn;
         if let Some(before) = before {
             // Whether it is done or slow: it had its turn.
             let _ = timeout(LONGEST_TURN, before).await;
         }
-        while let Some((question, active)) = self.question(id) {
+        while let Some((question, active)) = self.question(id, free.as_ref()) {
             let chosen = tokio::select! {
                 chosen = self.choose(id, &question, &active) => chosen,
                 // The new one's callbacks are asked instead.
@@ -80,11 +119,14 @@ impl Engine {
                 }
             }
         }
+        drop(free);
         let mut state = self.state();
         let Some(builder) = state.builders.get_mut(&id) else { return };
         builder.deciding = false;
         if std::mem::take(&mut builder.ask_again) {
             state.dirty.insert(id);
+        }
+        if !state.dirty.is_empty() {
             drop(state);
             self.poke();
         }
@@ -97,7 +139,7 @@ impl Engine {
     }
 
     /// What there is to ask, and the configuration whose callbacks are asked.
-    fn question(&self, id: BuilderId) -> Option<(Question, Active)> {
+    fn question(&self, id: BuilderId, turn: Option<&Free>) -> Option<(Question, Active)> {
         let unsettled = self.registry.unsettled();
         let state = self.state();
         let active = state.active.clone()?;
@@ -110,7 +152,7 @@ impl Engine {
         let askable = self.askable(&state, builder.candidates().map(String::as_str).filter(|w| !wished(w)));
         let free = |w: &&String| {
             let room = rooms.get(*w).is_some_and(|r| r.more != Some(0)) || askable.contains_key(*w);
-            room && builder.known_to(w, &unsettled)
+            turn.map_or(room, |turn| turn.is(w, room)) && builder.known_to(w, &unsettled)
         };
         let candidates: Vec<String> = builder.candidates().filter(free).cloned().collect();
         if candidates.is_empty() {

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::choices::Kept;
-use super::decide::Turn;
+use super::decide::{Free, LONGEST_TURN, Turn, Turns};
 use super::distribute::{self, Room, Situation, Start};
 use super::queue::{BuilderState, Running, State};
 use super::run::{Job, Stop};
@@ -248,6 +248,9 @@ impl Engine {
         let unsettled = self.registry.unsettled();
         let (mut builders, active) = {
             let mut state = self.state();
+            if state.turns.as_ref().is_some_and(Turns::go_on) {
+                return;
+            }
             let dirty = std::mem::take(&mut state.dirty);
             if state.stopping {
                 return;
@@ -293,12 +296,13 @@ impl Engine {
         if builders.is_empty() {
             return;
         }
-        // A worker that is free only when the order is there has a round of its own, in which all of its builders have their say.
+        // Before the order: see `Free`.
         let rooms = self.rooms(builders.iter().flat_map(|b| b.workers.iter().map(String::as_str)));
         let askable = self.askable(&self.state(), builders.iter().flat_map(|b| b.workers.iter().map(String::as_str)));
         let names = self.prioritized(&builders, &active).await;
         distribute::order(&mut builders, names.as_deref());
-        let builders = self.ask_in_turn(builders, names.is_some());
+        let free = || Free::new(rooms.iter().filter(|(_, room)| room.more != Some(0)).map(|(w, _)| w).chain(askable.keys()).cloned());
+        let builders = self.ask_in_turn(builders, names.is_some().then(free));
         let mut situation = Situation { builders, rooms, askable };
         let mut random = self.state().random.fork();
         let plan = distribute::plan(&mut situation, &mut random);
@@ -311,15 +315,24 @@ impl Engine {
     }
 
     /// Ask the callbacks of builders that have some, if in order, then each in its turn; the others are given back.
-    fn ask_in_turn(self: &Arc<Self>, builders: Vec<distribute::Waiting>, in_order: bool) -> Vec<distribute::Waiting> {
+    fn ask_in_turn(self: &Arc<Self>, builders: Vec<distribute::Waiting>, in_order: Option<Free>) -> Vec<distribute::Waiting> {
         let (asked, plain): (Vec<_>, Vec<_>) = {
             let state = self.state();
             builders.into_iter().partition(|w| state.builders.get(&w.builder).is_some_and(|b| b.deciding))
         };
+        if let Some(free) = in_order.as_ref().filter(|_| !asked.is_empty()) {
+            self.state().turns = free.turns();
+            let engine = Arc::downgrade(self);
+            tokio::spawn(async move {
+                tokio::time::sleep(LONGEST_TURN).await;
+                engine.upgrade().inspect(|engine| engine.poke());
+            });
+        }
         let mut before = None;
         for waiting in asked {
             let (done, next) = oneshot::channel();
-            let turn = Turn { before: std::mem::replace(&mut before, in_order.then_some(next)), done };
+            let before = std::mem::replace(&mut before, in_order.is_some().then_some(next));
+            let turn = Turn { before, done, free: in_order.clone() };
             tokio::spawn(self.clone().decide(waiting.builder, turn));
         }
         plain

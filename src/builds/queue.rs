@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::decide::Turns;
 use super::engine::Active;
 use super::run::Stop;
 use super::wishes::Wish;
@@ -32,6 +33,8 @@ pub(super) struct State {
     pub stopping: bool,
     /// `prioritizeBuilders` failed: it is not asked before that.
     pub unordered_until: Option<Instant>,
+    /// Of the last round in an order.
+    pub turns: Option<Turns>,
     pub random: fastrand::Rng,
 }
 
