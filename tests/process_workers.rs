@@ -174,7 +174,9 @@ fn killed_while_it_builds_the_master_adopts_the_worker() {
 fn killed_and_moved_to_another_machine_it_is_stopped_where_it_is() {
     let mut master = Master::start(&here("build_wait_timeout = -1"));
     assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
-    let mark = launch_mark(&live(&master)[0]);
+    // A worker may build before its start has returned where it is.
+    let row = wait_for("its handle is in the ledger", || live(&master).into_iter().find(|row| !row["handle"].is_null()));
+    let mark = launch_mark(&row);
     master.kill9();
     assert!(!marked(&mark).is_empty());
     master.configure(&here("build_wait_timeout = -1, host = 'nowhere.invalid'"));
