@@ -161,19 +161,8 @@ mod tests {
         };
         let sites = [site("a", &[]), site("b", &["x"])];
         let record = |settings: &str, handle: Option<Json>| LaunchRecord {
-            id: LaunchId("x".into()),
-            worker: "gone".into(),
-            backend: "Site".into(),
-            settings: settings.into(),
-            generation: 1,
-            created_at: crate::base::Timestamp(0),
             handle,
-            attached_at: None,
-            stop: None,
-            gone: None,
-            price_per_hour: None,
-            login: None,
-            leak_told_at: None,
+            ..LaunchRecord::new(LaunchId("x".into()), "gone", "Site", settings.into(), crate::base::Timestamp(0))
         };
         let who = |settings: &str, handle: Option<Json>| who_ends(&record(settings, handle), &sites).expect("somebody").group();
         assert_eq!(who("b", None), "b");

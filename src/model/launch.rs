@@ -46,6 +46,27 @@ pub struct LaunchRecord {
     pub leak_told_at: Option<Timestamp>,
 }
 
+impl LaunchRecord {
+    /// Of which nothing is known but that it is wanted.
+    pub fn new(id: LaunchId, worker: &str, backend: &str, settings: String, created_at: Timestamp) -> LaunchRecord {
+        LaunchRecord {
+            id,
+            worker: worker.to_owned(),
+            backend: backend.to_owned(),
+            settings,
+            generation: 0,
+            created_at,
+            handle: None,
+            attached_at: None,
+            stop: None,
+            gone: None,
+            price_per_hour: None,
+            login: None,
+            leak_told_at: None,
+        }
+    }
+}
+
 /// Why a latent worker starts no machine now.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Quarantine {

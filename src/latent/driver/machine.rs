@@ -397,20 +397,12 @@ impl Worker {
             }
         };
         if self.record.as_ref().is_none_or(|r| r.id != id) {
+            let (name, class) = (&self.configured.name, backend.class());
+            let login = around.sealed(&id, &password);
             let record = LaunchRecord {
-                id: id.clone(),
-                worker: self.configured.name.to_string(),
-                backend: backend.class().to_owned(),
-                settings: backend.settings(),
                 generation: self.configured.generation,
-                created_at: now,
-                handle: None,
-                attached_at: None,
-                stop: None,
-                gone: None,
-                price_per_hour: None,
-                login: around.sealed(&id, &password),
-                leak_told_at: None,
+                login,
+                ..LaunchRecord::new(id.clone(), name, class, backend.settings(), now)
             };
             if let Err(e) = self.latent.store.put_launch(&record).await {
                 let why = format!("the ledger can't be written, so nothing is started: {e}");

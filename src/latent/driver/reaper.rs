@@ -94,21 +94,8 @@ impl Latent {
     /// From now on it is tried again, shown, and told of, like every machine that can't be stopped.
     async fn pursue(self: &Arc<Latent>, instance: Instance, backend: &Arc<dyn Backend>, policy: &Policy) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let known = self.store.launch(&instance.launch).await?.unwrap_or_else(|| LaunchRecord {
-            id: instance.launch,
-            worker: NOBODY.into(),
-            backend: backend.class().to_owned(),
-            settings: backend.settings(),
-            generation: 0,
-            created_at: now,
-            handle: None,
-            attached_at: None,
-            stop: None,
-            gone: None,
-            price_per_hour: None,
-            login: None,
-            leak_told_at: None,
-        });
+        let known = self.store.launch(&instance.launch).await?;
+        let known = known.unwrap_or_else(|| LaunchRecord::new(instance.launch, NOBODY, backend.class(), backend.settings(), now));
         let stop = Some(("nobody knows it, or it was thought to be gone".to_owned(), now));
         let record = LaunchRecord { handle: Some(instance.handle), stop, gone: None, leak_told_at: None, ..known };
         self.store.put_launch(&record).await?;

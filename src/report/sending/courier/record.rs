@@ -37,8 +37,9 @@ impl Record {
         file.lock()?;
         let mut text = Vec::new();
         (&mut file).take(LARGEST_BYTES).read_to_end(&mut text)?;
-        // The end of the machine may leave half of it, which is as good as nothing.
-        let brought = serde_json::from_slice(&text).unwrap_or_default();
+        // A courier that was killed may have left the end of an older text behind its own; the end of the machine half a text, which is
+        // as good as none.
+        let brought = serde_json::Deserializer::from_slice(&text).into_iter().next().and_then(Result::ok).unwrap_or_default();
         Ok(Record { file, brought })
     }
 
@@ -95,6 +96,16 @@ mod tests {
         record.add(brought("c")).unwrap();
         drop(record);
         assert_eq!(keys(&Record::open(folder.path(), "mail").unwrap()), ["b", "c"]);
+    }
+
+    #[test]
+    fn a_courier_that_was_killed_before_it_cut_its_text_is_understood() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = Record::open(folder.path(), "mail").unwrap();
+        record.add(brought("a")).unwrap();
+        record.file.write_all(b"}]\n[{\"key\":").unwrap();
+        drop(record);
+        assert_eq!(keys(&Record::open(folder.path(), "mail").unwrap()), ["a"]);
     }
 
     #[test]
