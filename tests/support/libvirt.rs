@@ -47,7 +47,7 @@ pub struct Libvirt {
 #[derive(Default)]
 struct Guests {
     done: AtomicBool,
-    /// Uuid to worker; none for a guest that does not come up.
+    /// The domain's id to its worker; none for a guest that does not come up.
     running: Mutex<BTreeMap<String, Option<Worker>>>,
     dead: AtomicBool,
 }
@@ -138,7 +138,7 @@ impl Libvirt {
 
     /// The uuids of the domains that run, but for the one that the driver begins with.
     pub fn domains(&self) -> Vec<String> {
-        running(&self.bin(), &self.uri())
+        running(&self.bin(), &self.uri(), "--uuid")
     }
 
     /// From now on guests do not come up.
@@ -152,17 +152,18 @@ impl Libvirt {
         peers::worker_bin(version);
         self.watcher = Some(std::thread::spawn(move || {
             while !guests.done.load(Ordering::Relaxed) {
-                let domains = running(&bin, &uri);
+                // A domain that is started again has its uuid as before, but another id.
+                let domains = running(&bin, &uri, "--id");
                 let mut workers = guests.running.lock().expect("the guests");
-                workers.retain(|uuid, _| domains.contains(uuid));
-                for uuid in domains {
-                    if workers.contains_key(&uuid) {
+                workers.retain(|id, _| domains.contains(id));
+                for id in domains {
+                    if workers.contains_key(&id) {
                         continue;
                     }
-                    let Some((name, password)) = login(&bin, &uri, &uuid) else { continue };
+                    let Some((name, password)) = login(&bin, &uri, &id) else { continue };
                     let dead = guests.dead.load(Ordering::Relaxed);
                     let worker = (!dead).then(|| Worker::start(version, &name, &password, port));
-                    workers.insert(uuid, worker);
+                    workers.insert(id, worker);
                 }
                 drop(workers);
                 std::thread::sleep(Duration::from_millis(200));
@@ -172,16 +173,17 @@ impl Libvirt {
     }
 }
 
-fn running(bin: &std::path::Path, uri: &str) -> Vec<String> {
-    let out = debian::run(Command::new(bin.join("virsh")).args(["-q", "-c", uri, "list", "--uuid", "--state-running"])).unwrap_or_default();
+/// The running domains by `--uuid` or by `--id`.
+fn running(bin: &std::path::Path, uri: &str, by: &str) -> Vec<String> {
+    let out = debian::run(Command::new(bin.join("virsh")).args(["-q", "-c", uri, "list", by, "--state-running"])).unwrap_or_default();
     let all = out.split_whitespace().map(str::to_owned);
     // The driver's own.
-    all.filter(|uuid| uuid != "6695eb01-f6a4-8304-79aa-97f2502e193f").collect()
+    all.filter(|domain| !["6695eb01-f6a4-8304-79aa-97f2502e193f", "1"].contains(&domain.as_str())).collect()
 }
 
 /// Name and password of the domain's metadata.
-fn login(bin: &std::path::Path, uri: &str, uuid: &str) -> Option<(String, String)> {
-    let args = ["-q", "-c", uri, "metadata", uuid, "--uri", "http://buildbot.net/"];
+fn login(bin: &std::path::Path, uri: &str, id: &str) -> Option<(String, String)> {
+    let args = ["-q", "-c", uri, "metadata", id, "--uri", "http://buildbot.net/"];
     let xml = debian::run(Command::new(bin.join("virsh")).args(args)).ok()?;
     let attribute = |name: &str| {
         let (_, rest) = xml.split_once(&format!("{name}="))?;
