@@ -162,4 +162,6 @@ fn what_nobody_knows_is_stopped() {
     assert!(stranger.try_wait().expect("its state").is_none(), "another's process was stopped");
     assert!(processes(&master).contains(&pid));
     let _ = (stranger.kill(), stranger.wait());
+    assert!(master.stop().success());
+    none_left(&master);
 }

@@ -510,7 +510,7 @@ function S:run()
   self:setProperty("mine", self.workername)
   local lines = {}
   self:addLogObserver("stdio", function(stream, line) lines[#lines + 1] = line end)
-  local cmd = self:makeRemoteShellCommand{ command = { "sh", "-c", "touch @DIR@/began-$0; while [ ! -e @DIR@/go ]; do sleep 0.2; done; echo $0", self.workername } }
+  local cmd = self:makeRemoteShellCommand{ command = { "sh", "-c", "touch @DIR@/began-$0; while [ -d @DIR@ ] && [ ! -e @DIR@/go ]; do sleep 0.2; done; echo $0", self.workername } }
   self:runCommand(cmd)
   assert(#lines == 1 and lines[1] == self.workername and self:getProperty("mine") == self.workername)
   return cmd:results()

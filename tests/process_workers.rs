@@ -86,7 +86,7 @@ fn stock_workers_of_every_version_are_started_and_stopped() {
 
 #[test]
 fn the_password_is_in_no_command_line_and_in_no_file() {
-    let master = Master::start(&here("").replace("\"bot\", program", "\"bot\", \"pass-of-bot\", program"));
+    let mut master = Master::start(&here("").replace("\"bot\", program", "\"bot\", \"pass-of-bot\", program"));
     let request = master.force("wait", json!({}));
     let build = master.wait_build(request, 1);
     master.wait_log_of(&build, "wait", "begun");
@@ -102,6 +102,8 @@ fn the_password_is_in_no_command_line_and_in_no_file() {
     assert_eq!(master.wait_request(request), SUCCESS);
     let info = master.worker("bot").to_string();
     assert!(!info.contains("pass-of-bot"), "{info}");
+    assert!(master.stop().success());
+    wait_ended(&mark);
 }
 
 #[test]
