@@ -43,6 +43,7 @@ impl Engine {
         self.machine(worker).is_some()
     }
 
+    /// Under the lock that guards the wishes, where it is about one: a machine hears of them in the order in which they came and went.
     pub(super) fn tell_latent(&self, worker: &str, event: Event) {
         if let Some(latent) = self.latent.get() {
             latent.tell(worker, event);
@@ -82,16 +83,14 @@ impl Engine {
     /// A request asks for a latent worker. False if the situation has changed.
     pub(super) fn wish(&self, start: Start) -> bool {
         let Start { builder, request, worker } = start;
-        {
-            let mut state = self.state();
-            let wanted = state.by_request.get(&request).is_some_and(|(b, _)| *b == builder);
-            if state.stopping || !wanted || state.wishes.contains_key(&request) {
-                return false;
-            }
-            tracing::info!(request = request.0, worker, "the request asks for the machine of a latent worker");
-            state.wishes.insert(request, Wish { worker: worker.clone(), builder, since: self.clock.now() });
+        let mut state = self.state();
+        let wanted = state.by_request.get(&request).is_some_and(|(b, _)| *b == builder);
+        if state.stopping || !wanted || state.wishes.contains_key(&request) {
+            return false;
         }
+        tracing::info!(request = request.0, worker, "the request asks for the machine of a latent worker");
         self.tell_latent(&worker, Event::Wanted(request));
+        state.wishes.insert(request, Wish { worker, builder, since: self.clock.now() });
         true
     }
 
@@ -107,10 +106,10 @@ impl Engine {
             !waits || !spec.is_some_and(|spec| spec.workers.contains(&wish.worker))
         };
         let ended: Vec<RequestId> = state.wishes.iter().filter(|(r, w)| over(&state, r, w)).map(|(r, _)| *r).collect();
-        let ended: Vec<(RequestId, Wish)> = ended.into_iter().filter_map(|r| Some((r, state.wishes.remove(&r)?))).collect();
-        drop(state);
-        for (request, wish) in ended {
-            self.tell_latent(&wish.worker, Event::Unwanted(request));
+        for request in ended {
+            if let Some(wish) = state.wishes.remove(&request) {
+                self.tell_latent(&wish.worker, Event::Unwanted(request));
+            }
         }
     }
 
@@ -159,10 +158,12 @@ impl Engine {
             }
             self.tell_latent(&other, Event::Unwanted(request));
         }
+        if starts.is_none() {
+            self.tell_latent(worker, Event::Unwanted(asked));
+        }
         drop(state);
-        match starts {
-            Some((_, taken)) => self.begin(taken),
-            None => self.tell_latent(worker, Event::Unwanted(asked)),
+        if let Some((_, taken)) = starts {
+            self.begin(taken);
         }
         self.poke();
     }
