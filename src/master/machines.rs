@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value as Json};
 use sha2::Sha256;
+use tokio::sync::SetOnce;
 
 use super::providers::Providers;
 use super::{AtWork, Master};
@@ -61,7 +62,7 @@ impl Machines {
             registry: Arc::downgrade(registry),
             latent: OnceLock::new(),
             key,
-            master: OnceLock::new(),
+            master: Arc::default(),
         });
         let latent = Latent::new(store, clock, around.clone());
         if around.latent.set(Arc::downgrade(&latent)).is_err() {
@@ -209,8 +210,8 @@ struct Around {
     registry: Weak<Registry>,
     latent: OnceLock<Weak<Latent>>,
     key: Key,
-    /// Whose people are told of a machine that can't be stopped.
-    master: OnceLock<Weak<Master>>,
+    /// Whose people are told of machines. What an earlier one left may have something to tell before this one is complete.
+    master: Arc<SetOnce<Weak<Master>>>,
 }
 
 impl Around {
@@ -234,9 +235,12 @@ impl Surroundings for Around {
 
     fn missing(&self, worker: &str, why: &str) {
         tracing::error!(worker, "the latent worker is missing: {why}");
-        let Some(master) = self.master.get().and_then(Weak::upgrade) else { return };
-        let (worker, why) = (worker.to_owned(), why.to_owned());
-        tokio::spawn(async move { master.machine_is_missing(&worker, &why).await });
+        let (master, worker, why) = (self.master.clone(), worker.to_owned(), why.to_owned());
+        tokio::spawn(async move {
+            if let Some(master) = master.wait().await.upgrade() {
+                master.machine_is_missing(&worker, &why).await;
+            }
+        });
     }
 
     fn changed(&self, worker: &str) {
@@ -255,8 +259,8 @@ impl Surroundings for Around {
     }
 
     fn leak(&self, leak: Leak) -> BoxFuture<'static, std::result::Result<(), String>> {
-        let master = self.master.get().and_then(Weak::upgrade);
-        Box::pin(async move { master.ok_or_else(|| "the master starts or ends".to_owned())?.tell_leak(leak).await })
+        let master = self.master.clone();
+        Box::pin(async move { master.wait().await.upgrade().ok_or_else(|| "the master ends".to_owned())?.tell_leak(leak).await })
     }
 
     fn build(&self, worker: &str, request: RequestId) -> (Map<String, Json>, WantedBuild) {
@@ -383,6 +387,25 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    /// It was found in the ledger, and tried once more, before there was anybody to tell.
+    #[tokio::test(start_paused = true)]
+    async fn a_leak_that_is_known_before_the_master_is_complete_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let around = Around {
+            engine: Weak::new(),
+            registry: Weak::new(),
+            latent: OnceLock::new(),
+            key: Key::of(folder.path()).unwrap(),
+            master: Arc::default(),
+        };
+        let record = LaunchRecord::new(LaunchId("a".into()), "w", "Stuck", Default::default(), Timestamp(0));
+        let told = around.leak(Leak { record, tries: 1, error: None, age: Duration::from_secs(7200) });
+        tokio::pin!(told);
+        assert!(tokio::time::timeout(Duration::from_secs(60), &mut told).await.is_err(), "nobody was told");
+        around.master.set(Weak::new()).unwrap();
+        assert_eq!(told.await, Err("the master ends".into()));
+    }
 
     #[test]
     fn a_key_is_made_once_and_says_nothing_of_itself() {
