@@ -265,12 +265,12 @@ fn run_needs_no_master_and_leaves_nothing() {
 /// Also while its file is evaluated.
 #[test]
 fn run_can_be_interrupted_before_its_build() {
-    let master = Master::create("print('begun') while true do end");
+    let master = Master::create("log.error('begun') while true do end");
     let mut run = std::process::Command::new(BUILDMOON);
-    let mut run = run.args(["run", "b"]).arg(master.dir()).stdout(Stdio::piped()).spawn().expect("run");
-    let mut line = String::new();
-    BufReader::new(run.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
-    assert_eq!(line, "begun\n");
+    let mut run = run.args(["run", "b"]).arg(master.dir()).stderr(Stdio::piped()).spawn().expect("run");
+    let (mut line, mut said) = (String::new(), BufReader::new(run.stderr.take().expect("what it says")));
+    said.read_line(&mut line).expect("a line");
+    assert!(line.contains("begun"), "{line}");
     signal(run.id(), "INT");
     let ended = wait_for("it ends", || run.try_wait().expect("its state"));
     assert_eq!(ended.code(), Some(130));
