@@ -140,9 +140,11 @@ impl Backend for Ec2Backend {
         let parts = self.parts.clone();
         Box::pin(async move {
             let all = parts.region.api.list(MASTER_TAG, parts.master_id.clone()).await.map_err(|e| e.to_string())?;
+            // One look knows it; the next may not.
+            let seen_at = parts.clock.now();
             let ours = all.iter().filter(|i| !i.over()).filter_map(|i| {
                 let launch = LaunchId(i.tag(LAUNCH_TAG)?.into());
-                Some(Instance { launch, handle: parts.handle(i, None) })
+                Some(Instance { launch, handle: parts.handle(i, seen_at, None) })
             });
             Ok(ours.collect())
         })
@@ -162,11 +164,11 @@ fn devices(image: &Image, configured: &[BlockDevice]) -> Vec<BlockDevice> {
 }
 
 impl Parts {
-    /// With time and choice, if it was started here and now.
-    fn handle(&self, instance: &InstanceState, launched: Option<(Timestamp, &Choice)>) -> Json {
+    /// With its choice, if it was started here; `seen_at`: since when it is known to be there.
+    fn handle(&self, instance: &InstanceState, seen_at: Timestamp, launched: Option<&Choice>) -> Json {
         json!({
-            "instance": instance.id, "region": self.settings.region, "launched_at": launched.map(|(at, _)| at),
-            "choice": launched.map(|(_, choice)| choice.key()), "address": launched.and_then(|_| self.settings.elastic_ip.clone()),
+            "instance": instance.id, "region": self.settings.region, "launched_at": seen_at,
+            "choice": launched.map(Choice::key), "address": launched.and_then(|_| self.settings.elastic_ip.clone()),
             "volumes": launched.map(|_| self.settings.volumes.iter().map(|(volume, _)| volume).collect::<Vec<_>>()),
         })
     }
@@ -282,7 +284,7 @@ impl Parts {
                     self.furnish(&instance).await?;
                     let status = vec![instance.id.clone(), choice.key(), image.id];
                     let price_per_hour = instance.price_per_hour.or(market).or(self.settings.price_per_hour.0);
-                    return Ok(Started { handle: self.handle(&instance, Some((launched_at, choice))), status, price_per_hour });
+                    return Ok(Started { handle: self.handle(&instance, launched_at, Some(choice)), status, price_per_hour });
                 }
                 Err(e) => match e.class() {
                     Class::Capacity => {
@@ -429,10 +431,11 @@ impl Parts {
                 tracing::warn!(instance = id, "the volume {volume} could not be detached: {e}");
             }
         }
+        let mut found = true;
         match api.terminate(id.to_owned()).await {
             Ok(()) if fast => return Ok(()),
             Ok(()) => {}
-            Err(e) if e.class() == Class::NotFound => return self.absent(handle),
+            Err(e) if e.class() == Class::NotFound => found = false,
             Err(e) if e.class() == Class::Protected => {
                 tracing::warn!(instance = id, "it is protected from termination; the protection is lifted: {e}");
                 api.unprotect(id.to_owned()).await.map_err(|e| e.to_string())?;
@@ -440,11 +443,12 @@ impl Parts {
             }
             Err(e) => return Err(e.to_string()),
         }
-        // The call is no proof.
+        // The call is no proof, whatever it answers.
         loop {
             match region.describer.ask(id).await {
                 Ok(Some(instance)) if instance.over() => return Ok(()),
-                Ok(Some(_)) => {}
+                Ok(Some(_)) if found => {}
+                Ok(Some(instance)) => return Err(format!("instance {id} is {} and was not found when it was to be ended", instance.state)),
                 Ok(None) => return self.absent(handle),
                 Err(e) if e.class() == Class::Throttle => {}
                 Err(e) => return Err(e.to_string()),
@@ -458,8 +462,10 @@ impl Parts {
     }
 
     fn young(&self, handle: &Json) -> bool {
+        let (now, settling) = (self.clock.now(), self.region.pace.settling);
         let launched_at = handle["launched_at"].as_i64().map(Timestamp);
-        launched_at.is_some_and(|at| self.clock.now().since(at) < self.region.pace.settling)
+        // The clock may have been ahead.
+        launched_at.is_some_and(|at| now.since(at) < settling && at.since(now) < settling)
     }
 
     async fn check(&self, handle: &Json) -> Result<Result<(), String>, String> {

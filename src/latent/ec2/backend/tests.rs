@@ -6,7 +6,7 @@ use super::*;
 use crate::base::Secret;
 use crate::latent::ec2::api::Ec2Api;
 use crate::latent::ec2::image::{Filters, Image};
-use crate::latent::ec2::settings::{MadeSettings, Price};
+use crate::latent::ec2::settings::{MadeSettings, MadeUserData, MakeUserData, Price};
 
 /// A provider in memory. `refuse` holds the codes of the next starts, the last first.
 #[derive(Default)]
@@ -21,6 +21,9 @@ struct Provider {
     /// What a look at these things comes to: nothing is there, or that code.
     looks: Mutex<Vec<(&'static str, Option<&'static str>)>>,
     groups_made: AtomicUsize,
+    images_listed: AtomicUsize,
+    /// Of the next attempts to attach a volume, the last first.
+    attach_refuses: Mutex<Vec<&'static str>>,
     /// Addresses and volumes that instances were given, and those that were taken back.
     lent: Mutex<Vec<String>>,
     taken_back: Mutex<Vec<String>>,
@@ -86,6 +89,7 @@ impl Ec2Api for Provider {
             state: "available".into(),
             ..Image::default()
         };
+        self.images_listed.fetch_add(1, Ordering::SeqCst);
         done(Ok((1..=12).map(image).collect()))
     }
     fn image(&self, id: String) -> BoxFuture<'_, Result<Option<Image>, ApiError>> {
@@ -103,6 +107,9 @@ impl Ec2Api for Provider {
         done(Ok(()))
     }
     fn attach_volume(&self, volume: String, device: String, id: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        if let Some(code) = self.attach_refuses.lock().unwrap().pop() {
+            return done(Err(error(code)));
+        }
         self.lent.lock().unwrap().push(format!("{volume} to {id} as {device}"));
         done(Ok(()))
     }
@@ -431,4 +438,42 @@ async fn a_preflight_tells_all_that_is_wrong_at_once() {
         assert!(found.len() == expected.len() && found.iter().zip(&expected).all(|(f, e)| f.starts_with(e)), "{found:#?}");
         assert!(provider.runs.lock().unwrap().is_empty() && provider.groups_made.load(Ordering::SeqCst) == 0);
     }
+}
+
+fn plain() -> Settings {
+    Settings { instance_types: types(&["m5"]), ami: Some("ami-1".into()), ..Settings::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_it_is_not_found_once_is_no_proof() {
+    let provider = Arc::new(Provider::default());
+    let backend = backend(&provider, plain());
+    backend.start(start("a")).await.unwrap();
+    let launch = LaunchId("a".into());
+    // It is old enough, and one look does not know it: another one does.
+    *provider.terminate_refuses.lock().unwrap() = vec!["InvalidInstanceID.NotFound"];
+    let old = json!({ "instance": "i-0", "launched_at": 1000 });
+    let told = backend.stop(launch.clone(), old.clone(), false).await;
+    assert!(told.as_ref().is_err_and(|why| why.contains("i-0")), "{told:?}");
+    assert!(!provider.instances.lock().unwrap()[0].over());
+    assert_eq!(backend.stop(launch.clone(), old, false).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_listed_a_moment_ago_is_not_gone_for_not_being_found() {
+    let provider = Arc::new(Provider::default());
+    let backend = backend(&provider, plain());
+    backend.start(start("a")).await.unwrap();
+    let handle = backend.list().await.unwrap().remove(0).handle;
+    provider.instances.lock().unwrap().clear();
+    let launch = LaunchId("a".into());
+    assert_eq!(backend.stop(launch.clone(), handle.clone(), false).await, Err("the provider does not show it yet".into()));
+    assert_eq!(backend.check(launch, handle).await, Ok(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_ahead_keeps_nothing_young() {
+    let provider = Arc::new(Provider::default());
+    let ahead = json!({ "instance": "i-0", "launched_at": SystemClock.now().plus(Duration::from_secs(86_400)) });
+    assert_eq!(backend(&provider, plain()).stop(LaunchId("a".into()), ahead, false).await, Ok(()));
 }
