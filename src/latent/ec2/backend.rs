@@ -1,6 +1,6 @@
 //! One latent worker's machine at EC2: how it is started, found, checked and stopped. Makes single attempts; the engine repeats.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use md5::{Digest, Md5};
@@ -20,8 +20,10 @@ use crate::latent::lifecycle::Failure;
 use crate::model::LaunchId;
 use crate::workers::link::BoxFuture;
 
-/// Until settings that could not be rendered are tried again.
+/// Until what could not be rendered is tried again.
 const RENDER_REST: Duration = Duration::from_secs(60);
+/// Images come and go by themselves: where none fits, it is looked again after that.
+const IMAGE_REST: Duration = Duration::from_secs(600);
 /// Until an instance that gets an address or volumes must run.
 const RUNNING_WITHIN: Duration = Duration::from_secs(600);
 const PRICES_OF: Duration = Duration::from_secs(24 * 3600);
@@ -196,7 +198,7 @@ impl Parts {
     }
 
     async fn image(&self) -> Result<Image, Failure> {
-        let kept = self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let kept = self.kept_image().clone();
         if let Some((image, until)) = kept
             && until > Instant::now()
         {
@@ -210,7 +212,7 @@ impl Parts {
         let filters = &self.settings.filters;
         let images =
             self.region.api.images(filters.owners.clone()).await.map_err(|e| self.region.failure("the images can't be listed", &e))?;
-        let image = image::choose(&images, filters).map_err(|none| Failure::Configuration(none.to_string()))?;
+        let image = image::choose(&images, filters).map_err(|none| Failure::Retry(none.to_string(), IMAGE_REST))?;
         tracing::info!(image = image.id, location = image.location, "image chosen of {}", images.len());
         self.keep(image);
         Ok(image.clone())
@@ -232,7 +234,11 @@ impl Parts {
 
     fn keep(&self, image: &Image) {
         let until = Instant::now() + self.region.pace.image_kept;
-        *self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some((image.clone(), until));
+        *self.kept_image() = Some((image.clone(), until));
+    }
+
+    fn kept_image(&self) -> MutexGuard<'_, Option<(Image, Instant)>> {
+        self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// The same with settings for that build; none if they are the same for all.
@@ -262,7 +268,7 @@ impl Parts {
 
     async fn launch(&self, start: Start, choices: Vec<Choice>) -> Result<Started, Failure> {
         let user_data = match &self.settings.made_user_data {
-            Some(made) => (made.make)(start.clone()).await.map_err(|why| Failure::Configuration(format!("user_data: {why}")))?,
+            Some(made) => (made.make)(start.clone()).await.map_err(|why| Failure::Retry(format!("user_data: {why}"), RENDER_REST))?,
             None => self.settings.user_data.clone(),
         };
         let mut told = Vec::new();
@@ -293,7 +299,7 @@ impl Parts {
                         told.push(format!("{}: {e}", choice.key()));
                     }
                     Class::Ambiguous => return Err(Failure::Unknown(e.to_string())),
-                    _ => return Err(self.refused(&e)),
+                    _ => return Err(self.refused(&e, choice)),
                 },
             }
         }
@@ -301,8 +307,13 @@ impl Parts {
     }
 
     /// The launch itself was refused.
-    fn refused(&self, e: &ApiError) -> Failure {
+    fn refused(&self, e: &ApiError, choice: &Choice) -> Failure {
         match (&e.code, &self.settings.key_name) {
+            // It was there when it was chosen; now another one is.
+            (Some(code), _) if code.starts_with("InvalidAMIID") && choice.ami.is_none() && self.settings.ami.is_none() => {
+                *self.kept_image() = None;
+                Failure::Retry(format!("the image that was chosen can't be used: {e}"), self.region.pace.throttled_rest)
+            }
             (Some(code), Some(name)) if code == "InvalidKeyPair.NotFound" => {
                 Failure::Configuration(preflight::no_key_pair(name, &self.settings.region))
             }

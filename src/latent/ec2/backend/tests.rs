@@ -477,3 +477,34 @@ async fn a_clock_that_was_ahead_keeps_nothing_young() {
     let ahead = json!({ "instance": "i-0", "launched_at": SystemClock.now().plus(Duration::from_secs(86_400)) });
     assert_eq!(backend(&provider, plain()).stop(LaunchId("a".into()), ahead, false).await, Ok(()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_is_deregistered_is_replaced_by_another() {
+    let provider = Arc::new(Provider::default());
+    let filters = Filters { owners: vec![], location: image::anchored(r"ci-(\d+)/").ok() };
+    let backend = backend(&provider, Settings { ami: None, filters, ..plain() });
+    backend.start(start("a")).await.unwrap();
+    provider.refuse.lock().unwrap().push("InvalidAMIID.NotFound");
+    let failed = backend.start(start("b")).await.unwrap_err();
+    assert!(matches!(failed, Failure::Retry(..)), "{failed:?}");
+    backend.start(start("c")).await.unwrap();
+    assert_eq!(provider.images_listed.load(Ordering::SeqCst), 2, "it is chosen anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_fits_may_come_later() {
+    let provider = Arc::new(Provider::default());
+    let filters = Filters { owners: vec!["2".into()], location: None };
+    let failed = backend(&provider, Settings { ami: None, filters, ..plain() }).start(start("a")).await.unwrap_err();
+    assert!(matches!(&failed, Failure::Retry(why, _) if why.contains("no image fits: 12 seen")), "{failed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn user_data_that_can_t_be_rendered_now_is_rendered_later() {
+    let provider = Arc::new(Provider::default());
+    let make: MakeUserData = Arc::new(|_| done(Err("the vault is sealed".to_owned())));
+    let made_user_data = Some(MadeUserData { of: "vault".into(), make });
+    let failed = backend(&provider, Settings { made_user_data, ..plain() }).start(start("a")).await.unwrap_err();
+    assert!(matches!(&failed, Failure::Retry(why, _) if why == "user_data: the vault is sealed"), "{failed:?}");
+    assert!(provider.runs.lock().unwrap().is_empty());
+}
