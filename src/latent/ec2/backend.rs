@@ -26,6 +26,8 @@ const RENDER_REST: Duration = Duration::from_secs(60);
 const IMAGE_REST: Duration = Duration::from_secs(600);
 /// Until an instance that gets an address or volumes must run.
 const RUNNING_WITHIN: Duration = Duration::from_secs(600);
+/// A group that was just made may not be known everywhere: the launch is asked for again so often.
+const GROUP_LOOKS: u32 = 6;
 const PRICES_OF: Duration = Duration::from_secs(24 * 3600);
 
 pub struct Ec2Backend {
@@ -324,7 +326,7 @@ impl Parts {
     /// A group that is missing is made, with no open port; nothing was started then, and the same launch is asked for again.
     async fn run(&self, run: RunInstance) -> Result<InstanceState, ApiError> {
         let missing = match self.region.api.run_instance(run.clone()).await {
-            Err(e) if e.code.as_deref() == Some("InvalidGroup.NotFound") => e,
+            Err(e) if no_group(&e) => e,
             answer => return answer,
         };
         let [name] = run.security_groups.as_slice() else { return Err(missing) };
@@ -336,7 +338,15 @@ impl Parts {
                 return Err(ApiError { message: format!("security group {name:?} is missing and can't be made: {}", e.message), ..e });
             }
         }
-        self.region.api.run_instance(run).await
+        let mut answer = Err(missing);
+        for _ in 0..GROUP_LOOKS {
+            answer = self.region.api.run_instance(run.clone()).await;
+            if !answer.as_ref().is_err_and(no_group) {
+                break;
+            }
+            tokio::time::sleep(self.region.pace.ask).await;
+        }
+        answer
     }
 
     /// And what it costs an hour at the spot market, as far as that is known.
@@ -418,14 +428,25 @@ impl Parts {
             }
         }
         if let Some(address) = &s.elastic_ip {
-            let done = self.region.api.associate_address(address.clone(), instance.id.clone()).await;
-            done.map_err(|e| Failure::Unknown(format!("the address {address} could not be given to {}: {e}", instance.id)))?;
+            let done = self.given(|| self.region.api.associate_address(address.clone(), instance.id.clone()));
+            done.await.map_err(|e| Failure::Unknown(format!("the address {address} could not be given to {}: {e}", instance.id)))?;
         }
         for (volume, device) in &s.volumes {
-            let done = self.region.api.attach_volume(volume.clone(), device.clone(), instance.id.clone()).await;
-            done.map_err(|e| Failure::Unknown(format!("the volume {volume} could not be attached to {}: {e}", instance.id)))?;
+            let done = self.given(|| self.region.api.attach_volume(volume.clone(), device.clone(), instance.id.clone()));
+            done.await.map_err(|e| Failure::Unknown(format!("the volume {volume} could not be attached to {}: {e}", instance.id)))?;
         }
         Ok(())
+    }
+
+    /// What an earlier instance had may still be on its way back from there: it is asked for again for a while.
+    async fn given<'a>(&self, ask: impl Fn() -> BoxFuture<'a, Result<(), ApiError>>) -> Result<(), ApiError> {
+        let by = Instant::now() + self.region.pace.settling;
+        loop {
+            match ask().await {
+                Err(e) if e.class() == Class::Taken && Instant::now() < by => tokio::time::sleep(self.region.pace.ask).await,
+                answer => return answer,
+            }
+        }
     }
 
     async fn stop(&self, handle: &Json, fast: bool) -> Result<(), String> {
@@ -497,6 +518,10 @@ impl Parts {
             Err(e) => Err(e.to_string()),
         }
     }
+}
+
+fn no_group(e: &ApiError) -> bool {
+    e.code.as_deref() == Some("InvalidGroup.NotFound")
 }
 
 /// That it does not run any more, and who ended it.

@@ -508,3 +508,25 @@ async fn user_data_that_can_t_be_rendered_now_is_rendered_later() {
     assert!(matches!(&failed, Failure::Retry(why, _) if why == "user_data: the vault is sealed"), "{failed:?}");
     assert!(provider.runs.lock().unwrap().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_was_made_may_not_be_known_everywhere_at_once() {
+    let provider = Arc::new(Provider::default());
+    *provider.refuse.lock().unwrap() = vec!["InvalidGroup.NotFound"; 4];
+    backend(&provider, Settings { security_name: Some("ci".into()), ..plain() }).start(start("a")).await.unwrap();
+    assert_eq!((provider.runs.lock().unwrap().len(), provider.groups_made.load(Ordering::SeqCst)), (5, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_on_its_way_back_is_waited_for() {
+    let provider = Arc::new(Provider::default());
+    let lends = Settings { volumes: vec![("vol-7".into(), "/dev/sdf".into())], ..plain() };
+    *provider.attach_refuses.lock().unwrap() = vec!["VolumeInUse", "IncorrectState"];
+    backend(&provider, lends.clone()).start(start("a")).await.unwrap();
+    assert_eq!(*provider.lent.lock().unwrap(), ["vol-7 to i-0 as /dev/sdf"]);
+    // Not for ever: somebody else may have it.
+    *provider.attach_refuses.lock().unwrap() = vec!["VolumeInUse"; 1000];
+    let failed = backend(&provider, lends).start(start("b")).await.unwrap_err();
+    assert!(matches!(&failed, Failure::Unknown(why) if why.contains("vol-7") && why.contains("VolumeInUse")), "{failed:?}");
+    assert!(provider.attach_refuses.lock().unwrap().len() > 900);
+}
