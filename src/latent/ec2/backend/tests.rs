@@ -530,3 +530,13 @@ async fn a_volume_on_its_way_back_is_waited_for() {
     assert!(matches!(&failed, Failure::Unknown(why) if why.contains("vol-7") && why.contains("VolumeInUse")), "{failed:?}");
     assert!(provider.attach_refuses.lock().unwrap().len() > 900);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_price_that_is_too_low_says_nothing_of_a_higher_one() {
+    let provider = Arc::new(Provider::default());
+    provider.refuse.lock().unwrap().push("SpotMaxPriceTooLow");
+    let choices = json!([{ "spot_price": 0.1 }, { "spot_price": 0.2 }]);
+    let started = backend(&provider, plain()).start_with(start("a"), choices).await.unwrap();
+    assert_eq!(provider.runs.lock().unwrap()[1].spot, Some(Spot { max_price: Some(0.2) }));
+    assert_eq!(started.status[1], "spot at 0.2 m5");
+}
