@@ -540,3 +540,12 @@ async fn a_price_that_is_too_low_says_nothing_of_a_higher_one() {
     assert_eq!(provider.runs.lock().unwrap()[1].spot, Some(Spot { max_price: Some(0.2) }));
     assert_eq!(started.status[1], "spot at 0.2 m5");
 }
+
+#[tokio::test]
+async fn an_image_that_differs_from_build_to_build_is_not_looked_for_before() {
+    let provider = Arc::new(Provider::default());
+    let make = |_: Start| -> BoxFuture<'static, Result<Settings, String>> { done(Err("no build".into())) };
+    let made = Some(MadeSettings { of: "ami".into(), make: Arc::new(make) });
+    let found = backend(&provider, Settings { ami: None, made, ..plain() }).preflight().await;
+    assert_eq!((found, provider.images_listed.load(Ordering::SeqCst)), (vec![], 0), "every image there is would be listed");
+}
