@@ -98,7 +98,7 @@ impl Region {
             Class::Permission => Failure::Retry(text, DENIED_REST),
             Class::Configuration | Class::NotFound | Class::Protected => Failure::Configuration(text),
             Class::Capacity => Failure::Capacity(text),
-            Class::Throttle | Class::Ambiguous => Failure::Retry(text, self.pace.throttled_rest),
+            Class::Throttle | Class::Taken | Class::Ambiguous => Failure::Retry(text, self.pace.throttled_rest),
         }
     }
 
