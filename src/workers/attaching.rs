@@ -135,23 +135,19 @@ impl Gate for Registry {
 
     fn detach(&self, name: &str, link: &Arc<dyn Link>, why: &str) {
         let now = self.clock.now();
-        let id = {
+        let (id, peer) = {
             let mut entries = self.entries();
             let Some(entry) = entries.get_mut(name) else { return };
-            match &entry.attached {
-                Some(attached) if Arc::ptr_eq(&attached.link, link) => {}
-                _ => return,
-            }
-            entry.attached = None;
+            let Some(attached) = entry.attached.take_if(|attached| Arc::ptr_eq(&attached.link, link)) else { return };
             // What it was asked to do is done.
             entry.stopping = false;
             entry.last_seen = Some(now);
             self.tell(WorkerEvent::Detached(name.into()));
-            entry.id
+            (entry.id, attached.peer)
         };
         drop(self.store.worker_seen(id, now));
         self.presence.notify_one();
-        tracing::info!(worker = name, why, "worker detached");
+        tracing::info!(worker = name, peer, why, "worker detached");
     }
 
     fn shutdown_requested(&self, name: &str) {
