@@ -341,7 +341,7 @@ impl Master {
         let was_local = |name: &str| before.workers.iter().any(|w| w.name == name && locals::base(self.folder.path(), w).is_some());
         for spec in config.workers.iter().filter(|w| !was_local(&w.name)) {
             if let Err(e) = self.locals.attach(&self.registry, spec).await {
-                tracing::error!(worker = spec.name, "the local worker can't be attached: {e:#}");
+                tracing::error!(worker = spec.name, "it can't be attached and is tried again: {e:#}");
             }
         }
         Ok(done)

@@ -68,6 +68,15 @@ impl Registry {
     }
 }
 
+impl Registry {
+    /// The master could not attach its local worker and tries it again: why.
+    pub fn attach_failed(&self, name: &str, why: &str) {
+        if let Some(entry) = self.entries().get_mut(name) {
+            entry.attach_error = Some(why.to_owned());
+        }
+    }
+}
+
 impl Gate for Registry {
     fn password(&self, name: &str) -> Result<Option<Secret>, String> {
         match self.configured_password(name)? {
@@ -108,6 +117,7 @@ impl Gate for Registry {
             entry.last_seen = Some(now);
             entry.last_peer = Some(peer.to_owned());
             entry.stopping = false;
+            entry.attach_error = None;
             let replaced = self.replaced.load(Ordering::Relaxed);
             entry.attached = Some(Attached {
                 link,
