@@ -1,6 +1,6 @@
 //! One latent worker's machine at EC2: how it is started, found, checked and stopped. Makes single attempts; the engine repeats.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use md5::{Digest, Md5};
@@ -20,10 +20,14 @@ use crate::latent::lifecycle::Failure;
 use crate::model::LaunchId;
 use crate::workers::link::BoxFuture;
 
-/// Until settings that could not be rendered are tried again.
+/// Until what could not be rendered is tried again.
 const RENDER_REST: Duration = Duration::from_secs(60);
+/// Images come and go by themselves: where none fits, it is looked again after that.
+const IMAGE_REST: Duration = Duration::from_secs(600);
 /// Until an instance that gets an address or volumes must run.
 const RUNNING_WITHIN: Duration = Duration::from_secs(600);
+/// A group that was just made may not be known everywhere: the launch is asked for again so often.
+const GROUP_LOOKS: u32 = 6;
 const PRICES_OF: Duration = Duration::from_secs(24 * 3600);
 
 pub struct Ec2Backend {
@@ -140,9 +144,11 @@ impl Backend for Ec2Backend {
         let parts = self.parts.clone();
         Box::pin(async move {
             let all = parts.region.api.list(MASTER_TAG, parts.master_id.clone()).await.map_err(|e| e.to_string())?;
+            // One look knows it; the next may not.
+            let seen_at = parts.clock.now();
             let ours = all.iter().filter(|i| !i.over()).filter_map(|i| {
                 let launch = LaunchId(i.tag(LAUNCH_TAG)?.into());
-                Some(Instance { launch, handle: parts.handle(i, None) })
+                Some(Instance { launch, handle: parts.handle(i, seen_at, None) })
             });
             Ok(ours.collect())
         })
@@ -162,11 +168,11 @@ fn devices(image: &Image, configured: &[BlockDevice]) -> Vec<BlockDevice> {
 }
 
 impl Parts {
-    /// With time and choice, if it was started here and now.
-    fn handle(&self, instance: &InstanceState, launched: Option<(Timestamp, &Choice)>) -> Json {
+    /// With its choice, if it was started here; `seen_at`: since when it is known to be there.
+    fn handle(&self, instance: &InstanceState, seen_at: Timestamp, launched: Option<&Choice>) -> Json {
         json!({
-            "instance": instance.id, "region": self.settings.region, "launched_at": launched.map(|(at, _)| at),
-            "choice": launched.map(|(_, choice)| choice.key()), "address": launched.and_then(|_| self.settings.elastic_ip.clone()),
+            "instance": instance.id, "region": self.settings.region, "launched_at": seen_at,
+            "choice": launched.map(Choice::key), "address": launched.and_then(|_| self.settings.elastic_ip.clone()),
             "volumes": launched.map(|_| self.settings.volumes.iter().map(|(volume, _)| volume).collect::<Vec<_>>()),
         })
     }
@@ -194,7 +200,7 @@ impl Parts {
     }
 
     async fn image(&self) -> Result<Image, Failure> {
-        let kept = self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let kept = self.kept_image().clone();
         if let Some((image, until)) = kept
             && until > Instant::now()
         {
@@ -208,7 +214,7 @@ impl Parts {
         let filters = &self.settings.filters;
         let images =
             self.region.api.images(filters.owners.clone()).await.map_err(|e| self.region.failure("the images can't be listed", &e))?;
-        let image = image::choose(&images, filters).map_err(|none| Failure::Configuration(none.to_string()))?;
+        let image = image::choose(&images, filters).map_err(|none| Failure::Retry(none.to_string(), IMAGE_REST))?;
         tracing::info!(image = image.id, location = image.location, "image chosen of {}", images.len());
         self.keep(image);
         Ok(image.clone())
@@ -230,7 +236,11 @@ impl Parts {
 
     fn keep(&self, image: &Image) {
         let until = Instant::now() + self.region.pace.image_kept;
-        *self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some((image.clone(), until));
+        *self.kept_image() = Some((image.clone(), until));
+    }
+
+    fn kept_image(&self) -> MutexGuard<'_, Option<(Image, Instant)>> {
+        self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// The same with settings for that build; none if they are the same for all.
@@ -260,7 +270,7 @@ impl Parts {
 
     async fn launch(&self, start: Start, choices: Vec<Choice>) -> Result<Started, Failure> {
         let user_data = match &self.settings.made_user_data {
-            Some(made) => (made.make)(start.clone()).await.map_err(|why| Failure::Configuration(format!("user_data: {why}")))?,
+            Some(made) => (made.make)(start.clone()).await.map_err(|why| Failure::Retry(format!("user_data: {why}"), RENDER_REST))?,
             None => self.settings.user_data.clone(),
         };
         let mut told = Vec::new();
@@ -275,6 +285,9 @@ impl Parts {
             };
             let (mut run, market) = self.run_instance(&start, &image, choice, number).await?;
             run.user_data = user_data.clone();
+            for group in &run.security_groups {
+                self.region.has_group(group).await.map_err(|e| self.region.failure("its security group", &e))?;
+            }
             let launched_at = self.clock.now();
             match self.run(run).await {
                 Ok(instance) => {
@@ -282,7 +295,7 @@ impl Parts {
                     self.furnish(&instance).await?;
                     let status = vec![instance.id.clone(), choice.key(), image.id];
                     let price_per_hour = instance.price_per_hour.or(market).or(self.settings.price_per_hour.0);
-                    return Ok(Started { handle: self.handle(&instance, Some((launched_at, choice))), status, price_per_hour });
+                    return Ok(Started { handle: self.handle(&instance, launched_at, Some(choice)), status, price_per_hour });
                 }
                 Err(e) => match e.class() {
                     Class::Capacity => {
@@ -291,7 +304,7 @@ impl Parts {
                         told.push(format!("{}: {e}", choice.key()));
                     }
                     Class::Ambiguous => return Err(Failure::Unknown(e.to_string())),
-                    _ => return Err(self.refused(&e)),
+                    _ => return Err(self.refused(&e, choice)),
                 },
             }
         }
@@ -299,8 +312,13 @@ impl Parts {
     }
 
     /// The launch itself was refused.
-    fn refused(&self, e: &ApiError) -> Failure {
+    fn refused(&self, e: &ApiError, choice: &Choice) -> Failure {
         match (&e.code, &self.settings.key_name) {
+            // It was there when it was chosen; now another one is.
+            (Some(code), _) if code.starts_with("InvalidAMIID") && choice.ami.is_none() && self.settings.ami.is_none() => {
+                *self.kept_image() = None;
+                Failure::Retry(format!("the image that was chosen can't be used: {e}"), self.region.pace.throttled_rest)
+            }
             (Some(code), Some(name)) if code == "InvalidKeyPair.NotFound" => {
                 Failure::Configuration(preflight::no_key_pair(name, &self.settings.region))
             }
@@ -308,22 +326,23 @@ impl Parts {
         }
     }
 
-    /// A group that is missing is made, with no open port; nothing was started then, and the same launch is asked for again.
+    /// A group that was deleted since is made again; nothing was started then, and the same launch is asked for again.
     async fn run(&self, run: RunInstance) -> Result<InstanceState, ApiError> {
+        let [group] = run.security_groups.as_slice() else { return self.region.api.run_instance(run).await };
         let missing = match self.region.api.run_instance(run.clone()).await {
-            Err(e) if e.code.as_deref() == Some("InvalidGroup.NotFound") => e,
+            Err(e) if no_group(&e) => e,
             answer => return answer,
         };
-        let [name] = run.security_groups.as_slice() else { return Err(missing) };
-        match self.region.api.create_security_group(name.clone()).await {
-            Ok(id) => tracing::info!(group = name, id, "there was no such security group: one with no open port is made"),
-            // Another worker of the same group was quicker.
-            Err(e) if e.code.as_deref() == Some("InvalidGroup.Duplicate") => {}
-            Err(e) => {
-                return Err(ApiError { message: format!("security group {name:?} is missing and can't be made: {}", e.message), ..e });
+        self.region.make_group(group).await?;
+        let mut answer = Err(missing);
+        for _ in 0..GROUP_LOOKS {
+            answer = self.region.api.run_instance(run.clone()).await;
+            if !answer.as_ref().is_err_and(no_group) {
+                break;
             }
+            tokio::time::sleep(self.region.pace.ask).await;
         }
-        self.region.api.run_instance(run).await
+        answer
     }
 
     /// And what it costs an hour at the spot market, as far as that is known.
@@ -405,14 +424,25 @@ impl Parts {
             }
         }
         if let Some(address) = &s.elastic_ip {
-            let done = self.region.api.associate_address(address.clone(), instance.id.clone()).await;
-            done.map_err(|e| Failure::Unknown(format!("the address {address} could not be given to {}: {e}", instance.id)))?;
+            let done = self.given(|| self.region.api.associate_address(address.clone(), instance.id.clone()));
+            done.await.map_err(|e| Failure::Unknown(format!("the address {address} could not be given to {}: {e}", instance.id)))?;
         }
         for (volume, device) in &s.volumes {
-            let done = self.region.api.attach_volume(volume.clone(), device.clone(), instance.id.clone()).await;
-            done.map_err(|e| Failure::Unknown(format!("the volume {volume} could not be attached to {}: {e}", instance.id)))?;
+            let done = self.given(|| self.region.api.attach_volume(volume.clone(), device.clone(), instance.id.clone()));
+            done.await.map_err(|e| Failure::Unknown(format!("the volume {volume} could not be attached to {}: {e}", instance.id)))?;
         }
         Ok(())
+    }
+
+    /// What an earlier instance had may still be on its way back from there: it is asked for again for a while.
+    async fn given<'a>(&self, ask: impl Fn() -> BoxFuture<'a, Result<(), ApiError>>) -> Result<(), ApiError> {
+        let by = Instant::now() + self.region.pace.settling;
+        loop {
+            match ask().await {
+                Err(e) if e.class() == Class::Taken && Instant::now() < by => tokio::time::sleep(self.region.pace.ask).await,
+                answer => return answer,
+            }
+        }
     }
 
     async fn stop(&self, handle: &Json, fast: bool) -> Result<(), String> {
@@ -429,10 +459,11 @@ impl Parts {
                 tracing::warn!(instance = id, "the volume {volume} could not be detached: {e}");
             }
         }
+        let mut found = true;
         match api.terminate(id.to_owned()).await {
             Ok(()) if fast => return Ok(()),
             Ok(()) => {}
-            Err(e) if e.class() == Class::NotFound => return self.absent(handle),
+            Err(e) if e.class() == Class::NotFound => found = false,
             Err(e) if e.class() == Class::Protected => {
                 tracing::warn!(instance = id, "it is protected from termination; the protection is lifted: {e}");
                 api.unprotect(id.to_owned()).await.map_err(|e| e.to_string())?;
@@ -440,11 +471,12 @@ impl Parts {
             }
             Err(e) => return Err(e.to_string()),
         }
-        // The call is no proof.
+        // The call is no proof, whatever it answers.
         loop {
             match region.describer.ask(id).await {
                 Ok(Some(instance)) if instance.over() => return Ok(()),
-                Ok(Some(_)) => {}
+                Ok(Some(_)) if found => {}
+                Ok(Some(instance)) => return Err(format!("instance {id} is {} and was not found when it was to be ended", instance.state)),
                 Ok(None) => return self.absent(handle),
                 Err(e) if e.class() == Class::Throttle => {}
                 Err(e) => return Err(e.to_string()),
@@ -458,8 +490,10 @@ impl Parts {
     }
 
     fn young(&self, handle: &Json) -> bool {
+        let (now, settling) = (self.clock.now(), self.region.pace.settling);
         let launched_at = handle["launched_at"].as_i64().map(Timestamp);
-        launched_at.is_some_and(|at| self.clock.now().since(at) < self.region.pace.settling)
+        // The clock may have been ahead.
+        launched_at.is_some_and(|at| now.since(at) < settling && at.since(now) < settling)
     }
 
     async fn check(&self, handle: &Json) -> Result<Result<(), String>, String> {
@@ -480,6 +514,10 @@ impl Parts {
             Err(e) => Err(e.to_string()),
         }
     }
+}
+
+fn no_group(e: &ApiError) -> bool {
+    e.code.as_deref() == Some("InvalidGroup.NotFound")
 }
 
 /// That it does not run any more, and who ended it.
