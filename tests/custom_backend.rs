@@ -138,6 +138,22 @@ fn killed_and_configured_otherwise_the_master_stops_it() {
     none_left(&master);
 }
 
+/// A process with these marks; it ends with the test, however that ends.
+struct Sleeper(std::process::Child);
+
+impl Sleeper {
+    fn start(master: &str, launch: &str) -> Sleeper {
+        let mut command = std::process::Command::new("sleep");
+        Sleeper(command.arg("1005").env("CI_MASTER", master).env("CI_LAUNCH", launch).spawn().expect("sleep"))
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        let _ = (self.0.kill(), self.0.wait());
+    }
+}
+
 /// A process with the master's mark of which the ledger knows nothing.
 #[test]
 fn what_nobody_knows_is_stopped() {
@@ -148,20 +164,13 @@ fn what_nobody_knows_is_stopped() {
     let text = std::fs::read(format!("/proc/{pid}/environ")).expect("its environment");
     let mark = text.split(|b| *b == 0).find(|v| v.starts_with(b"CI_MASTER=")).expect("the mark");
     let (_, id) = std::str::from_utf8(mark).expect("text").split_once('=').expect("a value");
-    let mut stray = std::process::Command::new("sleep")
-        .arg("1005")
-        .env("CI_MASTER", id)
-        .env("CI_LAUNCH", "00112233445566778899aabbccddeeff")
-        .spawn()
-        .expect("sleep");
-    let mut stranger =
-        std::process::Command::new("sleep").arg("1006").env("CI_MASTER", "other").env("CI_LAUNCH", "1").spawn().expect("sleep");
+    let mut stray = Sleeper::start(id, "00112233445566778899aabbccddeeff");
+    let mut stranger = Sleeper::start("other", "1");
     let ran = master.command("instances", &[], &["--reap"]);
     assert!(ran.out.contains("stopped: 1"), "{ran:?}");
-    wait_for("the stray process is stopped", || stray.try_wait().expect("its state"));
-    assert!(stranger.try_wait().expect("its state").is_none(), "another's process was stopped");
+    wait_for("the stray process is stopped", || stray.0.try_wait().expect("its state"));
+    assert!(stranger.0.try_wait().expect("its state").is_none(), "another's process was stopped");
     assert!(processes(&master).contains(&pid));
-    let _ = (stranger.kill(), stranger.wait());
     assert!(master.stop().success());
     none_left(&master);
 }
