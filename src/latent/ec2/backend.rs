@@ -226,7 +226,7 @@ impl Parts {
             // If there is none, the launch itself will tell.
             Ok(image) => Ok(image.unwrap_or_else(bare)),
             // Keys that may start instances need not be allowed more than that.
-            Err(e) if e.class() == Class::Permission => {
+            Err(e) if matches!(e.class(), Class::Permission | Class::Keys) => {
                 tracing::warn!(image = ami, "what volumes the image leaves behind can't be found out: {e}");
                 Ok(bare())
             }

@@ -13,6 +13,8 @@ use crate::latent::lifecycle::Failure;
 
 /// Denied calls are not repeated sooner.
 const DENIED_REST: Duration = Duration::from_secs(600);
+/// Keys of a role are renewed at any time.
+const KEYS_REST: Duration = Duration::from_secs(60);
 
 /// What workers of one account and region share.
 pub struct Region {
@@ -68,6 +70,7 @@ impl Region {
         let text = format!("{what}: {e}");
         match e.class() {
             Class::Permission => Failure::Retry(text, DENIED_REST),
+            Class::Keys => Failure::Retry(text, KEYS_REST),
             Class::Configuration | Class::NotFound | Class::Protected => Failure::Configuration(text),
             Class::Capacity => Failure::Capacity(text),
             Class::Throttle | Class::Taken | Class::Ambiguous => Failure::Retry(text, self.pace.throttled_rest),

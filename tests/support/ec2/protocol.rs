@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use super::faults::Act;
-use super::world::{Instance, Params, Refused, World, list, refuse};
+use super::world::{Instance, Params, Refused, Volume, World, list, refuse};
 use super::{Call, lock};
 
 /// The most values of one filter.
@@ -158,6 +158,18 @@ fn perform(world: &mut World, action: &str, params: &Params, act: Option<&Act>) 
             world.disassociate(&ip).map(|()| "<return>true</return>".into())
         }
         "AttachVolume" => world.attach(get("VolumeId"), get("InstanceId"), get("Device")).map(|()| "<status>attaching</status>".into()),
+        "DescribeVolumes" => {
+            let wanted: Vec<String> = list(params, "VolumeId", "").into_iter().map(|(_, id)| id).collect();
+            let held = |(instance, device): &(String, String)| {
+                format!("<item><instanceId>{instance}</instanceId><device>{device}</device><status>attached</status></item>")
+            };
+            let volumes = world.volumes.iter().filter(|v| wanted.is_empty() || wanted.contains(&v.id));
+            let item = |v: &Volume| {
+                let held = v.attached.iter().map(held).collect::<String>();
+                format!("<item><volumeId>{}</volumeId><attachmentSet>{held}</attachmentSet></item>", v.id)
+            };
+            Ok(format!("<volumeSet>{}</volumeSet>", volumes.map(item).collect::<String>()))
+        }
         "DetachVolume" => world.detach(get("VolumeId"), get("InstanceId")).map(|()| "<status>detaching</status>".into()),
         "DescribeKeyPairs" => {
             let wanted = filter(params, "key-name")?;
