@@ -49,6 +49,8 @@ pub struct InstanceState {
     /// Why it came to that: `Server.SpotInstanceTermination: …`.
     pub reason: Option<String>,
     pub tags: Vec<(String, String)>,
+    /// The number of the account that has it.
+    pub account: Option<String>,
     pub price_per_hour: Option<f64>,
 }
 

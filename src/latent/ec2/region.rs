@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::Value as Json;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use super::api::{ApiError, Class, Ec2Api};
+use super::api::{ApiError, Class, Ec2Api, InstanceState};
 use super::choices::Choice;
 use super::describe::Describer;
+use super::query::Query;
 use crate::latent::lifecycle::Failure;
 
 /// Denied calls are not repeated sooner.
@@ -24,6 +27,8 @@ pub struct Region {
     pub name: String,
     /// Choices for which there was no room, until when, and how often in a row.
     cooling: Mutex<HashMap<String, (Instant, u32)>>,
+    /// Whose keys these are, once that is known.
+    account: OnceCell<String>,
     pub(super) pace: Pace,
 }
 
@@ -62,7 +67,36 @@ impl Region {
     }
 
     pub fn at_pace(name: String, api: Arc<dyn Ec2Api>, pace: Pace) -> Arc<Region> {
-        Arc::new(Region { describer: Describer::new(api.clone(), pace.ask), api, name, cooling: Mutex::default(), pace })
+        let describer = Describer::new(api.clone(), pace.ask);
+        Arc::new(Region { describer, api, name, cooling: Mutex::default(), account: OnceCell::new(), pace })
+    }
+
+    /// The number of the account whose keys these are.
+    pub(super) async fn account(&self) -> Result<&str, ApiError> {
+        let asked = self.account.get_or_try_init(|| async {
+            let query = Query { service: "sts".into(), action: "GetCallerIdentity".into(), params: Json::Null };
+            let answer = self.api.query(query).await?;
+            let account = answer["GetCallerIdentityResult"]["Account"].as_str();
+            account.map(str::to_owned).ok_or_else(|| ApiError { code: None, message: "the answer names no account".into() })
+        });
+        asked.await.map(String::as_str)
+    }
+
+    /// What is missing in the listing of another account is not gone; an empty one does not tell whose it is.
+    pub(super) async fn learn_account(&self, listed: &[InstanceState]) {
+        match listed.iter().find_map(|i| i.account.clone()) {
+            // It may be known already.
+            Some(account) => drop(self.account.set(account)),
+            None => {
+                if let Err(e) = self.account().await {
+                    tracing::debug!(region = self.name, "whose keys these are is not known: {e}");
+                }
+            }
+        }
+    }
+
+    pub(super) fn known_account(&self) -> Option<&str> {
+        self.account.get().map(String::as_str)
     }
 
     /// A failed call before anything can have been started.

@@ -170,7 +170,7 @@ fn tags(pairs: &[(String, String)]) -> Vec<sdk::Tag> {
     pairs.iter().map(|(key, value)| sdk::Tag::builder().key(key).value(value).build()).collect()
 }
 
-fn state(i: &sdk::Instance) -> Option<InstanceState> {
+fn state(i: &sdk::Instance, account: Option<&str>) -> Option<InstanceState> {
     let reason = i.state_reason().and_then(|r| match (r.code(), r.message()) {
         (Some(code), Some(message)) if !message.starts_with(code) => Some(format!("{code}: {message}")),
         (code, message) => message.or(code).map(str::to_owned),
@@ -180,6 +180,7 @@ fn state(i: &sdk::Instance) -> Option<InstanceState> {
         state: i.state().and_then(|s| s.name()).map(|n| n.as_str().to_owned()).unwrap_or_default(),
         reason: reason.filter(|r| !r.is_empty()),
         tags: i.tags().iter().filter_map(|t| Some((t.key()?.to_owned(), t.value().unwrap_or_default().to_owned()))).collect(),
+        account: account.map(str::to_owned),
         price_per_hour: None,
     })
 }
@@ -284,7 +285,7 @@ impl Ec2 {
             }
             e => e,
         })?;
-        match answer.instances().iter().find_map(state) {
+        match answer.instances().iter().find_map(|i| state(i, answer.owner_id())) {
             Some(instance) => Ok(instance),
             None => nothing("instance"),
         }
@@ -296,7 +297,8 @@ impl Ec2 {
         let mut count = 0;
         while let Some(page) = pages.next().await {
             let page = page.map_err(error)?;
-            found.extend(page.reservations().iter().flat_map(|r| r.instances()).filter_map(state));
+            let of = |r: &sdk::Reservation| r.instances().iter().filter_map(|i| state(i, r.owner_id())).collect::<Vec<_>>();
+            found.extend(page.reservations().iter().flat_map(of));
             count += 1;
             if count >= MOST_PAGES {
                 return Err(ApiError { code: None, message: format!("the listing does not end after {MOST_PAGES} pages") });

@@ -15,6 +15,8 @@ use super::faults::Act;
 use super::world::{Instance, Params, Refused, Volume, World, list, refuse};
 use super::{Call, lock};
 
+/// Whose everything here is.
+const ACCOUNT: &str = "111111111111";
 /// The most values of one filter.
 const MOST_VALUES: usize = 200;
 
@@ -119,7 +121,10 @@ fn perform(world: &mut World, action: &str, params: &Params, act: Option<&Act>) 
     match action {
         "RunInstances" => {
             let at = world.run(params, act)?;
-            Ok(format!("<reservationId>r-1</reservationId><instancesSet>{}</instancesSet>", instance(world, &world.instances[at])))
+            Ok(format!(
+                "<reservationId>r-1</reservationId><ownerId>{ACCOUNT}</ownerId><instancesSet>{}</instancesSet>",
+                instance(world, &world.instances[at])
+            ))
         }
         "DescribeInstances" => describe(world, params),
         "TerminateInstances" => {
@@ -201,7 +206,7 @@ fn perform(world: &mut World, action: &str, params: &Params, act: Option<&Act>) 
             list(params, "ResourceId", "").iter().try_for_each(|(_, id)| world.tag(id, &tags))?;
             Ok("<return>true</return>".into())
         }
-        "GetCallerIdentity" => Ok("<GetCallerIdentityResult><Account>111111111111</Account></GetCallerIdentityResult>".into()),
+        "GetCallerIdentity" => Ok(format!("<GetCallerIdentityResult><Account>{ACCOUNT}</Account></GetCallerIdentityResult>")),
         "DescribeRegions" => Ok("<regionInfo><item><regionName>us-east-1</regionName></item></regionInfo>".into()),
         "GetConsoleOutput" => {
             let output = base64::engine::general_purpose::STANDARD.encode(&world.console);
@@ -245,7 +250,10 @@ fn describe(world: &World, params: &Params) -> Result<String, Refused> {
     };
     let all: Vec<&Instance> = world.visible().filter(fits).collect();
     let (some, next) = page(&all, params, world.page)?;
-    let items: String = some.iter().map(|i| format!("<item><instancesSet>{}</instancesSet></item>", instance(world, i))).collect();
+    let items: String = some
+        .iter()
+        .map(|i| format!("<item><ownerId>{ACCOUNT}</ownerId><instancesSet>{}</instancesSet></item>", instance(world, i)))
+        .collect();
     Ok(format!("<reservationSet>{items}</reservationSet>{next}"))
 }
 
