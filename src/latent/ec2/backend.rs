@@ -9,12 +9,13 @@ use tokio::time::Instant;
 
 use super::api::{ApiError, BlockDevice, Class, InstanceState, LAUNCH_TAG, MASTER_TAG, RunInstance, Spot, WORKER_TAG};
 use super::choices::{self, Choice};
+use super::handle::{Handle, Place};
 use super::image::{self, Image};
 use super::preflight;
 use super::query::Query;
 use super::region::Region;
 use super::settings::{Settings, SpotSettings};
-use crate::base::{Clock, SystemClock, Timestamp};
+use crate::base::{Clock, SystemClock};
 use crate::latent::backend::{Ask, Backend, Finding, Instance, Start, Started};
 use crate::latent::lifecycle::Failure;
 use crate::model::LaunchId;
@@ -34,8 +35,8 @@ pub struct Ec2Backend {
     parts: Arc<Parts>,
 }
 
-/// Finds another region, with the same keys.
-pub type Elsewhere = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Arc<Region>, String>> + Send + Sync>;
+/// Finds another place, with the same keys.
+pub type Elsewhere = Arc<dyn Fn(Place) -> BoxFuture<'static, Result<Arc<Region>, String>> + Send + Sync>;
 
 struct Parts {
     master_id: String,
@@ -52,7 +53,7 @@ impl Ec2Backend {
         Ec2Backend::reaching(master_id, settings, region, None)
     }
 
-    /// One that can also end what was started in another region, before the configuration changed.
+    /// One that can also end what was started elsewhere, before the configuration changed.
     pub fn reaching(master_id: String, settings: Settings, region: Arc<Region>, elsewhere: Option<Elsewhere>) -> Ec2Backend {
         let clock = Arc::new(SystemClock);
         Ec2Backend { parts: Arc::new(Parts { master_id, settings, region, elsewhere, image: Mutex::default(), clock }) }
@@ -69,18 +70,21 @@ impl Backend for Ec2Backend {
     }
 
     fn knows(&self, handle: &Json) -> bool {
-        self.parts.elsewhere.is_some() || self.lists(handle, "")
+        self.parts.elsewhere.is_some() || Handle::read(handle).is_ok_and(|handle| self.parts.is_here(&handle))
     }
 
     fn lists(&self, handle: &Json, _: &str) -> bool {
-        handle["region"].as_str().is_none_or(|region| region == self.parts.settings.region)
+        let parts = &self.parts;
+        let foreign = |account: &String| parts.region.known_account().is_some_and(|ours| ours != account);
+        Handle::read(handle).is_ok_and(|handle| parts.is_here(&handle) && !handle.account.as_ref().is_some_and(foreign))
     }
 
     fn console(&self, handle: Json) -> BoxFuture<'static, Result<Option<String>, String>> {
         let parts = self.parts.clone();
         Box::pin(async move {
-            let (id, region) = parts.place_of(&handle).await?;
-            region.api.console_tail(id.to_owned()).await.map(Some).map_err(|e| e.to_string())
+            let handle = Handle::read(&handle)?;
+            let region = parts.region_of(&handle).await?;
+            region.api.console_tail(handle.instance).await.map(Some).map_err(|e| e.to_string())
         })
     }
 
@@ -144,11 +148,12 @@ impl Backend for Ec2Backend {
         let parts = self.parts.clone();
         Box::pin(async move {
             let all = parts.region.api.list(MASTER_TAG, parts.master_id.clone()).await.map_err(|e| e.to_string())?;
+            parts.region.learn_account(&all).await;
             // One look knows it; the next may not.
             let seen_at = parts.clock.now();
             let ours = all.iter().filter(|i| !i.over()).filter_map(|i| {
                 let launch = LaunchId(i.tag(LAUNCH_TAG)?.into());
-                Some(Instance { launch, handle: parts.handle(i, seen_at, None) })
+                Some(Instance { launch, handle: json!(Handle::new(i, &parts.settings, seen_at)) })
             });
             Ok(ours.collect())
         })
@@ -168,35 +173,20 @@ fn devices(image: &Image, configured: &[BlockDevice]) -> Vec<BlockDevice> {
 }
 
 impl Parts {
-    /// With its choice, if it was started here; `seen_at`: since when it is known to be there.
-    fn handle(&self, instance: &InstanceState, seen_at: Timestamp, launched: Option<&Choice>) -> Json {
-        json!({
-            "instance": instance.id, "region": self.settings.region, "launched_at": seen_at,
-            "choice": launched.map(Choice::key), "address": launched.and_then(|_| self.settings.elastic_ip.clone()),
-            "volumes": launched.map(|_| self.settings.volumes.iter().map(|(volume, _)| volume).collect::<Vec<_>>()),
-        })
+    fn is_here(&self, handle: &Handle) -> bool {
+        handle.place(&self.settings) == Place::of(&self.settings)
     }
 
-    /// The address and the volumes that it got when it was started, which may be others than those of now.
-    fn furniture(&self, handle: &Json) -> (Option<String>, Vec<String>) {
-        let text = |value: &Json| value.as_str().map(str::to_owned);
-        match handle["volumes"].as_array() {
-            Some(volumes) => (text(&handle["address"]), volumes.iter().filter_map(text).collect()),
-            None => (self.settings.elastic_ip.clone(), self.settings.volumes.iter().map(|(volume, _)| volume.clone()).collect()),
+    /// Where it is to be asked for: that an id is unknown elsewhere must not look as if the instance were gone.
+    async fn region_of(&self, handle: &Handle) -> Result<Arc<Region>, String> {
+        if self.is_here(handle) {
+            return Ok(self.region.clone());
         }
-    }
-
-    /// The instance's id and the region that it is in: elsewhere its id means nothing, and that must not look as if it were gone.
-    async fn place_of<'a>(&self, handle: &'a Json) -> Result<(&'a str, Arc<Region>), String> {
-        let id = handle["instance"].as_str().ok_or_else(|| format!("{handle} is no handle of an instance"))?;
-        let region = match (handle["region"].as_str(), &self.elsewhere) {
-            (Some(region), Some(elsewhere)) if region != self.settings.region => elsewhere(region.to_owned()).await?,
-            (Some(region), None) if region != self.settings.region => {
-                return Err(format!("instance {id} is in region {region}, which can't be asked"));
-            }
-            _ => self.region.clone(),
-        };
-        Ok((id, region))
+        let Place { region, endpoint_url } = handle.place(&self.settings);
+        match &self.elsewhere {
+            Some(elsewhere) => elsewhere(Place { region, endpoint_url }).await,
+            None => Err(format!("instance {} is in region {region}, which can't be asked", handle.instance)),
+        }
     }
 
     async fn image(&self) -> Result<Image, Failure> {
@@ -226,7 +216,7 @@ impl Parts {
             // If there is none, the launch itself will tell.
             Ok(image) => Ok(image.unwrap_or_else(bare)),
             // Keys that may start instances need not be allowed more than that.
-            Err(e) if e.class() == Class::Permission => {
+            Err(e) if matches!(e.class(), Class::Permission | Class::Keys) => {
                 tracing::warn!(image = ami, "what volumes the image leaves behind can't be found out: {e}");
                 Ok(bare())
             }
@@ -295,7 +285,8 @@ impl Parts {
                     self.furnish(&instance).await?;
                     let status = vec![instance.id.clone(), choice.key(), image.id];
                     let price_per_hour = instance.price_per_hour.or(market).or(self.settings.price_per_hour.0);
-                    return Ok(Started { handle: self.handle(&instance, launched_at, Some(choice)), status, price_per_hour });
+                    let handle = Handle::new(&instance, &self.settings, launched_at).launched(choice, &self.settings);
+                    return Ok(Started { handle: json!(handle), status, price_per_hour });
                 }
                 Err(e) => match e.class() {
                     Class::Capacity => {
@@ -446,9 +437,10 @@ impl Parts {
     }
 
     async fn stop(&self, handle: &Json, fast: bool) -> Result<(), String> {
-        let (id, region) = self.place_of(handle).await?;
-        let api = &region.api;
-        let (address, volumes) = self.furniture(handle);
+        let handle = Handle::read(handle)?;
+        let region = self.region_of(&handle).await?;
+        let (api, id) = (&region.api, handle.instance.as_str());
+        let (address, volumes) = handle.clone().furniture(&self.settings);
         if let Some(address) = &address
             && let Err(e) = api.disassociate_address(address.clone(), id.to_owned()).await
         {
@@ -477,39 +469,51 @@ impl Parts {
                 Ok(Some(instance)) if instance.over() => return Ok(()),
                 Ok(Some(_)) if found => {}
                 Ok(Some(instance)) => return Err(format!("instance {id} is {} and was not found when it was to be ended", instance.state)),
-                Ok(None) => return self.absent(handle),
+                Ok(None) => return self.absent(&handle, &region).await,
                 Err(e) if e.class() == Class::Throttle => {}
                 Err(e) => return Err(e.to_string()),
             }
         }
     }
 
-    /// It is not known to the provider: gone, unless it is so young that it may not be visible.
-    fn absent(&self, handle: &Json) -> Result<(), String> {
-        if self.young(handle) { Err("the provider does not show it yet".into()) } else { Ok(()) }
+    /// It is not known to the provider: gone, unless it is so young that it may not be visible, or can't be visible with these keys.
+    async fn absent(&self, handle: &Handle, region: &Region) -> Result<(), String> {
+        if self.is_young(handle) {
+            return Err("the provider does not show it yet".into());
+        }
+        let Handle { instance, account: Some(account), .. } = handle else { return Ok(()) };
+        match region.account().await {
+            Ok(ours) if ours != account => Err(format!(
+                "instance {instance} is of account {account}, and the keys are of account {ours} now: configure keys of account {account} to end it"
+            )),
+            Ok(_) => Ok(()),
+            Err(e) => {
+                tracing::warn!(instance, account, "whose keys these are can't be found out, and the instance counts as gone: {e}");
+                Ok(())
+            }
+        }
     }
 
-    fn young(&self, handle: &Json) -> bool {
-        let (now, settling) = (self.clock.now(), self.region.pace.settling);
-        let launched_at = handle["launched_at"].as_i64().map(Timestamp);
-        // The clock may have been ahead.
-        launched_at.is_some_and(|at| now.since(at) < settling && at.since(now) < settling)
+    fn is_young(&self, handle: &Handle) -> bool {
+        handle.is_young(self.clock.now(), self.region.pace.settling)
     }
 
     async fn check(&self, handle: &Json) -> Result<Result<(), String>, String> {
-        let (id, region) = self.place_of(handle).await?;
+        let handle = Handle::read(handle)?;
+        let region = self.region_of(&handle).await?;
+        let id = handle.instance.as_str();
         match region.describer.ask(id).await {
             Ok(Some(instance)) if matches!(instance.state.as_str(), "pending" | "running") => Ok(Ok(())),
             Ok(Some(instance)) => {
                 let ended = ApiError { code: instance.reason.clone(), message: String::new() };
                 if ended.class() == Class::Capacity
-                    && let Some(choice) = handle["choice"].as_str()
+                    && let Some(choice) = &handle.choice
                 {
-                    region.cool(choice.to_owned());
+                    region.cool(choice.clone());
                 }
                 Ok(Err(ended_text(&instance)))
             }
-            Ok(None) if self.young(handle) => Ok(Ok(())),
+            Ok(None) if self.is_young(&handle) => Ok(Ok(())),
             Ok(None) => Ok(Err(format!("instance {id} is not there any more"))),
             Err(e) => Err(e.to_string()),
         }
