@@ -39,7 +39,16 @@ local function declare_args(info, args)
   if not is_plain(args) then error("args of " .. info.name .. " must be a table of names and types", 0) end
   for _, name in ipairs(sorted_names(args)) do
     local kind, default = args[name], nil
-    if is_plain(kind) then kind, default = kind[1], kind.default end
+    if is_plain(kind) then
+      for _, key in ipairs(sorted_names(kind)) do
+        if key ~= 1 and key ~= "default" then
+          local near = P.host.nearest(tostring(key), { "default" })
+          error(("args of %s: '%s' has a type and a default, and the unknown key '%s'%s"):format(info.name, tostring(name), tostring(key),
+            near and " (did you mean 'default'?)" or ""), 0)
+        end
+      end
+      kind, default = kind[1], kind.default
+    end
     if type(name) ~= "string" or not known_kind(kind) then
       error(("args of %s: '%s' has no known type (string, integer, number, boolean, function, table, list, list<…>, any, with ? for optional)")
         :format(info.name, tostring(name)), 0)
