@@ -482,7 +482,8 @@ fn ports_are_read_in_every_form() {
     assert_eq!(www("tcp:8010".into()), tcp(None, 8010));
     assert_eq!(www("tcp:port=8010:interface=10.0.0.1".into()), tcp(Some("10.0.0.1"), 8010));
     assert_eq!(www("tcp6:8010:interface=\\:\\:1".into()), tcp(Some("::1"), 8010));
-    assert_eq!(www("unix:/run/x.sock:mode=660".into()), Listen::Unix { path: "/run/x.sock".into() });
+    assert_eq!(www("unix:/run/x.sock:mode=600".into()), Listen::Unix { path: "/run/x.sock".into() });
+    assert!(root_mistakes(table![; www = table![; port = "unix:/run/x.sock:mode=660"]])[0].contains("can't have another mode than 600"));
     assert!(!root_mistakes(table![; www = table![; port = "tcp:"]]).is_empty());
     assert!(!root_mistakes(table![; www = table![; port = "tcp:1:colour=red"]]).is_empty());
 }
