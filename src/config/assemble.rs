@@ -207,7 +207,7 @@ impl Assembly {
                     methods: None,
                     code: None,
                     own: None,
-                    place: root_place.clone(),
+                    place: self.said_at.keys.get("builders").unwrap_or(root_place).clone(),
                 }),
             })
             .collect();
@@ -431,7 +431,19 @@ fn without_repeats(list: Vec<(u64, Mistake)>) -> Vec<Mistake> {
 }
 
 fn said(place: &Place, subject: &str, text: String) -> Mistake {
-    Mistake { place: place.clone(), subject: subject.into(), text }
+    Mistake { place: place.clone(), subject: cut(subject.into(), LONGEST_SUBJECT), text: cut(text, LONGEST_TEXT) }
+}
+
+/// Names and texts of any length come from a file, and are told among others.
+const LONGEST_SUBJECT: usize = 200;
+const LONGEST_TEXT: usize = 2000;
+
+fn cut(mut text: String, most: usize) -> String {
+    if let Some((at, _)) = text.char_indices().nth(most) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
 }
 
 /// `Worker "bot-linux"`.
