@@ -69,12 +69,9 @@ fn builder(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Opt
         _ => return None,
     };
     let before = reader.mistakes.len();
-    let mut workers = args.workername.0;
-    for name in args.workernames.0 {
-        if !workers.contains(&name) {
-            workers.push(name);
-        }
-    }
+    let mut seen = BTreeSet::new();
+    let all = args.workername.0.into_iter().chain(args.workernames.0);
+    let workers: Vec<String> = all.filter(|name| seen.insert(name.clone())).collect();
     if workers.is_empty() {
         reader.wrong("needs at least one worker ('workername' or 'workernames')");
     }

@@ -584,3 +584,12 @@ fn a_force_scheduler_says_what_is_wrong() {
         ["master.lua:3: BooleanParameter \"p\": 'default' must be true or false, got \"yes\""]
     );
 }
+
+#[test]
+fn a_mistake_in_a_loop_is_told_so_often_and_no_more() {
+    let worker = |i: u32| object("Worker", i, table![format!("w{i}").as_str(), "x"; max_builds = 0]);
+    let objects: Vec<_> = (1..=7000).map(worker).collect();
+    let told = mistakes(&Table::default(), &objects);
+    assert_eq!(told.len(), 5001);
+    assert_eq!(told.last().map(String::as_str), Some("master.lua: and 2000 more of the kind"));
+}
