@@ -185,7 +185,7 @@ pub(super) struct Root {
 /// Reads all keys. `told` gets each table of settings with what was wrong in it.
 pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<Root> {
     let mut reader = Reader::of_settings(&RootArgs::declared(), root);
-    let args = RootArgs::read(&mut reader);
+    let args = RootArgs::read(&mut reader).or_else(|| without_wrong_keys(root, &reader));
     if let Some(args) = &args
         && args.slave_port.is_some()
     {
@@ -264,10 +264,12 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
     })
 }
 
-/// The keys of `BuildmasterConfig` but those that hold objects, which are told one by one.
+/// Keys whose objects are told one by one.
+const OF_OBJECTS: [&str; 4] = ["workers", "builders", "schedulers", "services"];
+
+/// The keys of `BuildmasterConfig` but those of objects.
 pub(super) fn keys() -> Vec<ArgDecl> {
-    let objects = ["workers", "builders", "schedulers", "services"];
-    RootArgs::declared().into_iter().filter(|key| !objects.contains(&key.name)).collect()
+    RootArgs::declared().into_iter().filter(|key| !OF_OBJECTS.contains(&key.name)).collect()
 }
 
 /// The keys of a table of settings, by its path.
@@ -287,7 +289,20 @@ fn settings<A: Arguments>(settings: &Settings, name: &str, told: &mut dyn FnMut(
     let mut reader = Reader::of_settings(&A::declared(), &settings.0);
     let args = A::read(&mut reader);
     told(name, reader);
-    args
+    // As if it were not there, for what can be told of other keys.
+    args.or_else(|| A::read(&mut Reader::of_settings(&A::declared(), &Table::default())))
+}
+
+/// The keys as they would be without the wrong ones, whose mistakes are told: what objects say of each other can be told as well. None where
+/// the objects themselves are among them.
+fn without_wrong_keys(root: &Table, reader: &Reader) -> Option<RootArgs> {
+    let wrong: Vec<&str> = reader.mistakes.iter().filter_map(|fault| fault.about.as_deref()).collect();
+    if wrong.iter().any(|key| OF_OBJECTS.contains(key) || *key == "secretsProviders") {
+        return None;
+    }
+    let mut rest = root.clone();
+    rest.named.retain(|key, _| !wrong.contains(&key.as_str()));
+    RootArgs::read(&mut Reader::of_settings(&RootArgs::declared(), &rest))
 }
 
 /// A builder: an instance, or the table of its arguments.
