@@ -151,7 +151,7 @@ local function make(info, place, ...)
   end
   records[self] = record
   if P.loading and decl then objects[#objects + 1] = self end
-  if info.custom then P.take_declared(info, self, record, named) end
+  if info.custom then P.take_declared(info, self, record, items, named) end
   local owner = init_owner(info)
   if owner then
     guarded_init(owner, self, normalise(info, items, named))

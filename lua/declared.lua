@@ -79,7 +79,7 @@ local function declared_arg(info, name)
   end
 end
 
-local function take_declared(info, self, record, named)
+local function take_declared(info, self, record, items, named)
   local at = info
   local seen = {}
   local rendered = info.decl and info.decl.is_step and gathered(info, "renderables") or {}
@@ -88,6 +88,13 @@ local function take_declared(info, self, record, named)
       if not seen[name] then
         seen[name] = true
         local arg, value = at.declared[name], named[name]
+        -- One that the host's class has, too, may be given by its position there.
+        local known = info.decl and info.decl.by_name[name]
+        local by_position = false
+        if value == nil and known and known.position then
+          value = items[known.position]
+          by_position = value ~= nil
+        end
         if value == nil then
           value = arg.default
           if is_plain(value) then
@@ -102,7 +109,7 @@ local function take_declared(info, self, record, named)
           mistake(("'%s' must be %s, got %s"):format(name, (arg.kind:gsub("%?$", "")), P.describe(value)), info.name, record.place)
         end
         if record.fields then record.fields[name] = value else rawset(self, name, value) end
-        named[name] = value
+        if not by_position then named[name] = value end
       end
     end
     at = at.parent
