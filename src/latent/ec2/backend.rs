@@ -1,6 +1,6 @@
 //! One latent worker's machine at EC2: how it is started, found, checked and stopped. Makes single attempts; the engine repeats.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use md5::{Digest, Md5};
@@ -9,29 +9,34 @@ use tokio::time::Instant;
 
 use super::api::{ApiError, BlockDevice, Class, InstanceState, LAUNCH_TAG, MASTER_TAG, RunInstance, Spot, WORKER_TAG};
 use super::choices::{self, Choice};
+use super::handle::{Handle, Place};
 use super::image::{self, Image};
 use super::preflight;
 use super::query::Query;
 use super::region::Region;
 use super::settings::{Settings, SpotSettings};
-use crate::base::{Clock, SystemClock, Timestamp};
+use crate::base::{Clock, SystemClock};
 use crate::latent::backend::{Ask, Backend, Finding, Instance, Start, Started};
 use crate::latent::lifecycle::Failure;
 use crate::model::LaunchId;
 use crate::workers::link::BoxFuture;
 
-/// Until settings that could not be rendered are tried again.
+/// Until what could not be rendered is tried again.
 const RENDER_REST: Duration = Duration::from_secs(60);
+/// Images come and go by themselves: where none fits, it is looked again after that.
+const IMAGE_REST: Duration = Duration::from_secs(600);
 /// Until an instance that gets an address or volumes must run.
 const RUNNING_WITHIN: Duration = Duration::from_secs(600);
+/// A group that was just made may not be known everywhere: the launch is asked for again so often.
+const GROUP_LOOKS: u32 = 6;
 const PRICES_OF: Duration = Duration::from_secs(24 * 3600);
 
 pub struct Ec2Backend {
     parts: Arc<Parts>,
 }
 
-/// Finds another region, with the same keys.
-pub type Elsewhere = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Arc<Region>, String>> + Send + Sync>;
+/// Finds another place, with the same keys.
+pub type Elsewhere = Arc<dyn Fn(Place) -> BoxFuture<'static, Result<Arc<Region>, String>> + Send + Sync>;
 
 struct Parts {
     master_id: String,
@@ -48,7 +53,7 @@ impl Ec2Backend {
         Ec2Backend::reaching(master_id, settings, region, None)
     }
 
-    /// One that can also end what was started in another region, before the configuration changed.
+    /// One that can also end what was started elsewhere, before the configuration changed.
     pub fn reaching(master_id: String, settings: Settings, region: Arc<Region>, elsewhere: Option<Elsewhere>) -> Ec2Backend {
         let clock = Arc::new(SystemClock);
         Ec2Backend { parts: Arc::new(Parts { master_id, settings, region, elsewhere, image: Mutex::default(), clock }) }
@@ -65,18 +70,21 @@ impl Backend for Ec2Backend {
     }
 
     fn knows(&self, handle: &Json) -> bool {
-        self.parts.elsewhere.is_some() || self.lists(handle, "")
+        self.parts.elsewhere.is_some() || Handle::read(handle).is_ok_and(|handle| self.parts.is_here(&handle))
     }
 
     fn lists(&self, handle: &Json, _: &str) -> bool {
-        handle["region"].as_str().is_none_or(|region| region == self.parts.settings.region)
+        let parts = &self.parts;
+        let foreign = |account: &String| parts.region.known_account().is_some_and(|ours| ours != account);
+        Handle::read(handle).is_ok_and(|handle| parts.is_here(&handle) && !handle.account.as_ref().is_some_and(foreign))
     }
 
     fn console(&self, handle: Json) -> BoxFuture<'static, Result<Option<String>, String>> {
         let parts = self.parts.clone();
         Box::pin(async move {
-            let (id, region) = parts.place_of(&handle).await?;
-            region.api.console_tail(id.to_owned()).await.map(Some).map_err(|e| e.to_string())
+            let handle = Handle::read(&handle)?;
+            let region = parts.region_of(&handle).await?;
+            region.api.console_tail(handle.instance).await.map(Some).map_err(|e| e.to_string())
         })
     }
 
@@ -140,9 +148,12 @@ impl Backend for Ec2Backend {
         let parts = self.parts.clone();
         Box::pin(async move {
             let all = parts.region.api.list(MASTER_TAG, parts.master_id.clone()).await.map_err(|e| e.to_string())?;
+            parts.region.learn_account(&all).await;
+            // One look knows it; the next may not.
+            let seen_at = parts.clock.now();
             let ours = all.iter().filter(|i| !i.over()).filter_map(|i| {
                 let launch = LaunchId(i.tag(LAUNCH_TAG)?.into());
-                Some(Instance { launch, handle: parts.handle(i, None) })
+                Some(Instance { launch, handle: json!(Handle::new(i, &parts.settings, seen_at)) })
             });
             Ok(ours.collect())
         })
@@ -162,39 +173,24 @@ fn devices(image: &Image, configured: &[BlockDevice]) -> Vec<BlockDevice> {
 }
 
 impl Parts {
-    /// With time and choice, if it was started here and now.
-    fn handle(&self, instance: &InstanceState, launched: Option<(Timestamp, &Choice)>) -> Json {
-        json!({
-            "instance": instance.id, "region": self.settings.region, "launched_at": launched.map(|(at, _)| at),
-            "choice": launched.map(|(_, choice)| choice.key()), "address": launched.and_then(|_| self.settings.elastic_ip.clone()),
-            "volumes": launched.map(|_| self.settings.volumes.iter().map(|(volume, _)| volume).collect::<Vec<_>>()),
-        })
+    fn is_here(&self, handle: &Handle) -> bool {
+        handle.place(&self.settings) == Place::of(&self.settings)
     }
 
-    /// The address and the volumes that it got when it was started, which may be others than those of now.
-    fn furniture(&self, handle: &Json) -> (Option<String>, Vec<String>) {
-        let text = |value: &Json| value.as_str().map(str::to_owned);
-        match handle["volumes"].as_array() {
-            Some(volumes) => (text(&handle["address"]), volumes.iter().filter_map(text).collect()),
-            None => (self.settings.elastic_ip.clone(), self.settings.volumes.iter().map(|(volume, _)| volume.clone()).collect()),
+    /// Where it is to be asked for: that an id is unknown elsewhere must not look as if the instance were gone.
+    async fn region_of(&self, handle: &Handle) -> Result<Arc<Region>, String> {
+        if self.is_here(handle) {
+            return Ok(self.region.clone());
+        }
+        let Place { region, endpoint_url } = handle.place(&self.settings);
+        match &self.elsewhere {
+            Some(elsewhere) => elsewhere(Place { region, endpoint_url }).await,
+            None => Err(format!("instance {} is in region {region}, which can't be asked", handle.instance)),
         }
     }
 
-    /// The instance's id and the region that it is in: elsewhere its id means nothing, and that must not look as if it were gone.
-    async fn place_of<'a>(&self, handle: &'a Json) -> Result<(&'a str, Arc<Region>), String> {
-        let id = handle["instance"].as_str().ok_or_else(|| format!("{handle} is no handle of an instance"))?;
-        let region = match (handle["region"].as_str(), &self.elsewhere) {
-            (Some(region), Some(elsewhere)) if region != self.settings.region => elsewhere(region.to_owned()).await?,
-            (Some(region), None) if region != self.settings.region => {
-                return Err(format!("instance {id} is in region {region}, which can't be asked"));
-            }
-            _ => self.region.clone(),
-        };
-        Ok((id, region))
-    }
-
     async fn image(&self) -> Result<Image, Failure> {
-        let kept = self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let kept = self.kept_image().clone();
         if let Some((image, until)) = kept
             && until > Instant::now()
         {
@@ -208,7 +204,7 @@ impl Parts {
         let filters = &self.settings.filters;
         let images =
             self.region.api.images(filters.owners.clone()).await.map_err(|e| self.region.failure("the images can't be listed", &e))?;
-        let image = image::choose(&images, filters).map_err(|none| Failure::Configuration(none.to_string()))?;
+        let image = image::choose(&images, filters).map_err(|none| Failure::Retry(none.to_string(), IMAGE_REST))?;
         tracing::info!(image = image.id, location = image.location, "image chosen of {}", images.len());
         self.keep(image);
         Ok(image.clone())
@@ -220,7 +216,7 @@ impl Parts {
             // If there is none, the launch itself will tell.
             Ok(image) => Ok(image.unwrap_or_else(bare)),
             // Keys that may start instances need not be allowed more than that.
-            Err(e) if e.class() == Class::Permission => {
+            Err(e) if matches!(e.class(), Class::Permission | Class::Keys) => {
                 tracing::warn!(image = ami, "what volumes the image leaves behind can't be found out: {e}");
                 Ok(bare())
             }
@@ -230,7 +226,11 @@ impl Parts {
 
     fn keep(&self, image: &Image) {
         let until = Instant::now() + self.region.pace.image_kept;
-        *self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some((image.clone(), until));
+        *self.kept_image() = Some((image.clone(), until));
+    }
+
+    fn kept_image(&self) -> MutexGuard<'_, Option<(Image, Instant)>> {
+        self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// The same with settings for that build; none if they are the same for all.
@@ -260,7 +260,7 @@ impl Parts {
 
     async fn launch(&self, start: Start, choices: Vec<Choice>) -> Result<Started, Failure> {
         let user_data = match &self.settings.made_user_data {
-            Some(made) => (made.make)(start.clone()).await.map_err(|why| Failure::Configuration(format!("user_data: {why}")))?,
+            Some(made) => (made.make)(start.clone()).await.map_err(|why| Failure::Retry(format!("user_data: {why}"), RENDER_REST))?,
             None => self.settings.user_data.clone(),
         };
         let mut told = Vec::new();
@@ -275,6 +275,9 @@ impl Parts {
             };
             let (mut run, market) = self.run_instance(&start, &image, choice, number).await?;
             run.user_data = user_data.clone();
+            for group in &run.security_groups {
+                self.region.has_group(group).await.map_err(|e| self.region.failure("its security group", &e))?;
+            }
             let launched_at = self.clock.now();
             match self.run(run).await {
                 Ok(instance) => {
@@ -282,7 +285,8 @@ impl Parts {
                     self.furnish(&instance).await?;
                     let status = vec![instance.id.clone(), choice.key(), image.id];
                     let price_per_hour = instance.price_per_hour.or(market).or(self.settings.price_per_hour.0);
-                    return Ok(Started { handle: self.handle(&instance, Some((launched_at, choice))), status, price_per_hour });
+                    let handle = Handle::new(&instance, &self.settings, launched_at).launched(choice, &self.settings);
+                    return Ok(Started { handle: json!(handle), status, price_per_hour });
                 }
                 Err(e) => match e.class() {
                     Class::Capacity => {
@@ -291,7 +295,7 @@ impl Parts {
                         told.push(format!("{}: {e}", choice.key()));
                     }
                     Class::Ambiguous => return Err(Failure::Unknown(e.to_string())),
-                    _ => return Err(self.refused(&e)),
+                    _ => return Err(self.refused(&e, choice)),
                 },
             }
         }
@@ -299,8 +303,13 @@ impl Parts {
     }
 
     /// The launch itself was refused.
-    fn refused(&self, e: &ApiError) -> Failure {
+    fn refused(&self, e: &ApiError, choice: &Choice) -> Failure {
         match (&e.code, &self.settings.key_name) {
+            // It was there when it was chosen; now another one is.
+            (Some(code), _) if code.starts_with("InvalidAMIID") && choice.ami.is_none() && self.settings.ami.is_none() => {
+                *self.kept_image() = None;
+                Failure::Retry(format!("the image that was chosen can't be used: {e}"), self.region.pace.throttled_rest)
+            }
             (Some(code), Some(name)) if code == "InvalidKeyPair.NotFound" => {
                 Failure::Configuration(preflight::no_key_pair(name, &self.settings.region))
             }
@@ -308,22 +317,23 @@ impl Parts {
         }
     }
 
-    /// A group that is missing is made, with no open port; nothing was started then, and the same launch is asked for again.
+    /// A group that was deleted since is made again; nothing was started then, and the same launch is asked for again.
     async fn run(&self, run: RunInstance) -> Result<InstanceState, ApiError> {
+        let [group] = run.security_groups.as_slice() else { return self.region.api.run_instance(run).await };
         let missing = match self.region.api.run_instance(run.clone()).await {
-            Err(e) if e.code.as_deref() == Some("InvalidGroup.NotFound") => e,
+            Err(e) if no_group(&e) => e,
             answer => return answer,
         };
-        let [name] = run.security_groups.as_slice() else { return Err(missing) };
-        match self.region.api.create_security_group(name.clone()).await {
-            Ok(id) => tracing::info!(group = name, id, "there was no such security group: one with no open port is made"),
-            // Another worker of the same group was quicker.
-            Err(e) if e.code.as_deref() == Some("InvalidGroup.Duplicate") => {}
-            Err(e) => {
-                return Err(ApiError { message: format!("security group {name:?} is missing and can't be made: {}", e.message), ..e });
+        self.region.make_group(group).await?;
+        let mut answer = Err(missing);
+        for _ in 0..GROUP_LOOKS {
+            answer = self.region.api.run_instance(run.clone()).await;
+            if !answer.as_ref().is_err_and(no_group) {
+                break;
             }
+            tokio::time::sleep(self.region.pace.ask).await;
         }
-        self.region.api.run_instance(run).await
+        answer
     }
 
     /// And what it costs an hour at the spot market, as far as that is known.
@@ -405,20 +415,32 @@ impl Parts {
             }
         }
         if let Some(address) = &s.elastic_ip {
-            let done = self.region.api.associate_address(address.clone(), instance.id.clone()).await;
-            done.map_err(|e| Failure::Unknown(format!("the address {address} could not be given to {}: {e}", instance.id)))?;
+            let done = self.given(|| self.region.api.associate_address(address.clone(), instance.id.clone()));
+            done.await.map_err(|e| Failure::Unknown(format!("the address {address} could not be given to {}: {e}", instance.id)))?;
         }
         for (volume, device) in &s.volumes {
-            let done = self.region.api.attach_volume(volume.clone(), device.clone(), instance.id.clone()).await;
-            done.map_err(|e| Failure::Unknown(format!("the volume {volume} could not be attached to {}: {e}", instance.id)))?;
+            let done = self.given(|| self.region.api.attach_volume(volume.clone(), device.clone(), instance.id.clone()));
+            done.await.map_err(|e| Failure::Unknown(format!("the volume {volume} could not be attached to {}: {e}", instance.id)))?;
         }
         Ok(())
     }
 
+    /// What an earlier instance had may still be on its way back from there: it is asked for again for a while.
+    async fn given<'a>(&self, ask: impl Fn() -> BoxFuture<'a, Result<(), ApiError>>) -> Result<(), ApiError> {
+        let by = Instant::now() + self.region.pace.settling;
+        loop {
+            match ask().await {
+                Err(e) if e.class() == Class::Taken && Instant::now() < by => tokio::time::sleep(self.region.pace.ask).await,
+                answer => return answer,
+            }
+        }
+    }
+
     async fn stop(&self, handle: &Json, fast: bool) -> Result<(), String> {
-        let (id, region) = self.place_of(handle).await?;
-        let api = &region.api;
-        let (address, volumes) = self.furniture(handle);
+        let handle = Handle::read(handle)?;
+        let region = self.region_of(&handle).await?;
+        let (api, id) = (&region.api, handle.instance.as_str());
+        let (address, volumes) = handle.clone().furniture(&self.settings);
         if let Some(address) = &address
             && let Err(e) = api.disassociate_address(address.clone(), id.to_owned()).await
         {
@@ -429,10 +451,11 @@ impl Parts {
                 tracing::warn!(instance = id, "the volume {volume} could not be detached: {e}");
             }
         }
+        let mut found = true;
         match api.terminate(id.to_owned()).await {
             Ok(()) if fast => return Ok(()),
             Ok(()) => {}
-            Err(e) if e.class() == Class::NotFound => return self.absent(handle),
+            Err(e) if e.class() == Class::NotFound => found = false,
             Err(e) if e.class() == Class::Protected => {
                 tracing::warn!(instance = id, "it is protected from termination; the protection is lifted: {e}");
                 api.unprotect(id.to_owned()).await.map_err(|e| e.to_string())?;
@@ -440,46 +463,65 @@ impl Parts {
             }
             Err(e) => return Err(e.to_string()),
         }
-        // The call is no proof.
+        // The call is no proof, whatever it answers.
         loop {
             match region.describer.ask(id).await {
                 Ok(Some(instance)) if instance.over() => return Ok(()),
-                Ok(Some(_)) => {}
-                Ok(None) => return self.absent(handle),
+                Ok(Some(_)) if found => {}
+                Ok(Some(instance)) => return Err(format!("instance {id} is {} and was not found when it was to be ended", instance.state)),
+                Ok(None) => return self.absent(&handle, &region).await,
                 Err(e) if e.class() == Class::Throttle => {}
                 Err(e) => return Err(e.to_string()),
             }
         }
     }
 
-    /// It is not known to the provider: gone, unless it is so young that it may not be visible.
-    fn absent(&self, handle: &Json) -> Result<(), String> {
-        if self.young(handle) { Err("the provider does not show it yet".into()) } else { Ok(()) }
+    /// It is not known to the provider: gone, unless it is so young that it may not be visible, or can't be visible with these keys.
+    async fn absent(&self, handle: &Handle, region: &Region) -> Result<(), String> {
+        if self.is_young(handle) {
+            return Err("the provider does not show it yet".into());
+        }
+        let Handle { instance, account: Some(account), .. } = handle else { return Ok(()) };
+        match region.account().await {
+            Ok(ours) if ours != account => Err(format!(
+                "instance {instance} is of account {account}, and the keys are of account {ours} now: configure keys of account {account} to end it"
+            )),
+            Ok(_) => Ok(()),
+            Err(e) => {
+                tracing::warn!(instance, account, "whose keys these are can't be found out, and the instance counts as gone: {e}");
+                Ok(())
+            }
+        }
     }
 
-    fn young(&self, handle: &Json) -> bool {
-        let launched_at = handle["launched_at"].as_i64().map(Timestamp);
-        launched_at.is_some_and(|at| self.clock.now().since(at) < self.region.pace.settling)
+    fn is_young(&self, handle: &Handle) -> bool {
+        handle.is_young(self.clock.now(), self.region.pace.settling)
     }
 
     async fn check(&self, handle: &Json) -> Result<Result<(), String>, String> {
-        let (id, region) = self.place_of(handle).await?;
+        let handle = Handle::read(handle)?;
+        let region = self.region_of(&handle).await?;
+        let id = handle.instance.as_str();
         match region.describer.ask(id).await {
             Ok(Some(instance)) if matches!(instance.state.as_str(), "pending" | "running") => Ok(Ok(())),
             Ok(Some(instance)) => {
                 let ended = ApiError { code: instance.reason.clone(), message: String::new() };
                 if ended.class() == Class::Capacity
-                    && let Some(choice) = handle["choice"].as_str()
+                    && let Some(choice) = &handle.choice
                 {
-                    region.cool(choice.to_owned());
+                    region.cool(choice.clone());
                 }
                 Ok(Err(ended_text(&instance)))
             }
-            Ok(None) if self.young(handle) => Ok(Ok(())),
+            Ok(None) if self.is_young(&handle) => Ok(Ok(())),
             Ok(None) => Ok(Err(format!("instance {id} is not there any more"))),
             Err(e) => Err(e.to_string()),
         }
     }
+}
+
+fn no_group(e: &ApiError) -> bool {
+    e.code.as_deref() == Some("InvalidGroup.NotFound")
 }
 
 /// That it does not run any more, and who ended it.

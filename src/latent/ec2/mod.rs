@@ -5,6 +5,7 @@ pub mod backend;
 pub mod choices;
 pub mod credentials;
 mod describe;
+pub mod handle;
 pub mod image;
 mod preflight;
 pub mod query;

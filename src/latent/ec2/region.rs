@@ -4,15 +4,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::Value as Json;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use super::api::{ApiError, Class, Ec2Api};
+use super::api::{ApiError, Class, Ec2Api, InstanceState};
 use super::choices::Choice;
 use super::describe::Describer;
+use super::query::Query;
 use crate::latent::lifecycle::Failure;
 
 /// Denied calls are not repeated sooner.
 const DENIED_REST: Duration = Duration::from_secs(600);
+/// Keys of a role are renewed at any time.
+const KEYS_REST: Duration = Duration::from_secs(60);
 
 /// What workers of one account and region share.
 pub struct Region {
@@ -22,6 +27,10 @@ pub struct Region {
     pub name: String,
     /// Choices for which there was no room, until when, and how often in a row.
     cooling: Mutex<HashMap<String, (Instant, u32)>>,
+    /// Security groups by name, once they were looked for.
+    groups: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
+    /// Whose keys these are, once that is known.
+    account: OnceCell<String>,
     pub(super) pace: Pace,
 }
 
@@ -60,7 +69,60 @@ impl Region {
     }
 
     pub fn at_pace(name: String, api: Arc<dyn Ec2Api>, pace: Pace) -> Arc<Region> {
-        Arc::new(Region { describer: Describer::new(api.clone(), pace.ask), api, name, cooling: Mutex::default(), pace })
+        let describer = Describer::new(api.clone(), pace.ask);
+        Arc::new(Region { describer, api, name, cooling: Mutex::default(), groups: Mutex::default(), account: OnceCell::new(), pace })
+    }
+
+    /// Before the first launch into a security group it is looked for, and made if it is missing. Keys that may not look may still
+    /// launch: the provider says then whether it is there.
+    pub(super) async fn has_group(&self, name: &str) -> Result<(), ApiError> {
+        let looked = self.groups.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).entry(name.to_owned()).or_default().clone();
+        let look = async || match self.api.security_group(name.to_owned()).await {
+            Ok(None) => self.make_group(name).await,
+            Ok(Some(_)) | Err(_) => Ok(()),
+        };
+        looked.get_or_try_init(look).await.map(drop)
+    }
+
+    /// With no open port.
+    pub(super) async fn make_group(&self, name: &str) -> Result<(), ApiError> {
+        match self.api.create_security_group(name.to_owned()).await {
+            Ok(id) => tracing::info!(group = name, id, "there was no such security group: one with no open port is made"),
+            // Another worker of the same group was quicker.
+            Err(e) if e.code.as_deref() == Some("InvalidGroup.Duplicate") => {}
+            Err(e) => {
+                return Err(ApiError { message: format!("security group {name:?} is missing and can't be made: {}", e.message), ..e });
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of the account whose keys these are.
+    pub(super) async fn account(&self) -> Result<&str, ApiError> {
+        let asked = self.account.get_or_try_init(|| async {
+            let query = Query { service: "sts".into(), action: "GetCallerIdentity".into(), params: Json::Null };
+            let answer = self.api.query(query).await?;
+            let account = answer["GetCallerIdentityResult"]["Account"].as_str();
+            account.map(str::to_owned).ok_or_else(|| ApiError { code: None, message: "the answer names no account".into() })
+        });
+        asked.await.map(String::as_str)
+    }
+
+    /// What is missing in the listing of another account is not gone; an empty one does not tell whose it is.
+    pub(super) async fn learn_account(&self, listed: &[InstanceState]) {
+        match listed.iter().find_map(|i| i.account.clone()) {
+            // It may be known already.
+            Some(account) => drop(self.account.set(account)),
+            None => {
+                if let Err(e) = self.account().await {
+                    tracing::debug!(region = self.name, "whose keys these are is not known: {e}");
+                }
+            }
+        }
+    }
+
+    pub(super) fn known_account(&self) -> Option<&str> {
+        self.account.get().map(String::as_str)
     }
 
     /// A failed call before anything can have been started.
@@ -68,9 +130,10 @@ impl Region {
         let text = format!("{what}: {e}");
         match e.class() {
             Class::Permission => Failure::Retry(text, DENIED_REST),
+            Class::Keys => Failure::Retry(text, KEYS_REST),
             Class::Configuration | Class::NotFound | Class::Protected => Failure::Configuration(text),
             Class::Capacity => Failure::Capacity(text),
-            Class::Throttle | Class::Ambiguous => Failure::Retry(text, self.pace.throttled_rest),
+            Class::Throttle | Class::Taken | Class::Ambiguous => Failure::Retry(text, self.pace.throttled_rest),
         }
     }
 
