@@ -191,6 +191,9 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
     {
         reader.warn_of("slavePortnum", "'slavePortnum' is the old spelling of protocols = { pb = { port = … } }");
     }
+    if args.as_ref().is_some_and(|args| !["http://", "https://"].iter().any(|start| args.buildbot_url.starts_with(start))) {
+        reader.warn_of("buildbotURL", "'buildbotURL' must begin with http:// or https:// for links in mails and pages to lead anywhere");
+    }
     if args.as_ref().is_some_and(|args| args.reap_interval < SHORTEST_REAP_INTERVAL) {
         reader.wrong("'reap_interval' must be 10 seconds or more");
     }
