@@ -151,7 +151,7 @@ local function make(info, place, ...)
   end
   records[self] = record
   if P.loading and decl then objects[#objects + 1] = self end
-  if info.custom then P.take_declared(info, self, record, named) end
+  if info.custom then P.take_declared(info, self, record, items, named) end
   local owner = init_owner(info)
   if owner then
     guarded_init(owner, self, normalise(info, items, named))
@@ -294,6 +294,7 @@ local function extend(class, name, body)
   local info = infos[class]
   if not info then error("write Class:extend(\"Name\", { … }), with a colon", 0) end
   if type(name) ~= "string" or name == "" then error(info.name .. ":extend needs the name of the new class first", 0) end
+  if name:find("%c") then error(info.name .. ":extend: the name of a class is one line of text, got " .. P.describe(name), 0) end
   if info.decl and not info.decl.extensible then error(info.name .. " can't be extended", 0) end
   if body ~= nil and not is_plain(body) then error(info.name .. ":extend: the body must be a table", 0) end
   local made = new_class{ name = name, parent = info, decl = info.decl, custom = true }
@@ -404,7 +405,7 @@ P.globals.isinstance = isinstance
 
 -- A plain class of the file's own.
 function P.globals.class(name, parent)
-  if type(name) ~= "string" or name == "" then error('class needs a name: class("Name")', 0) end
+  if type(name) ~= "string" or name == "" or name:find("%c") then error('class needs a name: class("Name")', 0) end
   if parent ~= nil then return extend(parent, name) end
   return new_class{ name = name, custom = true, members = { isinstance = isinstance } }
 end

@@ -39,7 +39,16 @@ local function declare_args(info, args)
   if not is_plain(args) then error("args of " .. info.name .. " must be a table of names and types", 0) end
   for _, name in ipairs(sorted_names(args)) do
     local kind, default = args[name], nil
-    if is_plain(kind) then kind, default = kind[1], kind.default end
+    if is_plain(kind) then
+      for _, key in ipairs(sorted_names(kind)) do
+        if key ~= 1 and key ~= "default" then
+          local near = P.host.nearest(tostring(key), { "default" })
+          error(("args of %s: '%s' has a type and a default, and the unknown key '%s'%s"):format(info.name, tostring(name), tostring(key),
+            near and " (did you mean 'default'?)" or ""), 0)
+        end
+      end
+      kind, default = kind[1], kind.default
+    end
     if type(name) ~= "string" or not known_kind(kind) then
       error(("args of %s: '%s' has no known type (string, integer, number, boolean, function, table, list, list<…>, any, with ? for optional)")
         :format(info.name, tostring(name)), 0)
@@ -70,7 +79,7 @@ local function declared_arg(info, name)
   end
 end
 
-local function take_declared(info, self, record, named)
+local function take_declared(info, self, record, items, named)
   local at = info
   local seen = {}
   local rendered = info.decl and info.decl.is_step and gathered(info, "renderables") or {}
@@ -79,6 +88,13 @@ local function take_declared(info, self, record, named)
       if not seen[name] then
         seen[name] = true
         local arg, value = at.declared[name], named[name]
+        -- One that the host's class has, too, may be given by its position there.
+        local known = info.decl and info.decl.by_name[name]
+        local by_position = false
+        if value == nil and known and known.position then
+          value = items[known.position]
+          by_position = value ~= nil
+        end
         if value == nil then
           value = arg.default
           if is_plain(value) then
@@ -93,7 +109,7 @@ local function take_declared(info, self, record, named)
           mistake(("'%s' must be %s, got %s"):format(name, (arg.kind:gsub("%?$", "")), P.describe(value)), info.name, record.place)
         end
         if record.fields then record.fields[name] = value else rawset(self, name, value) end
-        named[name] = value
+        if not by_position then named[name] = value end
       end
     end
     at = at.parent

@@ -65,7 +65,8 @@ local function add(self, step)
     error("write f:addStep(…) and f:addSteps{ … } with a colon, f being the factory", 0)
   end
   if not P.loading then error("no step can be added any more: the configuration is loaded", 0) end
-  if not is_object(step) then
+  local of = records[step]
+  if not is_object(step) or (of and not (of.info.decl and of.info.decl.is_step)) then
     host.mistake(("addStep needs a step, got %s"):format(P.is_class(step) and "the class itself: call it" or P.describe(step)), record.info.name)
     return
   end
@@ -75,11 +76,33 @@ end
 
 function Factory:addStep(step) add(self, step) end
 
+-- A key of a list that is not among its first `count` items; the smallest, so that the order of `pairs` does not show.
+local function beyond(list, count)
+  for _, key in ipairs(P.sorted_names(list)) do
+    if not (lib.math_type(key) == "integer" and key >= 1 and key <= count) then return key end
+  end
+end
+
 function Factory:addSteps(...)
   local n, first = select("#", ...), ...
-  local list = (n == 1 and is_plain(first)) and first or { ... }
   if not isinstance(self, P.factory) then add(self) end
-  for _, step in ipairs(list) do self:addStep(step) end
+  if n ~= 1 or not is_plain(first) then
+    for i = 1, n do self:addStep((select(i, ...))) end
+    return
+  end
+  local count = 0
+  for i, step in ipairs(first) do
+    self:addStep(step)
+    count = i
+  end
+  local key = beyond(first, count)
+  if key == nil then return end
+  local name = records[self].info.name
+  if lib.math_type(key) == "integer" and key > count then
+    host.mistake(("addSteps: item %d of the list is nil, and more follows: leave it out, or write the step"):format(count + 1), name)
+  else
+    host.mistake(("addSteps takes a list of steps, got the key '%s'"):format(lib.tostring(key)), name)
+  end
 end
 
 -- The methods of a class of the file, its parents' among them, for the difference to the next configuration: one table for each class.
@@ -97,17 +120,29 @@ local function code_of(codes, info)
   return codes[info]
 end
 
--- What methods added joins the arguments, in a table of the host's own.
+-- The items with more behind the last; whatever is wrong with the list stays in it, to be told.
+local function extended(list, more)
+  local all, last = {}, 0
+  for key, item in next, list do
+    all[key] = item
+    if lib.math_type(key) == "integer" and key > last then last = key end
+  end
+  for i, item in ipairs(more) do all[last + i] = item end
+  return all
+end
+
+-- What methods added joins the arguments, in tables of the host's own: the list that was given, or the steps themselves.
 local function join_steps(record)
-  local where, key = record.items, 1
-  if record.named.steps ~= nil then where, key = record.named, "steps" end
-  local before = where[key]
-  if before == nil or before == NULL then before = {} end
-  if not is_plain(before) then return end
-  local all = {}
-  for i, step in ipairs(before) do all[i] = step end
-  for _, step in ipairs(record.added) do all[#all + 1] = step end
-  where[key] = all
+  local items, named = record.items, record.named
+  local first, steps = items[1], named.steps
+  if steps ~= nil and steps ~= NULL then
+    if is_plain(steps) then named.steps = extended(steps, record.added) end
+  elseif next(items) == nil or (#items == 1 and (first == NULL or is_plain(first))) then
+    named.steps = nil
+    items[1] = extended(is_plain(first) and first or {}, record.added)
+  else
+    record.items = extended(items, record.added)
+  end
 end
 
 -- What an instance whose init ended well leaves besides its arguments.

@@ -217,7 +217,7 @@ fn a_worker_that_can_not_start_says_why() {
             "command = \"until [ -e @DIR@/end ]; do sleep 0.1; done; echo no longer; exit 3\", check_instance_interval = 1",
             "the worker's process has ended: no longer",
         ),
-        ("program = 'x', env = { ['a b'] = 1 }", "env: \"a b\" is no name of a variable"),
+        ("program = 'x', env = function() return { ['a b'] = 1 } end", "env: \"a b\" is no name of a variable"),
     ] {
         let master = Master::start(&config(&format!("ProcessLatentWorker{{ \"bot\", {options} }}")));
         let request = master.force("quick", json!({}));

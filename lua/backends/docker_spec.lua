@@ -94,13 +94,21 @@ local UNITS = { b = 1, k = 1 << 10, m = 1 << 20, g = 1 << 30, t = 1 << 40 }
 
 local function bytes(name, value)
   if math.type(value) == "integer" then return value end
-  local number, unit = tostring(value):lower():match("^(%d+)([bkmgt]?)b?$")
-  if not number then fail("hostconfig: %s must be a number of bytes or text such as \"512m\", got %s", name, text.repr(value)) end
-  return math.tointeger(tonumber(number)) * UNITS[unit == "" and "b" or unit]
+  local digits, unit = tostring(value):lower():match("^(%d+)([bkmgt]?)b?$")
+  local number, factor = digits and math.tointeger(tonumber(digits)), UNITS[unit == "" and "b" or unit]
+  if not number or number > math.maxinteger // factor then
+    fail("hostconfig: %s must be a number of bytes or text such as \"512m\", got %s", name, text.repr(value))
+  end
+  return number * factor
+end
+
+local function a_table(name, value, what)
+  if type(value) ~= "table" then fail("hostconfig: %s must %s, got %s", name, what or "be a table", text.repr(value)) end
+  return value
 end
 
 local function each(name, value, f)
-  if type(value) ~= "table" then fail("hostconfig: %s must be a table, got %s", name, text.repr(value)) end
+  a_table(name, value)
   local made = {}
   if #value > 0 then
     for _, item in ipairs(value) do made[#made + 1] = f(item) end
@@ -108,6 +116,12 @@ local function each(name, value, f)
     for key, item in dict.sorted_pairs(value) do made[#made + 1] = f(key, item) end
   end
   return made
+end
+
+-- A list of tables, or one of them.
+local function list_of_tables(name, value, is_one, f)
+  if is_one(a_table(name, value)) then value = { value } end
+  return list.map(value, function(item) return f(a_table(name, item, "hold tables")) end)
 end
 
 local function pairs_joined(by)
@@ -119,6 +133,7 @@ end
 local function bind(key, item)
   if item == nil then return key end
   if type(item) ~= "table" then return key .. ":" .. tostring(item) end
+  if item.bind == nil then fail("hostconfig: binds: %s must name the folder in the container: { bind = \"/there\" }", tostring(key)) end
   return ("%s:%s:%s"):format(key, item.bind, item.mode or (item.ro and "ro" or "rw"))
 end
 
@@ -148,22 +163,24 @@ local SHAPES = {
   end,
   Devices = function(name, value)
     return each(name, value, function(item)
-      if type(item) ~= "string" then return item end
+      if type(item) ~= "string" then return a_table(name, item, "hold texts and tables") end
       local from, to, may = item:match("^([^:]+):?([^:]*):?([^:]*)$")
       if not from then fail("hostconfig: devices: %q is none", item) end
       return { PathOnHost = from, PathInContainer = to ~= "" and to or from, CgroupPermissions = may ~= "" and may or "rwm" }
     end)
   end,
   Ulimits = function(name, value)
-    return each(name, value, function(item)
+    return list_of_tables(name, value, function(one) return one.Name or one.name end, function(item)
       return { Name = item.Name or item.name, Soft = item.Soft or item.soft, Hard = item.Hard or item.hard }
     end)
   end,
-  LogConfig = function(_, value)
+  LogConfig = function(name, value)
+    a_table(name, value)
     return { Type = value.Type or value.type, Config = value.Config or value.config }
   end,
-  RestartPolicy = function(_, value)
+  RestartPolicy = function(name, value)
     if type(value) == "string" then return { Name = value } end
+    a_table(name, value)
     return { Name = value.Name or value.name, MaximumRetryCount = value.MaximumRetryCount }
   end,
   Tmpfs = function(name, value)

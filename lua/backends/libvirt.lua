@@ -352,6 +352,9 @@ end
 
 -- What is wrong whatever the build: said when the file is read.
 function LibVirt:check_config()
+  if self.pool and next(self.pool) and self.hd_image and not fs.is_dir(self.hd_image) then
+    error(("hd_image %q is one file, and each worker of a pool needs a disk of its own: name a folder, which is there"):format(self.hd_image), 0)
+  end
   if self.base_image and self.base_image == self.hd_image then error("hd_image and base_image are the same file", 0) end
   if self.xml and not self.xml:find("<domain[%s>]") then error("'xml' describes no domain: it has no <domain>", 0) end
 end

@@ -10,6 +10,8 @@ local SOON, LATER = 1, 5
 -- How long one that could not be built may take to go away.
 local GONE_WITHIN = 60
 local GIB = 1 << 30
+-- From this version on Nova takes "auto" and "none" as networks, and wants to be told some.
+local NETWORK_WORDS = "2.37"
 
 local function is_uuid(value)
   return regex.fullmatch("[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}", value) ~= nil
@@ -60,7 +62,8 @@ local function image_of(self)
   return chosen
 end
 
-local function devices_of(self)
+-- In Nova's words, images not looked for yet.
+local function devices_as_given(self)
   local devices = {}
   for i, given in ipairs(self.block_devices or {}) do
     local device = dict.copy(given)
@@ -68,15 +71,22 @@ local function devices_of(self)
     device.destination_type = device.destination_type or "volume"
     device.boot_index = tonumber(device.boot_index) or (i == 1 and 0 or -1)
     if device.delete_on_termination == nil then device.delete_on_termination = true end
+    if device.source_type == "image" and device.uuid == nil then latent.config_error(("block_devices[%d] has no 'uuid'"):format(i)) end
+    devices[i] = device
+  end
+  return devices
+end
+
+local function devices_of(self)
+  local devices = devices_as_given(self)
+  for _, device in ipairs(devices) do
     if device.source_type == "image" then
-      if device.uuid == nil then latent.config_error(("block_devices[%d] has no 'uuid'"):format(i)) end
       local image = image_named(self, tostring(device.uuid))
       device.uuid = image.id
       if device.volume_size == nil and device.destination_type == "volume" then
         device.volume_size = math.max(image.min_disk or 0, math.ceil((image.size or 0) / GIB), 1)
       end
     end
-    devices[i] = device
   end
   return #devices > 0 and devices or nil
 end
@@ -124,6 +134,8 @@ local function request_of(self)
   local more = dict.copy(self.nova_args or {})
   local networks = truthy(self.networks) and self.networks or nil
   networks = networks_of(self, networks or more.networks or more.nics)
+  local knows_words = api.is_at_least(self, NETWORK_WORDS)
+  if networks == nil and knows_words then networks = "auto" end
   local user_data = self.user_data or more.user_data or more.userdata
   local metadata = dict.merge(texts("nova_args.meta", more.meta or more.metadata), texts("meta", self.meta), {
     [MASTER] = self.master_id, [LAUNCH] = self.launch_id, [WORKER] = self.name,
@@ -141,14 +153,14 @@ local function request_of(self)
     security_groups = groups and list.map(groups, function(group) return type(group) == "string" and { name = group } or group end) or nil,
   })
   local shown = { flavor.name or flavor.id, image and (image.name or image.id) or "block devices" }
-  return { server = server, ["os:scheduler_hints"] = hints }, shown, type(networks) == "string" and "2.37" or nil
+  return { server = server, ["os:scheduler_hints"] = hints }, shown, type(networks) == "string" and not knows_words and NETWORK_WORDS or nil
 end
 
 -- SERVERS -------------------------------------------------------------------------------------------------------------
 
 -- The server of this launch, if there is one. Nova finds names by a regular expression.
 local function find(self, ask)
-  local name = "^" .. self.name:gsub("[^%w_-]", "\\%0") .. "$"
+  local name = "^" .. self.name:gsub("[^%w_\128-\255-]", "\\%0") .. "$"
   local servers, refusal = api.all(self, ask, "/servers/detail", "servers", { name = name })
   if not servers then return nil, refusal end
   for _, server in ipairs(servers) do
@@ -275,6 +287,13 @@ function OpenStack:list_instances()
     end
   end
   return found
+end
+
+-- What is wrong whatever the build: said when the file is read.
+function OpenStack:check_config()
+  api.check_login(self)
+  devices_as_given(self)
+  texts("meta", self.meta)
 end
 
 return OpenStack

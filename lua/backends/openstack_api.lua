@@ -66,6 +66,39 @@ local auth_names = list.set{ "auth_type", "auth_url", "username", "user_id", "pa
   "project_id", "tenant_name", "tenant_id", "project_domain_name", "project_domain_id", "application_credential_id",
   "application_credential_name", "application_credential_secret" }
 
+local function known_names(args)
+  for _, name in ipairs(dict.keys(args)) do
+    if not auth_names[name] then latent.config_error(("os_auth_args: there is no '%s'; there is %s"):format(name, table.concat(dict.keys(auth_names), ", "))) end
+  end
+end
+
+local function keystone(address)
+  if not text_or_nil(address) then latent.config_error("there is no address of Keystone: os_auth_url, or auth_url in os_auth_args") end
+  address = tostring(address):gsub("/+$", "")
+  if address:find("/v2%.0$") then latent.config_error("os_auth_url: version 2 of Keystone's interface is gone: " .. address) end
+  return address:find("/v3$") and address or address .. "/v3"
+end
+
+local function kind_of(args)
+  local kind = (text_or_nil(args.auth_type) or (args.application_credential_secret and "applicationcredential") or (args.token and "token") or "password"):gsub("^v3", "")
+  if kind ~= "applicationcredential" and kind ~= "token" and kind ~= "password" then
+    latent.config_error(("os_auth_args: auth_type %q is not supported: there is password, token, v3applicationcredential"):format(kind))
+  end
+  return kind
+end
+
+-- What is wrong with the login whatever the build; what is rendered is not there yet.
+function api.check_login(self)
+  local args = self.os_auth_args
+  if args and next(args) then
+    known_names(args)
+    kind_of(args)
+    keystone(args.auth_url)
+  elseif self.os_auth_url then
+    keystone(self.os_auth_url)
+  end
+end
+
 -- The address of Keystone and what it is asked.
 local function identity(self)
   local args = self.os_auth_args
@@ -73,18 +106,10 @@ local function identity(self)
     args = { auth_url = self.os_auth_url, username = self.os_username, password = self.os_password, project_name = self.os_tenant_name,
       user_domain_name = self.os_user_domain, project_domain_name = self.os_project_domain }
   end
-  for _, name in ipairs(dict.keys(args)) do
-    if not auth_names[name] then latent.config_error(("os_auth_args: there is no '%s'; there is %s"):format(name, table.concat(dict.keys(auth_names), ", "))) end
-  end
+  known_names(args)
   args = dict.copy(args)
   args.project_name, args.project_id = args.project_name or args.tenant_name, args.project_id or args.tenant_id
-  local address = text_or_nil(args.auth_url)
-  if not address then latent.config_error("there is no address of Keystone: os_auth_url") end
-  address = address:gsub("/+$", "")
-  if address:find("/v2%.0$") then latent.config_error("os_auth_url: version 2 of Keystone's interface is gone: " .. address) end
-  if not address:find("/v3$") then address = address .. "/v3" end
-
-  local kind = (text_or_nil(args.auth_type) or (args.application_credential_secret and "applicationcredential") or (args.token and "token") or "password"):gsub("^v3", "")
+  local address, kind = keystone(args.auth_url), kind_of(args)
   if kind == "applicationcredential" then
     local credential = { id = text_or_nil(args.application_credential_id), name = text_or_nil(args.application_credential_name), secret = args.application_credential_secret }
     if not credential.id then
@@ -93,7 +118,7 @@ local function identity(self)
     return address, { identity = { methods = { "application_credential" }, application_credential = credential } }
   elseif kind == "token" then
     return address, { identity = { methods = { "token" }, token = { id = args.token } }, scope = scope(args) }
-  elseif kind == "password" then
+  else
     if not (text_or_nil(args.username) or text_or_nil(args.user_id)) or args.password == nil then
       latent.config_error("user or password for Keystone is missing: os_username, os_password")
     end
@@ -101,7 +126,6 @@ local function identity(self)
     if not user.id then user.name, user.domain = tostring(args.username), domain(args.user_domain_name, args.user_domain_id) end
     return address, { identity = { methods = { "password" }, password = { user = user } }, scope = scope(args) }
   end
-  latent.config_error(("os_auth_args: auth_type %q is not supported: there is password, token, v3applicationcredential"):format(kind))
 end
 
 local function verify(self)
@@ -158,6 +182,12 @@ local function endpoint(session, service, region, interface)
   end
   if #regions == 0 then latent.config_error(("the cloud offers no %s service to this project (%s)"):format(service, interface)) end
   latent.config_error(("there is no region %q with a %s service; there is %s"):format(region, service, table.concat(list.sorted(list.unique(regions)), ", ")))
+end
+
+-- Is Nova asked for that version of its interface, or for a later one?
+function api.is_at_least(self, version)
+  local minor = function(text) return tonumber(text:match("^2%.(%d+)$")) or 1 end
+  return minor(tostring(self.client_version or "2")) >= minor(version)
 end
 
 -- The answer of a service, whatever its status. A token that is refused is renewed once. A service that does not answer raises a plain error.

@@ -151,20 +151,28 @@ function Process:worker_command(build)
   return { self.program or "buildbot-worker", "start", "--nodaemon", "." }
 end
 
+-- What each launch has of its own; a variable that a file gives these names would have no effect.
+local GIVEN = list.set{ "BUILDMASTER", "BUILDMASTER_PORT", "WORKERNAME", "WORKERPASS", MASTER, LAUNCH }
+
+local function check_env(env)
+  for name, value in dict.sorted_pairs(env or {}) do
+    if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") then config_error(("env: %s is no name of a variable"):format(text.repr(name))) end
+    if GIVEN[name] then config_error(("env: %s is set for each launch, and can't be given"):format(name)) end
+    if type(value) ~= "string" and type(value) ~= "number" then config_error(("env: %s must be text, got %s"):format(name, text.repr(value))) end
+  end
+end
+
 -- What the worker finds in its environment.
 local function environment_of(self, host)
   local at, port = master_address(self, host)
   if not at or not port then
     config_error("the worker finds no master: c.protocols names no TCP port for workers, or the master's name is unknown (masterFQDN)")
   end
+  check_env(self.env)
   local env = dict.merge(self.env, { BUILDMASTER = at, BUILDMASTER_PORT = port, WORKERNAME = self.name, WORKERPASS = self.password,
     [MASTER] = self.master_id, [LAUNCH] = self.launch_id })
   local lines = {}
-  for name, value in dict.sorted_pairs(env) do
-    if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") then config_error(("env: %s is no name of a variable"):format(text.repr(name))) end
-    if type(value) == "table" or type(value) == "boolean" then config_error(("env: %s must be text, got %s"):format(name, text.repr(value))) end
-    lines[#lines + 1] = "export " .. assigned(name, value)
-  end
+  for name, value in dict.sorted_pairs(env) do lines[#lines + 1] = "export " .. assigned(name, value) end
   return "entered() {\n" .. table.concat(lines) .. "}\n"
 end
 
@@ -218,6 +226,7 @@ end
 
 -- What is wrong whatever the build: said when the file is read.
 function Process:check_config()
+  check_env(self.env)
   for _, option in ipairs(self.ssh_options or {}) do
     if type(option) ~= "string" then error("ssh_options must be a list of words, got " .. text.repr(option), 0) end
   end

@@ -589,13 +589,13 @@ None = nil
 
 ---@class (exact) FakeLatentWorker.Arguments: { start?: any, start_time?: any, attach?: any, attach_time?: any, lifetime?: any, check?: any, stop?: any, stop_time?: any, host?: any, ssh_options?: any, program?: any, command?: any, basedir?: any, env?: any, masterFQDN?: any, slavename?: any, name?: any, password?: any, build_wait_timeout?: any, check_instance_interval?: any, max_lifetime?: any, pool?: any, max_builds?: any, notify_on_missing?: any, notify_on_return?: any, owner?: any, missing_timeout?: any, properties?: any, defaultProperties?: any, locks?: any, keepalive_interval?: any, machine_name?: any, quarantine_initial_timeout?: any, quarantine_max_timeout?: any, [1]?: any, [2]?: any, [string]: nil, [integer]: nil }
 ---@field start? string|None How its start ends: `ok`, `capacity`, `retry`, `config_error`, `error`, `false` (as each of these is returned or raised), `lost` (it runs, and the answer is an error), `hang` (it never ends). Default: "ok"
----@field start_time? number|string|None The seconds that it takes. Default: 0
+---@field start_time? number|None The seconds that it takes. Default: 0
 ---@field attach? boolean|None Does a worker attach? Default: true
----@field attach_time? number|string|None The seconds until then. Default: 0
----@field lifetime? number|string|None The seconds after which the instance dies; 0: it does not. Default: 0
+---@field attach_time? number|None The seconds until then. Default: 0
+---@field lifetime? number|None The seconds after which the instance dies; 0: it does not. Default: 0
 ---@field check? string|None What `check_instance` finds wrong with it; no worker attaches then. Default: None
 ---@field stop? string|None How its stop ends: `ok`, `error`, `hang`. Default: "ok"
----@field stop_time? number|string|None The seconds that it takes. Default: 0
+---@field stop_time? number|None The seconds that it takes. Default: 0
 ---@field host? string|None The machine that runs it, as ssh knows it (`NAME` or `USER@NAME`), with a key that needs no password; None: this one. Default: None
 ---@field ssh_options? string|string[] Words for ssh, such as `{ "-p", "2222", "-i", "KEY" }`. Default: {}
 ---@field program? string|None|Renderable The stock worker's program. Default: "buildbot-worker"
@@ -628,13 +628,13 @@ None = nil
 ---A machine that behaves as a build wishes, to try out a configuration: each argument but those of ProcessLatentWorker is a wish, and the property `fake_NAME` of the build counts more. A process of this machine stands for it; builds really run.
 ---@class FakeLatentWorker: AnyWorker
 ---@field start string|None How its start ends: `ok`, `capacity`, `retry`, `config_error`, `error`, `false` (as each of these is returned or raised), `lost` (it runs, and the answer is an error), `hang` (it never ends).
----@field start_time number|string|None The seconds that it takes.
+---@field start_time number|None The seconds that it takes.
 ---@field attach boolean|None Does a worker attach?
----@field attach_time number|string|None The seconds until then.
----@field lifetime number|string|None The seconds after which the instance dies; 0: it does not.
+---@field attach_time number|None The seconds until then.
+---@field lifetime number|None The seconds after which the instance dies; 0: it does not.
 ---@field check string|None What `check_instance` finds wrong with it; no worker attaches then.
 ---@field stop string|None How its stop ends: `ok`, `error`, `hang`.
----@field stop_time number|string|None The seconds that it takes.
+---@field stop_time number|None The seconds that it takes.
 ---@field host string|None The machine that runs it, as ssh knows it (`NAME` or `USER@NAME`), with a key that needs no password; None: this one.
 ---@field ssh_options any Words for ssh, such as `{ "-p", "2222", "-i", "KEY" }`.
 ---@field program any The stock worker's program.

@@ -33,9 +33,12 @@ pub fn parse(text: &str) -> Option<Duration> {
     from_seconds(total)
 }
 
-/// Seconds to a duration; none if negative, not finite or beyond what a duration holds.
+/// A thousand years: added to the time of any clock it is still a time.
+const LONGEST: Duration = Duration::from_secs(1000 * 365 * 86_400);
+
+/// Seconds to a duration; none if negative, not finite or beyond the longest.
 pub fn from_seconds(seconds: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(seconds).ok()
+    Duration::try_from_secs_f64(seconds).ok().filter(|d| *d <= LONGEST)
 }
 
 /// A duration for people: `850 ms`, `12.3 s`, `4 min 5 s`, `2 h 1 min`.
@@ -60,7 +63,7 @@ mod tests {
         {
             assert_eq!(parse(text), from_seconds(seconds), "{text}");
         }
-        for text in ["", "h", "3 parsecs", "-5", "1h-", "nan", "1e400"] {
+        for text in ["", "h", "3 parsecs", "-5", "1h-", "nan", "1e400", "9223372036854775807"] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -168,8 +168,8 @@ impl Reader {
                 self.given.insert(arg.name, value.clone());
             }
         }
-        if let Some(key) = &args.strange_key {
-            self.wrong(format!("the key {key} is neither a name nor the next position"));
+        if let Some(what) = args.strange() {
+            self.wrong(format!("has {what}"));
         }
         for (name, value) in args.named.iter() {
             // A key that is a number is told already.
@@ -177,8 +177,7 @@ impl Reader {
                 continue;
             }
             let Some(arg) = declared.iter().find(|a| a.name == name || a.aliases.contains(&name.as_str())) else {
-                let text = format!("unknown {} '{name}'{}", self.noun, suggest::hint(name, declared.iter().map(|a| a.name)));
-                self.mistakes.push(Fault { text, of: None, about: Some(name.clone()) });
+                self.wrong_of(name, format!("unknown {} '{name}'{}", self.noun, suggest::hint(name, declared.iter().map(|a| a.name))));
                 continue;
             };
             if arg.name != name {
@@ -252,6 +251,11 @@ impl Reader {
 
     pub fn wrong(&mut self, text: impl Into<String>) {
         self.mistakes.push(Fault { text: text.into(), of: None, about: None });
+    }
+
+    /// About one argument.
+    pub fn wrong_of(&mut self, name: &str, text: impl Into<String>) {
+        self.mistakes.push(Fault { text: text.into(), of: None, about: Some(name.to_owned()) });
     }
 
     pub fn warn(&mut self, text: impl Into<String>) {

@@ -92,7 +92,7 @@ pub fn step(object: &Arc<Object>) -> Result<Arc<StepSpec>, String> {
     match assembly.parsed(object) {
         Some(Parsed::Step(step)) if assembly.mistakes.is_empty() => Ok(step),
         _ => {
-            let told: Vec<String> = without_repeats(assembly.mistakes).iter().map(ToString::to_string).collect();
+            let told: Vec<String> = without_repeats(assembly.mistakes, &object.place).iter().map(ToString::to_string).collect();
             Err(if told.is_empty() { format!("must be a step, got a {}", object.class) } else { told.join("\n") })
         }
     }
@@ -103,7 +103,7 @@ pub fn step(object: &Arc<Object>) -> Result<Arc<StepSpec>, String> {
 pub(super) fn mistakes_of(object: &Arc<Object>) -> Vec<Mistake> {
     let mut mistakes = Assembly::of(std::slice::from_ref(object), SaidAt::default()).mistakes;
     mistakes.sort_by_key(|(order, _)| *order);
-    without_repeats(mistakes)
+    without_repeats(mistakes, &object.place)
 }
 
 impl Assembly {
@@ -207,7 +207,7 @@ impl Assembly {
                     methods: None,
                     code: None,
                     own: None,
-                    place: root_place.clone(),
+                    place: self.said_at.keys.get("builders").unwrap_or(root_place).clone(),
                 }),
             })
             .collect();
@@ -378,10 +378,15 @@ impl Assembly {
     }
 
     fn names_exist(&mut self, object: &Object, argument: &str, names: &[String], what: &str, known: &BTreeSet<String>) {
-        for name in names.iter().filter(|n| !known.contains(*n)) {
+        let place = self.said_at.find(object.id, argument).unwrap_or(&object.place).clone();
+        let mut unknown = names.iter().filter(|n| !known.contains(*n));
+        for name in unknown.by_ref().take(MOST_NAMES) {
             let hint = suggest::hint(name, known.iter().map(String::as_str));
-            let place = self.said_at.find(object.id, argument).unwrap_or(&object.place).clone();
             self.mistake(object.id, &place, &subject(object), format!("{argument} names '{name}', which is no {what}{hint}"));
+        }
+        let more = unknown.count();
+        if more > 0 {
+            self.mistake(object.id, &place, &subject(object), format!("{argument} names {more} more of which none is a {what}"));
         }
     }
 
@@ -390,11 +395,11 @@ impl Assembly {
         self.warnings.sort_by_key(|(order, _)| *order);
         match config {
             Some(mut config) if self.mistakes.is_empty() => {
-                config.warnings = without_repeats(self.warnings);
+                config.warnings = without_repeats(self.warnings, root_place);
                 Ok(config)
             }
             _ => {
-                let mut mistakes = without_repeats(self.mistakes);
+                let mut mistakes = without_repeats(self.mistakes, root_place);
                 if mistakes.is_empty() {
                     // A value that is refused without a word would be a defect here; it must not look like success.
                     mistakes.push(said(root_place, "", "the configuration could not be understood".into()));
@@ -414,24 +419,42 @@ struct Known<'a> {
 
 /// These names, and in place of that of a pool those of its workers.
 fn in_pools(names: &[String], pools: &HashMap<String, Vec<String>>) -> Vec<String> {
-    let mut workers: Vec<String> = Vec::new();
-    for name in names {
-        for member in pools.get(name).map_or(std::slice::from_ref(name), Vec::as_slice) {
-            if !workers.contains(member) {
-                workers.push(member.clone());
-            }
-        }
-    }
-    workers
+    let mut seen = HashSet::new();
+    let members = names.iter().flat_map(|name| pools.get(name).map_or(std::slice::from_ref(name), Vec::as_slice));
+    members.filter(|member| seen.insert(*member)).cloned().collect()
 }
 
-fn without_repeats(list: Vec<(u64, Mistake)>) -> Vec<Mistake> {
+/// Each once; the first of them, and at `place` how many more there are.
+fn without_repeats(list: Vec<(u64, Mistake)>, place: &Place) -> Vec<Mistake> {
     let mut seen = HashSet::new();
-    list.into_iter().map(|(_, m)| m).filter(|m| seen.insert((m.place.clone(), m.subject.clone(), m.text.clone()))).collect()
+    let new = list.into_iter().map(|(_, m)| m).filter(|m| seen.insert((m.place.clone(), m.subject.clone(), m.text.clone())));
+    let mut all: Vec<Mistake> = new.collect();
+    let more = all.len().saturating_sub(MOST_TOLD);
+    if more > 0 {
+        all.truncate(MOST_TOLD);
+        all.push(said(place, "", format!("and {more} more of the kind")));
+    }
+    all
 }
 
 fn said(place: &Place, subject: &str, text: String) -> Mistake {
-    Mistake { place: place.clone(), subject: subject.into(), text }
+    Mistake { place: place.clone(), subject: cut(subject.into(), LONGEST_SUBJECT), text: cut(text, LONGEST_TEXT) }
+}
+
+/// Who has more has one mistake in a loop, most likely.
+const MOST_TOLD: usize = 5000;
+/// Unknown names of one argument, each with the nearest known one.
+const MOST_NAMES: usize = 20;
+/// Names and texts of any length come from a file, and are told among others.
+const LONGEST_SUBJECT: usize = 200;
+const LONGEST_TEXT: usize = 2000;
+
+fn cut(mut text: String, most: usize) -> String {
+    if let Some((at, _)) = text.char_indices().nth(most) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
 }
 
 /// `Worker "bot-linux"`.

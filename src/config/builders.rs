@@ -46,6 +46,9 @@ arguments! {
     }
 }
 
+/// What the name of a folder may have on Linux and elsewhere.
+const LONGEST_FOLDER: usize = 255;
+
 pub(super) fn declare(list: &mut Vec<ClassDecl>) {
     list.push(ClassDecl::new::<BuilderArgs>("BuilderConfig", Kind::Builder, builder, "A builder: what is built, how, and where."));
     list.push(
@@ -66,12 +69,9 @@ fn builder(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Opt
         _ => return None,
     };
     let before = reader.mistakes.len();
-    let mut workers = args.workername.0;
-    for name in args.workernames.0 {
-        if !workers.contains(&name) {
-            workers.push(name);
-        }
-    }
+    let mut seen = BTreeSet::new();
+    let all = args.workername.0.into_iter().chain(args.workernames.0);
+    let workers: Vec<String> = all.filter(|name| seen.insert(name.clone())).collect();
     if workers.is_empty() {
         reader.wrong("needs at least one worker ('workername' or 'workernames')");
     }
@@ -85,6 +85,9 @@ fn builder(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Opt
     for (what, dir) in [("builddir", Some(&builddir)), ("workerbuilddir", args.workerbuilddir.as_ref())] {
         if dir.is_some_and(|d| d.trim().is_empty()) {
             reader.wrong(format!("'{what}' must not be empty"));
+        }
+        if dir.is_some_and(|d| d.split('/').any(|part| part.len() > LONGEST_FOLDER)) {
+            reader.wrong(format!("'{what}' has a name of more than {LONGEST_FOLDER} bytes, which no file system takes"));
         }
     }
     (reader.mistakes.len() == before).then(|| {

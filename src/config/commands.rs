@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use super::convert::{FromValue, Wrong, item};
+use super::convert::{FromValue, Wrong, item, no_strange_key};
 use super::lua_type::LuaType;
 use super::spec::{Collapse, CommandLine, Condition, EnvValue, LogEncoding, LogFile, Words};
 use super::template::Template;
@@ -37,7 +37,7 @@ impl FromValue for CommandLine {
                     Ok(CommandLine::Words(words))
                 }
             }
-            other => Err(Wrong::must(Self::expected(), other)),
+            other => Err(not_words(Self::expected(), other)),
         }
     }
 
@@ -70,9 +70,15 @@ fn flatten(value: &Value, words: &mut Vec<String>) -> Result<(), Wrong> {
                 flatten(v, words).map_err(|w| w.inside(item(i)))?;
             }
         }
-        other => return Err(Wrong::must("text", other)),
+        other => return Err(not_words("text", other)),
     }
     Ok(())
+}
+
+/// A list with a hole is told as such.
+fn not_words(expected: impl AsRef<str>, value: &Value) -> Wrong {
+    let hole = if let Value::Table(t) = value { no_strange_key(t).err() } else { None };
+    hole.unwrap_or_else(|| Wrong::must(expected, value))
 }
 
 impl FromValue for EnvValue {

@@ -334,19 +334,19 @@ impl<T: FromValue> FromValue for Option<T> {
 fn items<'a>(value: &'a Value, expected: &str) -> Result<&'a [Value], Wrong> {
     match value {
         Value::Table(t) => {
+            no_strange_key(t)?;
             if let Some(name) = t.named.keys().next() {
                 return Err(Wrong::says(format!("must be {expected}, got a table with the name '{name}'")));
             }
-            no_strange_key(t)?;
             Ok(&t.items)
         }
         other => Err(Wrong::must(expected, other)),
     }
 }
 
-fn no_strange_key(t: &Table) -> Result<(), Wrong> {
-    match &t.strange_key {
-        Some(key) => Err(Wrong::says(format!("has the key {key}, which is neither a name nor the next position"))),
+pub(super) fn no_strange_key(t: &Table) -> Result<(), Wrong> {
+    match t.strange() {
+        Some(what) => Err(Wrong::says(format!("has {what}"))),
         None => Ok(()),
     }
 }
@@ -387,7 +387,13 @@ impl<T: FromValue> FromValue for OneOrMany<T> {
         match value {
             Value::Table(_) => Vec::from_value(value).map(OneOrMany),
             Value::None => Ok(OneOrMany(Vec::new())),
-            one => T::from_value(one).map(|v| OneOrMany(vec![v])).map_err(|_| Wrong::must(Self::expected(), value)),
+            one => {
+                T::from_value(one).map(|v| OneOrMany(vec![v])).map_err(|wrong| match wrong.says == Wrong::must(T::expected(), one).says {
+                    true => Wrong::must(Self::expected(), value),
+                    // It says more than what was expected.
+                    false => wrong,
+                })
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use super::arguments::{Arguments, Fault, Reader, arguments};
+use super::arguments::{Arguments, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::class::{ClassDecl, Kind};
 use super::convert::{self, FromValue, Wrong};
@@ -255,7 +255,7 @@ fn check(reader: &mut Reader, name: &str, text: Option<&str>, file: Option<&str>
         Some(file) => (format!("{name}_filename"), format!("'{name}_filename' {file:?}")),
         None => (name.to_owned(), format!("'{name}'")),
     };
-    reader.mistakes.push(Fault { text: format!("{what}: {why}"), of: None, about: Some(about) });
+    reader.wrong_of(&about, format!("{what}: {why}"));
 }
 
 /// Names and values for templates. What holds functions is left out here: then the message is made in Lua.

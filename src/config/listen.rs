@@ -24,6 +24,29 @@ impl Endpoint {
     }
 }
 
+impl Listen {
+    /// Can only one of both be open?
+    pub(super) fn excludes(&self, other: &Listen) -> bool {
+        let all = |interface: &Option<String>| interface.as_deref().is_none_or(|i| matches!(i, "0.0.0.0" | "::"));
+        match (self, other) {
+            (Listen::Tcp { interface: a, port: p }, Listen::Tcp { interface: b, port: q }) => {
+                p == q && *p != 0 && (all(a) || all(b) || a == b)
+            }
+            (Listen::Unix { path: a }, Listen::Unix { path: b }) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Listen::Tcp { interface, port } => write!(f, "{}:{port}", interface.as_deref().unwrap_or("*")),
+            Listen::Unix { path } => write!(f, "{}", path.display()),
+        }
+    }
+}
+
 impl FromValue for Endpoint {
     fn expected() -> String {
         "a port number or a text such as \"tcp:9989:interface=127.0.0.1\"".into()
@@ -67,7 +90,10 @@ impl FromValue for Endpoint {
             }
             "unix" => {
                 let path = positional.next().or_else(|| take("address")).filter(|p| !p.is_empty()).ok_or_else(wrong)?;
-                ["mode", "backlog", "lockfile"].into_iter().for_each(|name| drop(take(name)));
+                if take("mode").is_some_and(|mode| mode.trim_start_matches('0') != "600") {
+                    return Err(Wrong::says("can't have another mode than 600: only the master's own user may connect to its sockets"));
+                }
+                ["backlog", "lockfile"].into_iter().for_each(|name| drop(take(name)));
                 Listen::Unix { path: PathBuf::from(path) }
             }
             "ssl" => {

@@ -3,6 +3,7 @@
 
 use super::class::{ClassDecl, classes};
 use super::convert::Wrong;
+use super::value::Value;
 use crate::base::suggest;
 
 /// Letters, digits, `_` and `-`, no digit first; letters of any script.
@@ -11,10 +12,10 @@ pub(super) fn is_identifier(name: &str, longest: usize) -> Result<(), Wrong> {
     let letter = |c: char| c.is_ascii_alphabetic() || c == '_' || c == '-' || (c as u32 >= 0xa0 && !c.is_whitespace());
     let fits = chars.next().is_some_and(letter) && chars.all(|c| letter(c) || c.is_ascii_digit());
     if !fits {
-        return Err(Wrong::says(format!("must be an identifier (letters, digits, '_' and '-', no digit first), got {name:?}")));
+        return Err(Wrong::must("an identifier (letters, digits, '_' and '-', no digit first)", &Value::Text(name.into())));
     }
     if name.chars().count() > longest {
-        return Err(Wrong::says(format!("must not be longer than {longest} characters, got {name:?}")));
+        return Err(Wrong::says(format!("must not be longer than {longest} characters, got {}", Value::Text(name.into()).describe())));
     }
     Ok(())
 }

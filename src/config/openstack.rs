@@ -130,6 +130,19 @@ fn openstack(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<P
             reader.wrong(format!("needs '{name}', or all that Keystone is told in 'os_auth_args'"));
         }
     }
+    if args.auth_args != LoginArgs::default() {
+        let given = [
+            (args.auth_url.is_some(), "os_auth_url"),
+            (args.username.is_some(), "os_username"),
+            (args.os_password.is_some(), "os_password"),
+            (args.tenant.is_some(), "os_tenant_name"),
+            (args.user_domain.is_some(), "os_user_domain"),
+            (args.project_domain.is_some(), "os_project_domain"),
+        ];
+        for (_, name) in given.iter().filter(|(given, _)| *given) {
+            reader.warn_of(name, format!("'{name}' has no effect beside 'os_auth_args'"));
+        }
+    }
     if args.interface.as_deref().is_some_and(|name| !matches!(name, "public" | "internal" | "admin")) {
         reader.wrong("'interface' must be \"public\", \"internal\" or \"admin\"");
     }

@@ -14,6 +14,7 @@ use super::lua_type::LuaType;
 use super::spec::{Choices, Parameter, ParameterKind, ParseWith};
 use super::value::{FnRef, Object, Value};
 use super::without_effect::{Ignored, NotYet};
+use crate::base::suggest;
 
 arguments! {
     /// What every parameter takes.
@@ -186,9 +187,17 @@ fn told(
     if let Some(Err(text)) = args.regex.as_ref().map(|pattern| assembly.regex("regex", &pattern.0)) {
         reader.wrong(text);
     }
-    if let Some(Err(text)) = args.default.as_ref().map(|d| check_default(d, &start.kind)) {
+    let default = args.default.map(|d| as_kind(d, &start.kind)).filter(|d| !d.is_null());
+    if let Some(Err(text)) = default.as_ref().map(|d| check_default(d, &start.kind)) {
         reader.wrong(text);
         return None;
+    }
+    if let (Some(default), ParameterKind::Choice { choices: Choices::List(choices), strict: true }) = (&default, &start.kind) {
+        let of_default = default.as_array().map_or(std::slice::from_ref(default), Vec::as_slice).iter().filter_map(Json::as_str);
+        for text in of_default.filter(|text| !text.is_empty() && !choices.iter().any(|c| c == text)) {
+            let (shown, hint) = (Value::Text(text.into()).describe(), suggest::hint(text, choices.iter().map(String::as_str)));
+            reader.warn_of("default", format!("'default' is {shown}, which is none of the choices{hint}: whoever leaves it is refused"));
+        }
     }
     let label = label.unwrap_or(start.label);
     Some(Parameter {
@@ -197,7 +206,7 @@ fn told(
         label,
         tooltip: args.tooltip,
         regex: args.regex.map(|pattern| pattern.0),
-        default: args.default.filter(|d| !d.is_null()).unwrap_or(start.default),
+        default: default.unwrap_or(start.default),
         required: args.required,
         multiple: args.multiple,
         hide: args.hide,
@@ -368,6 +377,14 @@ impl FromValue for Field {
             Value::Text(text) => Ok(Field::Fixed(text.clone())),
             other => ParameterRef::from_value(other).map(Field::Parameter).map_err(|_| Wrong::must(Self::expected(), other)),
         }
+    }
+}
+
+/// Lua's `2.0` is 2, where a whole number is wanted.
+fn as_kind(default: Json, kind: &ParameterKind) -> Json {
+    match kind {
+        ParameterKind::Int => i64::from_value(&Value::from_json(&default)).map_or(default, Json::from),
+        _ => default,
     }
 }
 

@@ -1,13 +1,16 @@
 //! Workers that are processes, `ProcessLatentWorker` and `FakeLatentWorker`: what a file may tell them. Their methods are
 //! `lua/backends/process.lua` and `lua/backends/fake.lua`; what an argument may hold beyond its kind, `check_config` there says.
 
+use std::time::Duration;
+
 use super::arguments::{Arguments, Preset, Reader, arguments};
 use super::assemble::{Assembly, Parsed};
 use super::backends::{self, LatentWorkerArgs};
 use super::class::{ClassDecl, Kind};
-use super::convert::{Dict, OneOrMany};
+use super::convert::{Dict, FromValue, OneOrMany, Wrong};
+use super::lua_type::LuaType;
 use super::template::Arg;
-use super::value::Object;
+use super::value::{Object, Value};
 
 arguments! {
     ProcessArgs {
@@ -26,13 +29,36 @@ arguments! {
     FakeArgs {
         include process: ProcessArgs;
         "start" start: Option<String> = None => "\"ok\"", "How its start ends: `ok`, `capacity`, `retry`, `config_error`, `error`, `false` (as each of these is returned or raised), `lost` (it runs, and the answer is an error), `hang` (it never ends).", NextLaunch;
-        "start_time" start_time: Option<f64> = None => "0", "The seconds that it takes.", NextLaunch;
+        "start_time" start_time: Option<Seconds> = None => "0", "The seconds that it takes.", NextLaunch;
         "attach" attach: Option<bool> = None => "true", "Does a worker attach?", NextLaunch;
-        "attach_time" attach_time: Option<f64> = None => "0", "The seconds until then.", NextLaunch;
-        "lifetime" lifetime: Option<f64> = None => "0", "The seconds after which the instance dies; 0: it does not.", NextLaunch;
+        "attach_time" attach_time: Option<Seconds> = None => "0", "The seconds until then.", NextLaunch;
+        "lifetime" lifetime: Option<Seconds> = None => "0", "The seconds after which the instance dies; 0: it does not.", NextLaunch;
         "check" check: Option<String> = None => "None", "What `check_instance` finds wrong with it; no worker attaches then.", NextLaunch;
         "stop" stop: Option<String> = None => "\"ok\"", "How its stop ends: `ok`, `error`, `hang`.", NextLaunch;
-        "stop_time" stop_time: Option<f64> = None => "0", "The seconds that it takes.", NextLaunch;
+        "stop_time" stop_time: Option<Seconds> = None => "0", "The seconds that it takes.", NextLaunch;
+    }
+}
+
+/// What the shell counts; texts such as `"5m"` are not among it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seconds;
+
+impl FromValue for Seconds {
+    fn expected() -> String {
+        "a number of seconds".into()
+    }
+
+    fn lua_type() -> LuaType {
+        LuaType::Name("number")
+    }
+
+    fn from_value(value: &Value) -> Result<Seconds, Wrong> {
+        match value {
+            Value::Int(_) | Value::Float(_) => {
+                Duration::from_value(value).map(|_| Seconds).map_err(|_| Wrong::must(Self::expected(), value))
+            }
+            other => Err(Wrong::must(Self::expected(), other)),
+        }
     }
 }
 

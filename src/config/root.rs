@@ -185,23 +185,36 @@ pub(super) struct Root {
 /// Reads all keys. `told` gets each table of settings with what was wrong in it.
 pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<Root> {
     let mut reader = Reader::of_settings(&RootArgs::declared(), root);
-    let args = RootArgs::read(&mut reader);
+    let args = RootArgs::read(&mut reader).or_else(|| without_wrong_keys(root, &reader));
     if let Some(args) = &args
         && args.slave_port.is_some()
     {
         reader.warn_of("slavePortnum", "'slavePortnum' is the old spelling of protocols = { pb = { port = … } }");
     }
+    if args.as_ref().is_some_and(|args| !["http://", "https://"].iter().any(|start| args.buildbot_url.starts_with(start))) {
+        reader.warn_of("buildbotURL", "'buildbotURL' must begin with http:// or https:// for links in mails and pages to lead anywhere");
+    }
     if args.as_ref().is_some_and(|args| args.reap_interval < SHORTEST_REAP_INTERVAL) {
         reader.wrong("'reap_interval' must be 10 seconds or more");
     }
+    if let (Some(url), Some(Value::Table(db))) = (root.named.get("db_url"), root.named.get("db"))
+        && db.named.get("db_url").is_some_and(|other| other != url)
+    {
+        reader.wrong_of("db_url", "'db_url' is given twice, in c.db too, and they differ");
+    }
     told("", reader);
-    let args = args?;
-    let protocols: Option<ProtocolsArgs> = settings(&args.protocols, "protocols", told);
+    // Whatever is wrong with other keys: these can be told.
+    let table = |key: &str| match root.named.get(key) {
+        Some(Value::Table(table)) => Settings(table.clone()),
+        _ => Settings::default(),
+    };
+    let protocols: Option<ProtocolsArgs> = settings(&table("protocols"), "protocols", told);
     let pb: Option<PbArgs> = protocols.and_then(|p| settings(&p.pb, "protocols.pb", told));
-    let www: Option<WwwArgs> = settings(&args.www, "www", told);
-    let db: Option<DbArgs> = settings(&args.db, "db", told);
-    let lua: Option<LuaArgs> = settings(&args.lua, "lua", told);
-    let mq: Option<MqArgs> = settings(&args.mq, "mq", told);
+    let www: Option<WwwArgs> = settings(&table("www"), "www", told);
+    let db: Option<DbArgs> = settings(&table("db"), "db", told);
+    let lua: Option<LuaArgs> = settings(&table("lua"), "lua", told);
+    let mq: Option<MqArgs> = settings(&table("mq"), "mq", told);
+    let args = args?;
     let (pb, www, db, lua, _) = (pb?, www?, db?, lua?, mq?);
 
     let mut buildbot_url = args.buildbot_url;
@@ -210,6 +223,17 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
     }
     let mut pb: Vec<Listen> = pb.port.0.into_iter().map(|e| e.or_on(None)).collect();
     pb.extend(args.slave_port.map(|e| e.or_on(None)));
+    let www = www.port.map(|e| e.or_on(Some("127.0.0.1")));
+    let mut reader = Reader::default();
+    for (i, one) in pb.iter().enumerate() {
+        if pb[i + 1..].iter().any(|other| one.excludes(other)) {
+            reader.wrong_of("protocols", format!("protocols.pb can't listen on {one} twice"));
+        }
+        if www.as_ref().is_some_and(|web| one.excludes(web)) {
+            reader.wrong_of("www", format!("protocols.pb and www can't both listen on {one}"));
+        }
+    }
+    told("", reader);
     let size = |n: i64| n.unsigned_abs();
     Some(Root {
         workers: args.workers.0.into_iter().map(|w| w.0).collect(),
@@ -223,7 +247,7 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
             title_url: args.title_url,
             buildbot_url,
             pb,
-            www: www.port.map(|e| e.or_on(Some("127.0.0.1"))),
+            www,
             sqlite: args.db_url.or(db.db_url).map_or_else(|| PathBuf::from("state.sqlite"), |url| url.0),
             properties: args.properties.0,
             collapse_requests: args.collapse_requests,
@@ -243,10 +267,12 @@ pub(super) fn read(root: &Table, told: &mut dyn FnMut(&str, Reader)) -> Option<R
     })
 }
 
-/// The keys of `BuildmasterConfig` but those that hold objects, which are told one by one.
+/// Keys whose objects are told one by one.
+const OF_OBJECTS: [&str; 4] = ["workers", "builders", "schedulers", "services"];
+
+/// The keys of `BuildmasterConfig` but those of objects.
 pub(super) fn keys() -> Vec<ArgDecl> {
-    let objects = ["workers", "builders", "schedulers", "services"];
-    RootArgs::declared().into_iter().filter(|key| !objects.contains(&key.name)).collect()
+    RootArgs::declared().into_iter().filter(|key| !OF_OBJECTS.contains(&key.name)).collect()
 }
 
 /// The keys of a table of settings, by its path.
@@ -266,7 +292,20 @@ fn settings<A: Arguments>(settings: &Settings, name: &str, told: &mut dyn FnMut(
     let mut reader = Reader::of_settings(&A::declared(), &settings.0);
     let args = A::read(&mut reader);
     told(name, reader);
-    args
+    // As if it were not there, for what can be told of other keys.
+    args.or_else(|| A::read(&mut Reader::of_settings(&A::declared(), &Table::default())))
+}
+
+/// The keys as they would be without the wrong ones, whose mistakes are told: what objects say of each other can be told as well. None where
+/// the objects themselves are among them.
+fn without_wrong_keys(root: &Table, reader: &Reader) -> Option<RootArgs> {
+    let wrong: Vec<&str> = reader.mistakes.iter().filter_map(|fault| fault.about.as_deref()).collect();
+    if wrong.iter().any(|key| OF_OBJECTS.contains(key) || *key == "secretsProviders") {
+        return None;
+    }
+    let mut rest = root.clone();
+    rest.named.retain(|key, _| !wrong.contains(&key.as_str()));
+    RootArgs::read(&mut Reader::of_settings(&RootArgs::declared(), &rest))
 }
 
 /// A builder: an instance, or the table of its arguments.

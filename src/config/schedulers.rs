@@ -1,5 +1,6 @@
 //! `ForceScheduler`: what it is told, and what it is by default.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
@@ -64,9 +65,22 @@ fn force(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Optio
         }
         Priority::Parameter(r) => parameter(r),
     };
+    if codebases.as_ref().is_some_and(|list| list.is_empty() && whole) {
+        reader.wrong("'codebases' must not be empty: leave it out for the one without a name");
+    }
     let codebases = codebases.unwrap_or_else(|| vec![parameters::codebase("")]);
-    for c in codebases.iter().filter(|c| !matches!(c.kind, ParameterKind::Codebase { .. })) {
-        reader.wrong(format!("'codebases' must be a list of util.CodebaseParameter, got a {}", c.class));
+    let mut seen = BTreeSet::new();
+    for c in &codebases {
+        match &c.kind {
+            ParameterKind::Codebase { codebase, .. } if !seen.insert(codebase) => {
+                reader.wrong(format!("'codebases' has {codebase:?} twice"));
+            }
+            ParameterKind::Codebase { .. } => {}
+            _ => reader.wrong(format!("'codebases' must be a list of util.CodebaseParameter, got a {}", c.class)),
+        }
+    }
+    for name in set_twice(&properties) {
+        reader.warn_of("properties", format!("'properties' has several parameters that set '{name}': the last one counts"));
     }
     if !whole || reader.mistakes.len() > before {
         return None;
@@ -92,6 +106,24 @@ fn force(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Optio
         name: args.name.0,
         place: object.place.clone(),
     })))
+}
+
+/// Names of properties that several of the parameters set.
+fn set_twice(parameters: &[Parameter]) -> BTreeSet<&str> {
+    fn walk<'a>(parameters: &'a [Parameter], seen: &mut BTreeSet<&'a str>, twice: &mut BTreeSet<&'a str>) {
+        for parameter in parameters {
+            match &parameter.kind {
+                ParameterKind::Nested { fields, .. } => walk(fields, seen, twice),
+                // Which one it sets is entered.
+                ParameterKind::AnyProperty => {}
+                _ if seen.insert(&parameter.name) => {}
+                _ => drop(twice.insert(&parameter.name)),
+            }
+        }
+    }
+    let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
+    walk(parameters, &mut seen, &mut twice);
+    twice
 }
 
 /// Only `%(owner)s`, `%(reason)s` and `%%` are known when a build is asked for.

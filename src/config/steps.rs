@@ -11,13 +11,20 @@ use super::convert::{Pattern, Whole};
 use super::sequences::{self, Commands, ShellArgArgs};
 use super::spec::*;
 use super::template::{Arg, Template};
-use super::value::{FnRef, Object};
+use super::value::{FnRef, Object, Value};
 use super::warnings::{Suppressed, Told};
 use super::without_effect::{Ignored, Locks};
+use crate::base::suggest;
 use crate::model::Results;
 
 /// Names of steps longer than that are cut.
 const LONGEST_NAME: usize = 50;
+
+/// Names as workers know them, without `SIG`. With another one nothing could be stopped.
+const SIGNALS: [&str; 19] = [
+    "ABRT", "ALRM", "BREAK", "CONT", "HUP", "INT", "KILL", "PIPE", "PWR", "QUIT", "STOP", "TERM", "TSTP", "TTIN", "TTOU", "USR1", "USR2",
+    "VTALRM", "XCPU",
+];
 
 arguments! {
     /// What every step takes.
@@ -244,6 +251,12 @@ pub(super) fn run_options(reader: &mut Reader, args: RunArgs) -> CommandOptions 
     {
         reader.wrong(format!("'max_lines' must be a whole number ≥ 1, got {lines}"));
     }
+    if let Arg::Const(name) = &args.interrupt_signal
+        && !SIGNALS.contains(&name.as_str())
+    {
+        let (shown, hint) = (Value::Text(name.clone()).describe(), suggest::hint(name, SIGNALS));
+        reader.wrong(format!("'interruptSignal' must be the name of a signal such as \"KILL\" or \"TERM\", got {shown}{hint}"));
+    }
     CommandOptions {
         env: args.env,
         timeout: args.timeout,
@@ -292,6 +305,17 @@ fn shell(reader: &mut Reader, object: &Object, _: &mut Assembly) -> Option<Parse
 
 fn warnings(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Option<Parsed> {
     let args = WarningArgs::read(reader)?;
+    if args.warning_pattern.is_none() {
+        let given = [
+            ("maxWarnCount", args.max_warn_count.is_some()),
+            ("warningExtractor", args.warning_extractor.is_some()),
+            ("suppressionFile", args.suppression_file != Arg::Const(None)),
+            ("suppressionList", args.suppression_list.is_some()),
+        ];
+        for (name, _) in given.iter().filter(|(_, given)| *given) {
+            reader.warn_of(name, format!("'{name}' has no effect: without 'warningPattern' no line is a warning"));
+        }
+    }
     let (common, mut shell) = plain_shell(reader, args.shell);
     let told = Told {
         pattern: args.warning_pattern,

@@ -482,7 +482,8 @@ fn ports_are_read_in_every_form() {
     assert_eq!(www("tcp:8010".into()), tcp(None, 8010));
     assert_eq!(www("tcp:port=8010:interface=10.0.0.1".into()), tcp(Some("10.0.0.1"), 8010));
     assert_eq!(www("tcp6:8010:interface=\\:\\:1".into()), tcp(Some("::1"), 8010));
-    assert_eq!(www("unix:/run/x.sock:mode=660".into()), Listen::Unix { path: "/run/x.sock".into() });
+    assert_eq!(www("unix:/run/x.sock:mode=600".into()), Listen::Unix { path: "/run/x.sock".into() });
+    assert!(root_mistakes(table![; www = table![; port = "unix:/run/x.sock:mode=660"]])[0].contains("can't have another mode than 600"));
     assert!(!root_mistakes(table![; www = table![; port = "tcp:"]]).is_empty());
     assert!(!root_mistakes(table![; www = table![; port = "tcp:1:colour=red"]]).is_empty());
 }
@@ -582,4 +583,13 @@ fn a_force_scheduler_says_what_is_wrong() {
         mistakes_of(&object("BooleanParameter", 3, table!["p"; default = "yes"])),
         ["master.lua:3: BooleanParameter \"p\": 'default' must be true or false, got \"yes\""]
     );
+}
+
+#[test]
+fn a_mistake_in_a_loop_is_told_so_often_and_no_more() {
+    let worker = |i: u32| object("Worker", i, table![format!("w{i}").as_str(), "x"; max_builds = 0]);
+    let objects: Vec<_> = (1..=7000).map(worker).collect();
+    let told = mistakes(&Table::default(), &objects);
+    assert_eq!(told.len(), 5001);
+    assert_eq!(told.last().map(String::as_str), Some("master.lua: and 2000 more of the kind"));
 }

@@ -80,6 +80,17 @@ pub struct Table {
     pub strange_key: Option<String>,
 }
 
+impl Table {
+    /// What is to be said of a key that is neither a name nor the next position, with the mend where it follows a hole.
+    pub(super) fn strange(&self) -> Option<String> {
+        let key = self.strange_key.as_ref()?;
+        let text = format!("the key {key}, which is neither a name nor the next position");
+        let hole = self.items.len() + 1;
+        let number = key.trim_matches(['[', ']']).parse::<usize>();
+        Some(if number.is_ok_and(|n| n > hole) { format!("{text}: [{hole}] is nil; where nothing is meant, write None") } else { text })
+    }
+}
+
 /// An instance of a declared class, with the arguments it was made with. Two references to one instance share the `Arc`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Object {

@@ -15,6 +15,8 @@ use super::spec::{Password, WorkerKind, WorkerSpec};
 use super::value::{Object, Value};
 use super::without_effect::Locks;
 
+const LONGEST_NAME: usize = 50;
+
 /// Names that Buildbot keeps for other logins on the same port.
 const RESERVED: [&str; 3] = ["debug", "change", "status"];
 
@@ -85,6 +87,14 @@ pub(super) fn spec(
     if matches!(kind, WorkerKind::Local { .. }) && !common.notify_on_missing.0.is_empty() {
         reader.warn("'notify_on_missing' has no effect: a worker inside the master is never missing");
     }
+    if let WorkerKind::Latent(latent) = &kind
+        && let Some(pool) = latent.pool
+    {
+        let last = format!("{}-{}", name.0, pool.max);
+        if last.chars().count() > LONGEST_NAME {
+            reader.wrong(format!("pool: the name of its last worker, '{last}', is longer than {LONGEST_NAME} characters"));
+        }
+    }
     let some = |d: Option<Duration>| d.filter(|d| !d.is_zero());
     Parsed::Worker(Arc::new(WorkerSpec {
         name: name.0,
@@ -123,7 +133,7 @@ impl FromValue for WorkerName {
         if RESERVED.contains(&name.as_str()) {
             return Err(Wrong::says(format!("can't be \"{name}\": that name is reserved")));
         }
-        is_identifier(&name, 50)?;
+        is_identifier(&name, LONGEST_NAME)?;
         Ok(WorkerName(name))
     }
 }

@@ -259,26 +259,45 @@ fn read(
         let records: LuaTable = vm.prelude.raw_get("records")?;
         let mut objects = Vec::new();
         let mut said_at = SaidAt::default();
+        let before = broken.len();
         for instance in vm.prelude.raw_get::<LuaTable>("objects")?.sequence_values::<LuaTable>() {
             let record: LuaTable = records.raw_get(instance?)?;
-            if let Some(object) = reader.object(&record)? {
-                if let Some(places) = record.raw_get::<Option<LuaTable>>("places")? {
-                    said_at.arguments.insert(object.id, kept_places(vm, &places)?);
+            match reader.object(&record) {
+                Ok(Some(object)) => {
+                    if let Some(places) = record.raw_get::<Option<LuaTable>>("places")? {
+                        said_at.arguments.insert(object.id, kept_places(vm, &places)?);
+                    }
+                    objects.push(object);
                 }
-                objects.push(object);
+                Ok(None) => {}
+                Err(e) => {
+                    let place = vm.host.kept_place(record.raw_get("place")?);
+                    let subject = vm.prelude.raw_get::<mlua::Function>("subject_of")?.call(record)?;
+                    broken.push(unreadable(vm, e, place, subject)?);
+                }
             }
         }
         let root = match &ended {
             Ok(LuaValue::Table(root)) => Some(root.clone()),
             _ => vm.lua.globals().raw_get::<Option<LuaTable>>("BuildmasterConfig")?,
         };
+        said_at.keys = kept_places(vm, &vm.prelude.raw_get("key_places")?)?;
+        let mut named = root.iter().flat_map(|root| root.pairs::<String, LuaValue>()).filter_map(Result::ok).collect::<Vec<_>>();
+        named.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (key, value) in named {
+            if let Err(e) = reader.value(&value) {
+                let place = said_at.keys.get(&key).unwrap_or(root_place).clone();
+                broken.push(unreadable(vm, e, place, format!("BuildmasterConfig.{key}"))?);
+            }
+        }
+        // Where a part can't be read, nothing can be said of the whole.
+        let root = root.filter(|_| broken.len() == before);
         let mut root = root.map(|root| reader.table(&root)).transpose()?.map(Arc::unwrap_or_clone).unwrap_or_default();
         if ended.is_err() {
             // What objects say of each other can't be judged by a part of them.
             root.named.retain(|_, value| value.to_json().is_ok());
         }
         tainted = std::mem::take(&mut reader.tainted);
-        said_at.keys = kept_places(vm, &vm.prelude.raw_get("key_places")?)?;
         for key in root.named.keys() {
             if !said_at.keys.contains_key(key)
                 && let Some(line) = vm.host.only_line_of(&root_place.file, key)
@@ -334,8 +353,10 @@ fn read(
             let judged = |m: &Mistake| {
                 !tainted.contains(&m.place) && (!partial || assigned.contains(&m.place) || objects.iter().any(|o| o.place == m.place))
             };
+            // Each of these is there once: only the host may have told it, too.
+            let told = mistakes.len();
             for mistake in found.into_iter().filter(judged) {
-                if !mistakes.contains(&mistake) {
+                if !mistakes[..told].contains(&mistake) {
                     mistakes.push(mistake);
                 }
             }
@@ -349,6 +370,15 @@ fn read(
             Err(mistakes)
         }
     }
+}
+
+/// A value that can't be read as data, as a mistake of whatever holds it. Without memory nothing more is read.
+fn unreadable(vm: &Vm, error: mlua::Error, place: Place, subject: String) -> mlua::Result<Mistake> {
+    let caught = Caught::outside(&vm.host, &error);
+    if caught.is_out_of_memory() {
+        return Err(error);
+    }
+    Ok(Mistake { subject, ..caught.into_mistake_at(&place) })
 }
 
 /// A digest of the text of each function that callbacks may call.

@@ -218,7 +218,7 @@ fn in_use(e: &anyhow::Error) -> bool {
 }
 
 fn for_workers(listen: &Listen, folder: &Path) -> Result<(Socket, String)> {
-    let failed = || format!("cannot listen for workers on {}", show(listen));
+    let failed = || format!("cannot listen for workers on {listen}");
     Ok(match listen {
         Listen::Tcp { interface, port } => {
             let listener = pb::bind_tcp(interface.as_deref(), *port).with_context(failed)?;
@@ -242,15 +242,8 @@ fn for_the_web(listen: &Listen, folder: &Path) -> Result<(Socket, String)> {
             let address = format!("web on http://{}/", listener.local_addr().context("the web port (c.www)")?);
             (Socket::Tcp(listener), address)
         }
-        Bound::Unix(listener) => (Socket::Unix(listener), format!("web on {}", show(&listen))),
+        Bound::Unix(listener) => (Socket::Unix(listener), format!("web on {}", listen)),
     })
-}
-
-fn show(listen: &Listen) -> String {
-    match listen {
-        Listen::Tcp { interface, port } => format!("{}:{port}", interface.as_deref().unwrap_or("*")),
-        Listen::Unix { path } => path.display().to_string(),
-    }
 }
 
 #[cfg(test)]

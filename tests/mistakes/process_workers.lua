@@ -21,7 +21,7 @@ master.lua:6: FakeLatentWorker "e": stop must be one of error, hang, ok, got "ne
 master.lua:3: ProcessLatentWorker "a": 'command' and 'program' exclude each other
   --> master.lua:3
    | 3 |   ProcessLatentWorker{ "a", command = "run-it", program = "/opt/worker" },
-master.lua:5: FakeLatentWorker "d": 'start_time' must be a number of seconds or a duration such as "2h30m", got -1
+master.lua:5: FakeLatentWorker "d": 'start_time' must be a number of seconds, got -1
   --> master.lua:5
    | 5 |   FakeLatentWorker{ "d", start = "perhaps", start_time = -1 },
 master.lua:7: FakeLatentWorker "f": unknown argument 'strat' (did you mean 'start'?)

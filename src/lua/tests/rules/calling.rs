@@ -111,3 +111,55 @@ async fn rule_04_a_table_of_the_file_is_never_changed() {
     let Value::Table(list) = seen.get("list") else { panic!() };
     assert_eq!(list.items.len(), 1);
 }
+
+/// The commands of the steps of each builder's factory.
+async fn commands(factories: &str) -> Vec<String> {
+    let file = format!(
+        r#"
+        local c = BuildmasterConfig
+        local function s(command) return steps.ShellCommand{{ command = command }} end
+        local factories = {{ {factories} }}
+        c.workers, c.builders = {{ LocalWorker{{"w"}} }}, {{}}
+        for i, f in ipairs(factories) do
+            f:addStep(s"z")
+            c.builders[i] = util.BuilderConfig{{ name = "b" .. i, workernames = "w", factory = f }}
+        end
+    "#
+    );
+    let folder = Folder::new(&[("master.lua", &file)]);
+    let config = load(folder.options()).await.expect("a good file").config;
+    let command = |step: &Arc<crate::config::StepSpec>| match &step.kind {
+        crate::config::StepKind::Shell(shell) => match &shell.command {
+            crate::config::Arg::Const(crate::config::CommandLine::Shell(text)) => text.clone(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    config.builders.iter().map(|b| b.factory.steps.iter().map(command).collect()).collect()
+}
+
+#[tokio::test]
+async fn a_step_that_is_added_joins_those_that_were_given_in_whatever_way() {
+    let ways = r#"
+        util.BuildFactory(), util.BuildFactory{ steps = None },
+        util.BuildFactory{ s"a", s"b" }, util.BuildFactory{ { s"a", s"b" } }, util.BuildFactory{ steps = { s"a", s"b" } },
+        util.BuildFactory{ s"a", s"b", workdir = "x" }, util.BuildFactory(s"a", s"b"), util.BuildFactory(s"a", s"b", { workdir = "x" }),
+        util.BuildFactory{ { s"a" }, s"b", workdir = "x" }
+    "#;
+    assert_eq!(commands(ways).await, ["z", "z", "abz", "abz", "abz", "abz", "abz", "abz", "abz"]);
+}
+
+#[tokio::test]
+async fn a_list_of_steps_with_a_hole_is_told_and_no_step_is_lost() {
+    let step = |name: &str| format!("steps.ShellCommand{{ command = '{name}' }}");
+    let (a, b) = (step("a"), step("b"));
+    all_told(&[
+        (&format!("f:addSteps{{ {a}, nil, {b} }}"), THIRD, "BuildFactory: addSteps: item 2 of the list is nil, and more follows"),
+        (&format!("f:addSteps({a}, nil, {b})"), THIRD, "BuildFactory: addStep needs a step, got nil"),
+        ("f:addSteps(nil)", THIRD, "BuildFactory: addStep needs a step, got nil"),
+        (&format!("f:addSteps{{ {a}, workdir = 'x' }}"), THIRD, "BuildFactory: addSteps takes a list of steps, got the key 'workdir'"),
+        ("f:addStep(LocalWorker{ 'w' })", THIRD, "BuildFactory: addStep needs a step, got a LocalWorker"),
+        (&format!("local g = util.BuildFactory{{ {{ {a}, nil, {b} }} }}\ng:addStep({a})"), THIRD, "'steps' has the key [3]"),
+    ])
+    .await;
+}

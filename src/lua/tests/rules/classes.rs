@@ -239,3 +239,17 @@ async fn rule_05_every_class_of_the_host_that_can_be_extended_is() {
     }
     assert!(tried > 20, "{tried}");
 }
+
+#[tokio::test]
+async fn rule_07_an_argument_that_the_host_has_too_may_be_given_by_position() {
+    let seen = see(r#"
+        local Bot = Worker:extend("Bot", { args = { name = "string", max_builds = { "integer", default = 3 } } })
+        local bot = Bot{ "a", "pw" }
+        assert(bot.name == "a" and bot.max_builds == 3)
+        assert(Bot{ name = "b", password = "pw", max_builds = 1 }.max_builds == 1)
+    "#)
+    .await;
+    let args = |i: usize| &seen.objects[i].args;
+    assert_eq!((args(0).items.as_slice(), args(0).named.get("name")), (texts(&["a", "pw"]).as_slice(), None));
+    assert_eq!((args(0).named.get("max_builds"), args(1).named.get("name")), (Some(&Value::Int(3)), Some(&text("b"))));
+}

@@ -1,0 +1,22 @@
+local c = BuildmasterConfig
+c.title = 5
+c.www = { prot = 8010 }
+c.lua = { memory_limit = "1" }
+c.protocols = { pb = { port = "unix:w.sock:mode=660" } }
+
+--[==[ told
+master.lua:2: BuildmasterConfig: 'title' must be text, got 5
+  --> master.lua:2
+   | 2 | c.title = 5
+master.lua:5: BuildmasterConfig.protocols.pb: 'port' can't have another mode than 600: only the master's own user may connect to its sockets
+  --> master.lua:5
+   | 5 | c.protocols = { pb = { port = "unix:w.sock:mode=660" } }
+master.lua:3: BuildmasterConfig.www: unknown key 'prot' (did you mean 'port'?)
+  --> master.lua:3
+   | 3 | c.www = { prot = 8010 }
+master.lua:4: BuildmasterConfig.lua: 'memory_limit' must be a number of bytes (at least 1 MiB) or a size such as "256MiB", got "1"
+  --> master.lua:4
+   | 4 | c.lua = { memory_limit = "1" }
+4 mistakes
+exit 1
+]==]
