@@ -30,14 +30,20 @@ local function methods_of(info)
   return names
 end
 
--- Steps that are made anew for each build, by number.
-local scripted = {}
-P.scripted = scripted
+-- Steps that are made anew for each build, by number; and how many need each: the file, and what builds add.
+local scripted, needed = {}, {}
 function P.keep_step(step)
   local record = records[step]
+  local id = record.id
   record.methods = methods_of(record.info)
-  if record.methods then scripted[record.id] = step end
+  if record.methods then scripted[id], needed[id] = step, (needed[id] or 0) + 1 end
   return record
+end
+
+-- One needs it no more.
+function P.forget_step(id)
+  local left = (needed[id] or 0) - 1
+  if left > 0 then needed[id] = left else scripted[id], needed[id] = nil, nil end
 end
 
 function P.made_anew(id)

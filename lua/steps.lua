@@ -336,7 +336,6 @@ local function add_steps(live, steps, where, method)
     if not (record and record.info.decl and record.info.decl.is_step) then
       error(("%s needs steps, got %s"):format(method, P.describe(step)), 0)
     end
-    P.keep_step(step)
   end
   live:add_steps(steps, where)
 end

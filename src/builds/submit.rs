@@ -1,13 +1,13 @@
 //! Requests come in and are taken back: force, rebuild, cancel, priority, collapse.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
 use super::collapse::same_work;
-use super::engine::{Active, Engine};
+use super::engine::Engine;
 use super::force;
 use super::inputs::{builder_input, request_input};
 use crate::base::{BuilderId, BuildsetId, RequestId};
@@ -49,7 +49,7 @@ impl Engine {
             return Err(Refusal::NotFound(format!("there is no force scheduler '{scheduler}'{hint}")));
         };
         let SchedulerKind::Force(form) = &spec.kind;
-        let builders = asked_builders(&mut params, &active)?;
+        let builders = asked_builders(&mut params, &active.builder_ids)?;
         let owner = match params.remove("owner") {
             Some(Json::String(owner)) => Some(owner),
             _ => None,
@@ -221,8 +221,8 @@ async fn to_its_end<T: Send + 'static>(work: impl Future<Output = Result<T, Refu
     tokio::spawn(work).await.unwrap_or_else(|e| Err(Refusal::Failed(format!("the master failed; see its log: {e}"))))
 }
 
-/// `builderid` (a number or a name) or `builderNames`, as clients give them.
-fn asked_builders(params: &mut Map<String, Json>, active: &Active) -> Result<Option<Vec<String>>, Refusal> {
+/// `builderid` (a number or a name) or `builderNames`, as clients give them. As in a path of the API, a number is an id before it is a name.
+fn asked_builders(params: &mut Map<String, Json>, ids: &HashMap<String, BuilderId>) -> Result<Option<Vec<String>>, Refusal> {
     if let Some(names) = params.remove("builderNames") {
         return match names {
             Json::String(name) => Ok(Some(vec![name])),
@@ -235,6 +235,31 @@ fn asked_builders(params: &mut Map<String, Json>, active: &Active) -> Result<Opt
         None | Some(Json::Null) => return Ok(None),
         Some(value) => super::render::show(&value),
     };
-    let name = active.builder_ids.iter().find(|(name, id)| id.to_string() == asked || **name == asked).map(|(name, _)| name.clone());
+    let by_id = ids.iter().find(|(_, id)| id.to_string() == asked).map(|(name, _)| name.clone());
+    let name = by_id.or_else(|| ids.contains_key(&asked).then(|| asked.clone()));
     name.map(|n| Some(vec![n])).ok_or_else(|| Refusal::NotFound(format!("there is no builder {asked}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_number_is_an_id_before_it_is_a_name() {
+        // Builder 1 is called "2", builder 2 "3", …
+        let ids: HashMap<String, BuilderId> = (1..50).map(|id| ((id + 1).to_string(), BuilderId(id))).collect();
+        let asked = |builder: Json| {
+            let mut params = Map::from_iter([("builderid".to_owned(), builder)]);
+            asked_builders(&mut params, &ids).map(|names| names.unwrap_or_default())
+        };
+        for id in 1..50 {
+            assert_eq!(asked(json!(id)), Ok(vec![(id + 1).to_string()]));
+            assert_eq!(asked(json!(id.to_string())), Ok(vec![(id + 1).to_string()]));
+        }
+        // No builder has that id.
+        assert_eq!(asked(json!("50")), Ok(vec!["50".to_owned()]));
+        assert_eq!(asked(json!("51")), Err(Refusal::NotFound("there is no builder 51".into())));
+    }
 }

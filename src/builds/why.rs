@@ -109,10 +109,11 @@ fn worker_reason(builder: &str, worker: &str, availability: &Availability, build
         (Availability::NotConfigured, _) => {
             json!({ "code": "worker_unknown", "worker": worker, "text": format!("worker {worker} is not configured") })
         }
-        (Availability::NotAttached { last_seen }, _) => {
-            let text = match last_seen {
-                Some(seen) => format!("worker {worker} is not attached (last seen {} ago)", ago(*seen)),
-                None => format!("worker {worker} has never attached"),
+        (Availability::NotAttached { last_seen, error }, _) => {
+            let text = match (error, last_seen) {
+                (Some(why), _) => format!("worker {worker} can't be attached: {why}"),
+                (None, Some(seen)) => format!("worker {worker} is not attached (last seen {} ago)", ago(*seen)),
+                (None, None) => format!("worker {worker} has never attached"),
             };
             json!({ "code": "worker_not_attached", "worker": worker, "last_seen": last_seen.map(Timestamp::seconds), "text": text })
         }
@@ -172,7 +173,7 @@ mod tests {
         for (workers, code, text) in [
             (vec![("bot1", free.clone(), Some(12))], "worker_busy", "worker bot1 is busy with build 12 of runtests"),
             (
-                vec![("bot1", Availability::NotAttached { last_seen: Some(Timestamp(40_000)) }, None)],
+                vec![("bot1", Availability::NotAttached { last_seen: Some(Timestamp(40_000)), error: None }, None)],
                 "worker_not_attached",
                 "worker bot1 is not attached (last seen 1 min 0 s ago)",
             ),
@@ -198,7 +199,7 @@ mod tests {
             since: Timestamp(40_000),
             console: Vec::new(),
         };
-        let off = Availability::NotAttached { last_seen: None };
+        let off = Availability::NotAttached { last_seen: None, error: None };
         let waiting = Waits { wished: Some(wished), ..waits(vec![("bot", off.clone(), None)]) };
         let told = why(&waiting, Timestamp(100_000));
         let text = "the machine of worker bot runs, and the worker on it has not attached yet (for 1 min 0 s)";

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::model::Results;
 use crate::secrets::Veiled;
@@ -143,15 +143,36 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("buildmoon").build()?)
 }
 
-/// The work's outcome, or the exit code of a run that SIGINT or SIGTERM ended: what the work has begun ends with it.
+/// SIGINT and SIGTERM, from when this is made; one that nobody waits for is kept.
+struct Interrupts {
+    term: Signal,
+    int: Signal,
+}
+
+impl Interrupts {
+    fn new() -> anyhow::Result<Interrupts> {
+        Ok(Interrupts { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    /// The exit code of a run that the next one ends.
+    async fn next(&mut self) -> ExitCode {
+        tokio::select! {
+            _ = self.term.recv() => ExitCode::from(143),
+            _ = self.int.recv() => ExitCode::from(130),
+        }
+    }
+
+    /// The work's outcome, or the exit code of a run that was interrupted: what the work has begun ends with it.
+    async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Result<T, ExitCode> {
+        tokio::select! {
+            done = work => Ok(done),
+            code = self.next() => Err(code),
+        }
+    }
+}
+
 async fn unless_interrupted<T>(work: impl Future<Output = T>) -> anyhow::Result<Result<T, ExitCode>> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
-    Ok(tokio::select! {
-        done = work => Ok(done),
-        _ = term.recv() => Err(ExitCode::from(143)),
-        _ = int.recv() => Err(ExitCode::from(130)),
-    })
+    Ok(Interrupts::new()?.unless(work).await)
 }
 
 /// 0 for success, warnings and skipped; 1 for failure; else the result's number in the API (4 exception, 5 retry, 6 cancelled).

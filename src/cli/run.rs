@@ -4,11 +4,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::Base;
 use super::mistakes;
 use super::progress::Progress;
+use super::{Base, Interrupts};
 use crate::master::StartError;
 use crate::master::oneshot::{self, Options};
 
@@ -45,17 +44,18 @@ async fn build(args: Args) -> Result<ExitCode> {
         properties: args.property,
         config_timeout: Duration::from_secs(args.config_timeout),
     };
-    let started = match super::unless_interrupted(oneshot::start(options)).await? {
+    let mut interrupts = Interrupts::new()?;
+    let loaded = match interrupts.unless(oneshot::load(&options)).await {
         Err(code) => return Ok(code),
-        Ok(Ok(started)) => started,
+        Ok(Ok(loaded)) => loaded,
         Ok(Err(StartError::Configuration(mistakes, surroundings))) => {
             mistakes::tell(&mistakes, &surroundings, &path);
             return Ok(ExitCode::FAILURE);
         }
         Ok(Err(StartError::Other(e))) => return Err(e),
     };
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
+    // Takes a moment only; a signal that comes meanwhile is heard below.
+    let started = oneshot::start(loaded, options).await?;
     let mut progress = Progress::new(args.quiet);
     let stop = started.stopper();
     let watch = started.watch(|event| progress.show(event));
@@ -63,8 +63,7 @@ async fn build(args: Args) -> Result<ExitCode> {
     loop {
         tokio::select! {
             results = &mut watch => return Ok(super::exit_code(results?)),
-            _ = term.recv() => stop(),
-            _ = int.recv() => stop(),
+            _ = interrupts.next() => stop(),
         }
     }
 }

@@ -116,7 +116,10 @@ fn worker_state(w: &Json) -> String {
             Some(n) => format!("{n} builds"),
         });
     } else {
-        words.push("not attached".to_owned());
+        words.push(match w["attach_error"].as_str() {
+            Some(why) => format!("can't be attached: {why}"),
+            None => "not attached".to_owned(),
+        });
     }
     if w["paused"] == true {
         words.push(match w["pause_reason"].as_str() {

@@ -103,10 +103,6 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub fn records(&self) -> mlua::Result<LuaTable> {
-        Ok(self.records.clone())
-    }
-
     pub fn value(&mut self, value: &LuaValue) -> mlua::Result<Value> {
         self.size += 1;
         Ok(match value {

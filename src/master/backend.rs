@@ -247,12 +247,12 @@ impl Backend for Master {
         Box::pin(async move { self.store.list(resource(what), scope, query).await.map_err(api_error) })
     }
 
-    fn build_properties(&self, buildid: i64) -> BoxFuture<'_, Result<Option<Map<String, Json>>, ApiError>> {
-        Box::pin(async move { self.store.build_properties(BuildId(buildid)).await.map(|p| Some(p.to_api())).map_err(api_error) })
+    fn build_properties(&self, buildid: i64) -> BoxFuture<'_, Result<Map<String, Json>, ApiError>> {
+        Box::pin(async move { self.store.build_properties(BuildId(buildid)).await.map(|p| p.to_api()).map_err(api_error) })
     }
 
-    fn buildset_properties(&self, bsid: i64) -> BoxFuture<'_, Result<Option<Map<String, Json>>, ApiError>> {
-        Box::pin(async move { self.store.buildset_properties(BuildsetId(bsid)).await.map(|p| Some(p.to_api())).map_err(api_error) })
+    fn buildset_properties(&self, bsid: i64) -> BoxFuture<'_, Result<Map<String, Json>, ApiError>> {
+        Box::pin(async move { self.store.buildset_properties(BuildsetId(bsid)).await.map(|p| p.to_api()).map_err(api_error) })
     }
 
     fn log_lines(&self, logid: i64, first: u64, limit: u64) -> BoxFuture<'_, Result<LogLines, ApiError>> {

@@ -1,7 +1,7 @@
 //! One build without a running master: the configuration, a local worker in place of the builder's own, no ports, no state
 //! left behind. It may run beside a master on the same folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use tokio::task::JoinHandle;
 use super::locals::Locals;
 use super::{Ids, StartError, configured, load_to_start};
 use crate::base::suggest::hint;
-use crate::base::{BuildId, Clock, RequestId, SystemClock};
+use crate::base::{BuildId, BuilderId, Clock, RequestId, SystemClock, Timestamp};
 use crate::builds::{Active, Engine};
 use crate::config::{BuilderSpec, MasterConfig, WorkerKind};
-use crate::lua;
 use crate::lua::processes::owned_in;
+use crate::lua::{self, Loaded};
 use crate::model::request::NewBuildset;
 use crate::model::{Event, Properties, Results, SourceStamp};
 use crate::secrets::private_variables;
@@ -70,9 +70,13 @@ impl Drop for Scratch {
     }
 }
 
-pub async fn start(options: Options) -> Result<OneShot, StartError> {
+/// The configuration that the build is of.
+pub async fn load(options: &Options) -> Result<Loaded, StartError> {
     let load = lua::LoadOptions { path: options.path.clone(), timeout: options.config_timeout, checking: false };
-    let (loaded, _) = load_to_start(load).await?;
+    load_to_start(load).await.map(|(loaded, _)| loaded)
+}
+
+pub async fn start(loaded: Loaded, options: Options) -> anyhow::Result<OneShot> {
     let config = Arc::new(reduced(&loaded.config, &options)?);
     let scratch = Scratch::make()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -101,21 +105,22 @@ pub async fn start(options: Options) -> Result<OneShot, StartError> {
         properties.set(name, value, "Command Line");
     }
     properties.set("reason", "buildmoon run", "Command Line");
-    let submitted = engine
-        .submit(NewBuildset {
-            reason: "buildmoon run".into(),
-            submitted_at: clock.now(),
-            external_idstring: None,
-            sourcestamps: vec![SourceStamp::default()],
-            properties,
-            builders: vec![builder],
-            priority: 0,
-            rebuilt_buildid: None,
-        })
-        .await
-        .map_err(|e| anyhow!(e))?;
+    let submitted = engine.submit(wanted(builder, properties, clock.now())).await.map_err(|e| anyhow!(e))?;
     let request = submitted.requests.into_values().next().ok_or_else(|| anyhow!("no request was made"))?;
     Ok(OneShot { engine, registry, store, request, events, distributor, scratch })
+}
+
+fn wanted(builder: BuilderId, properties: Properties, now: Timestamp) -> NewBuildset {
+    NewBuildset {
+        reason: "buildmoon run".into(),
+        submitted_at: now,
+        external_idstring: None,
+        sourcestamps: vec![SourceStamp::default()],
+        properties,
+        builders: vec![builder],
+        priority: 0,
+        rebuilt_buildid: None,
+    }
 }
 
 /// What `master.data:get` finds here: the database of the master is not open, and that of the build knows nothing else.
@@ -166,19 +171,23 @@ fn reduced(config: &MasterConfig, options: &Options) -> anyhow::Result<MasterCon
 }
 
 impl OneShot {
-    /// Stops the build, as Ctrl-C does.
+    /// Stops the build, whether it has begun or not, as Ctrl-C does.
     pub fn stopper(&self) -> impl Fn() + use<> {
         let (engine, request) = (self.engine.clone(), self.request);
         move || {
-            if let Some(build) = engine.build_of(request) {
-                engine.stop_build(build, "interrupted at the terminal", Results::Cancelled);
-            }
+            let engine = engine.clone();
+            tokio::spawn(async move {
+                if let Err(why) = engine.cancel(request, "interrupted at the terminal").await {
+                    tracing::debug!("nothing is stopped: {why}");
+                }
+            });
         }
     }
 
     /// Tell every event until the request has its result.
     pub async fn watch(mut self, mut show: impl FnMut(&Event)) -> anyhow::Result<Results> {
         let mut last: BTreeMap<BuildId, Results> = BTreeMap::new();
+        let mut open = HashSet::new();
         let mut complete = None;
         let results = loop {
             match self.events.recv().await {
@@ -186,13 +195,16 @@ impl OneShot {
                     show(&event);
                     match &event {
                         Event::RequestComplete(id, results) if *id == self.request => complete = Some(*results),
+                        Event::BuildStarted(build) if build.request == self.request => drop(open.insert(build.id)),
                         Event::BuildFinished { build, id } => {
                             last.insert(*id, build.results.unwrap_or(Results::Exception));
-                            if let Some(results) = complete {
-                                break results;
-                            }
+                            open.remove(id);
                         }
                         _ => {}
+                    }
+                    // The end of a build is told after that of its request, which may end without one as well.
+                    if let Some(results) = complete.filter(|_| open.is_empty()) {
+                        break results;
                     }
                 }
                 // The terminal is slower than the build: output is left out here, never an end, since the store has all.
@@ -211,5 +223,35 @@ impl OneShot {
         self.store.close().await;
         drop(self.scratch);
         Ok(results)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_stopped_before_its_build_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = "BuildmasterConfig.workers = { LocalWorker{ 'w' } }
+            BuildmasterConfig.builders = { util.BuilderConfig{ name = 'b', workernames = { 'w' }, factory = util.BuildFactory{
+              steps.ShellCommand{ command = 'sleep 3' } } } }";
+        std::fs::write(folder.path().join("master.lua"), file).unwrap();
+        let options = Options {
+            path: folder.path().into(),
+            builder: "b".into(),
+            worker: None,
+            properties: Vec::new(),
+            config_timeout: Duration::from_secs(60),
+        };
+        let loaded = load(&options).await.unwrap();
+        let mut started = start(loaded, options).await.unwrap();
+        // A second request waits until the first has ended.
+        let again = wanted(BuilderId(1), Properties::default(), Timestamp(0));
+        started.request = started.engine.submit(again).await.unwrap().requests[&BuilderId(1)];
+        assert!(started.engine.why(started.request).is_some(), "it does not wait");
+        started.stopper()();
+        let ended = tokio::time::timeout(Duration::from_secs(30), started.watch(|_| ())).await;
+        assert_eq!(ended.expect("it goes on").unwrap(), Results::Cancelled);
     }
 }

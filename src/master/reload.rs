@@ -204,7 +204,7 @@ impl Master {
                 for warning in &done.warnings {
                     tracing::warn!("{warning}");
                 }
-                tracing::info!(number, generation, took, "configuration reloaded: {}", changes.summary());
+                tracing::info!(number, generation, "configuration reloaded: {}; took {took:.3} seconds", changes.summary());
                 for change in changes.list.iter().take(LOGGED) {
                     tracing::info!(number, "{change}");
                 }
@@ -217,7 +217,11 @@ impl Master {
                 for mistake in &mistakes {
                     tracing::error!(number, "{mistake}");
                 }
-                tracing::error!(number, generation, "the configuration is not loaded; the one before stays at work");
+                tracing::error!(
+                    number,
+                    generation,
+                    "the configuration is not loaded; the one before stays at work; took {took:.3} seconds"
+                );
                 let record = Record { mistakes, ..record };
                 self.tell_failed_reload(&record).await;
                 record
@@ -337,7 +341,7 @@ impl Master {
         let was_local = |name: &str| before.workers.iter().any(|w| w.name == name && locals::base(self.folder.path(), w).is_some());
         for spec in config.workers.iter().filter(|w| !was_local(&w.name)) {
             if let Err(e) = self.locals.attach(&self.registry, spec).await {
-                tracing::error!(worker = spec.name, "the local worker can't be attached: {e:#}");
+                tracing::error!(worker = spec.name, "it can't be attached and is tried again: {e:#}");
             }
         }
         Ok(done)

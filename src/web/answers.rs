@@ -357,12 +357,11 @@ fn single(query: Query) -> Result<Query, ApiError> {
 async fn properties(backend: &dyn Backend, hops: &[Hop], tail: Tail, query: &str) -> Result<Response, ApiError> {
     let place = lookup::follow(backend, hops).await?.ok_or_else(|| ApiError::NotFound("there is nothing at this path".into()))?;
     let id = place.number()?;
-    let found = match place.kind {
+    let map = match place.kind {
         Kind::Builds => backend.build_properties(id).await?,
         Kind::Buildsets => backend.buildset_properties(id).await?,
-        _ => of_change(backend, &place).await?,
+        _ => of_change(backend, &place, id).await?,
     };
-    let map = found.ok_or_else(|| ApiError::NotFound(format!("there is no {} {id}", place.kind.singular())))?;
     if tail == Tail::Properties {
         let query = single(ask::parse(query, &Schema::open("properties")).map_err(ApiError::BadQuery)?)?;
         return Ok(reply::list("properties", [&map], &query.fields, None));
@@ -375,11 +374,12 @@ async fn properties(backend: &dyn Backend, hops: &[Hop], tail: Tail, query: &str
     Ok(made("_properties", each, query))
 }
 
-async fn of_change(backend: &dyn Backend, place: &Place) -> Result<Option<Map<String, Value>>, ApiError> {
+async fn of_change(backend: &dyn Backend, place: &Place, id: i64) -> Result<Map<String, Value>, ApiError> {
     let query = Query { limit: Some(1), fields: vec!["properties".into()], ..Query::default() };
     let page = backend.list(Resource::Changes, lookup::scope(Some(place)), query).await?;
-    Ok(page.rows.into_iter().next().map(|mut row| match row.remove("properties") {
+    let mut row = page.rows.into_iter().next().ok_or_else(|| ApiError::NotFound(format!("there is no change {id}")))?;
+    Ok(match row.remove("properties") {
         Some(Value::Object(map)) => map,
         _ => Map::new(),
-    }))
+    })
 }

@@ -113,9 +113,9 @@ pub trait Backend: Send + Sync + 'static {
     fn forceschedulers(&self) -> Vec<Row>;
     /// Rows that pass the scope and the query, by id where the query gives no order.
     fn list(&self, what: Resource, scope: Vec<Filter>, query: Query) -> BoxFuture<'_, Result<Page, ApiError>>;
-    /// `{name: [value, source]}`; none if there is no such build.
-    fn build_properties(&self, buildid: i64) -> BoxFuture<'_, Result<Option<Map<String, Value>>, ApiError>>;
-    fn buildset_properties(&self, bsid: i64) -> BoxFuture<'_, Result<Option<Map<String, Value>>, ApiError>>;
+    /// `{name: [value, source]}`; empty if there is no such build.
+    fn build_properties(&self, buildid: i64) -> BoxFuture<'_, Result<Map<String, Value>, ApiError>>;
+    fn buildset_properties(&self, bsid: i64) -> BoxFuture<'_, Result<Map<String, Value>, ApiError>>;
     /// At most `limit` lines from `first` on; it may be fewer before the end of the log, but not none.
     fn log_lines(&self, logid: i64, first: u64, limit: u64) -> BoxFuture<'_, Result<LogLines, ApiError>>;
     fn log_raw(&self, logid: i64) -> BoxFuture<'_, Result<RawLog, ApiError>>;

@@ -196,6 +196,7 @@ impl Kind {
                 ("workerinfo", Json),
                 ("paused", Bool),
                 ("pause_reason", Text),
+                ("attach_error", Text),
                 ("graceful", Bool),
             ],
             Schedulers => &[("schedulerid", Int), ("name", Text), ("enabled", Bool), ("master", Json)],

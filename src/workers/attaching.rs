@@ -68,6 +68,15 @@ impl Registry {
     }
 }
 
+impl Registry {
+    /// The master could not attach its local worker and tries it again: why.
+    pub fn attach_failed(&self, name: &str, why: &str) {
+        if let Some(entry) = self.entries().get_mut(name) {
+            entry.attach_error = Some(why.to_owned());
+        }
+    }
+}
+
 impl Gate for Registry {
     fn password(&self, name: &str) -> Result<Option<Secret>, String> {
         match self.configured_password(name)? {
@@ -108,6 +117,7 @@ impl Gate for Registry {
             entry.last_seen = Some(now);
             entry.last_peer = Some(peer.to_owned());
             entry.stopping = false;
+            entry.attach_error = None;
             let replaced = self.replaced.load(Ordering::Relaxed);
             entry.attached = Some(Attached {
                 link,
@@ -135,23 +145,19 @@ impl Gate for Registry {
 
     fn detach(&self, name: &str, link: &Arc<dyn Link>, why: &str) {
         let now = self.clock.now();
-        let id = {
+        let (id, peer) = {
             let mut entries = self.entries();
             let Some(entry) = entries.get_mut(name) else { return };
-            match &entry.attached {
-                Some(attached) if Arc::ptr_eq(&attached.link, link) => {}
-                _ => return,
-            }
-            entry.attached = None;
+            let Some(attached) = entry.attached.take_if(|attached| Arc::ptr_eq(&attached.link, link)) else { return };
             // What it was asked to do is done.
             entry.stopping = false;
             entry.last_seen = Some(now);
             self.tell(WorkerEvent::Detached(name.into()));
-            entry.id
+            (entry.id, attached.peer)
         };
         drop(self.store.worker_seen(id, now));
         self.presence.notify_one();
-        tracing::info!(worker = name, why, "worker detached");
+        tracing::info!(worker = name, peer, why, "worker detached");
     }
 
     fn shutdown_requested(&self, name: &str) {

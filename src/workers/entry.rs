@@ -28,6 +28,8 @@ pub(super) struct Entry {
     /// Where it came from the last time, since this master began.
     pub last_peer: Option<String>,
     pub configured_at: Timestamp,
+    /// Why this master could not attach it, which it does with local ones.
+    pub attach_error: Option<String>,
     /// Builders that it runs builds of, each in the folder that it began in.
     pub busy: Builders,
     pub paused: bool,
@@ -121,7 +123,7 @@ impl Entry {
             }
         }
         if self.attached.is_none() {
-            return Availability::NotAttached { last_seen: self.last_seen };
+            return Availability::NotAttached { last_seen: self.last_seen, error: self.attach_error.clone() };
         }
         if self.paused {
             return Availability::Paused { reason: self.pause_reason.clone() };
@@ -173,6 +175,7 @@ impl Entry {
         row.insert("last_seen".into(), self.last_seen.map(Timestamp::seconds).into());
         row.insert("attached_at".into(), self.attached.as_ref().map(|a| a.since.seconds()).into());
         row.insert("peer".into(), self.attached.as_ref().map(|a| a.peer.clone()).into());
+        row.insert("attach_error".into(), self.attach_error.clone().into());
         row.insert("running_builds".into(), self.running().into());
         row.insert("leaving".into(), self.leaves().into());
         row
@@ -231,6 +234,7 @@ mod tests {
             last_seen: None,
             last_peer: None,
             configured_at: Timestamp(0),
+            attach_error: None,
             busy: vec![pair("b", "old"), pair("a", "a")],
             paused: false,
             pause_reason: None,
@@ -241,7 +245,7 @@ mod tests {
         assert_eq!(*entry.wanted(), [pair("a", "a"), pair("b", "old"), pair("c", "c")]);
         entry.busy.clear();
         assert_eq!(*entry.wanted(), [pair("b", "new"), pair("c", "c")]);
-        assert_eq!(entry.availability(Timestamp(0)), Availability::NotAttached { last_seen: None });
+        assert_eq!(entry.availability(Timestamp(0)), Availability::NotAttached { last_seen: None, error: None });
         entry.removed = true;
         assert_eq!(entry.availability(Timestamp(0)), Availability::NotConfigured);
     }

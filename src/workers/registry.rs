@@ -45,6 +45,8 @@ pub enum Availability {
     NotConfigured,
     NotAttached {
         last_seen: Option<Timestamp>,
+        /// Why the master could not attach its local worker.
+        error: Option<String>,
     },
     Paused {
         reason: Option<String>,
@@ -198,6 +200,7 @@ impl Registry {
                     last_seen: stored.last_seen,
                     last_peer: None,
                     configured_at: now,
+                    attach_error: None,
                     busy: Vec::new(),
                     paused: stored.paused,
                     pause_reason: stored.pause_reason,

@@ -48,7 +48,9 @@ pub(crate) trait Observe: Send {
         Ok(())
     }
 
-    fn told(&mut self, _: &Update) {}
+    fn told(&mut self, _: &Update) -> Result<(), StepError> {
+        Ok(())
+    }
 
     /// Cancelled when nobody wants the command any more.
     fn abandoned(&self) -> Option<CancellationToken> {
@@ -98,8 +100,8 @@ where
         self.other.file(log, text)
     }
 
-    fn told(&mut self, update: &Update) {
-        self.other.told(update);
+    fn told(&mut self, update: &Update) -> Result<(), StepError> {
+        self.other.told(update)
     }
 
     fn abandoned(&self) -> Option<CancellationToken> {
@@ -289,7 +291,7 @@ pub(crate) async fn output(run: &Run, command: Command) -> Result<String, String
 
 fn take(run: &Run, step: &Step, update: Update, ended: &mut Ended, logs: &mut Logs, observe: &mut dyn Observe) -> Result<(), StepError> {
     let encoding = logs.encoding;
-    observe.told(&update);
+    observe.told(&update)?;
     match update {
         Update::Stdout(text) => {
             let text = logs.append(Stream::Stdout, decoded(encoding, text))?;

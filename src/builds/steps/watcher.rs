@@ -19,8 +19,8 @@ use crate::workers::BoxFuture;
 /// Lines in a batch for observers, and bytes.
 const BATCH_LINES: usize = 500;
 const BATCH_BYTES: usize = 256 << 10;
-/// What a worker tells under one name is kept so often.
-const MOST_UPDATES: usize = 1000;
+/// What a worker tells of one command besides its output, as it is kept.
+const LARGEST_UPDATES: usize = 32 << 20;
 
 /// What is seen of one command.
 pub(super) struct Watcher {
@@ -36,6 +36,8 @@ pub(super) struct Watcher {
     stdout: Option<Vec<u8>>,
     stderr: Option<Vec<u8>>,
     updates: Map<String, Json>,
+    /// The room that `updates` take.
+    told: usize,
     rc: Option<i64>,
 }
 
@@ -59,6 +61,7 @@ impl Watcher {
             stdout: None,
             stderr: None,
             updates: Map::new(),
+            told: 0,
             rc: None,
         }
     }
@@ -156,7 +159,7 @@ impl Observe for Watcher {
         Some(self.abandoned.clone())
     }
 
-    fn told(&mut self, update: &Update) {
+    fn told(&mut self, update: &Update) -> Result<(), StepError> {
         let (name, value) = match update {
             Update::Rc(rc) => {
                 self.rc = Some(*rc);
@@ -166,13 +169,16 @@ impl Observe for Watcher {
             Update::Files(files) => ("files", json!(files)),
             Update::Stat(numbers) => ("stat", json!(numbers)),
             Update::FailureReason(reason) => ("failure_reason", json!(reason)),
-            _ => return,
+            _ => return Ok(()),
         };
-        if let Json::Array(list) = self.updates.entry(name).or_insert_with(|| json!([]))
-            && list.len() < MOST_UPDATES
-        {
+        self.told += room(&value);
+        if self.told > LARGEST_UPDATES {
+            return Err(StepError::Other(format!("the worker tells more of one command than can be kept ({} MiB)", LARGEST_UPDATES >> 20)));
+        }
+        if let Json::Array(list) = self.updates.entry(name).or_insert_with(|| json!([])) {
             list.push(value);
         }
+        Ok(())
     }
 
     fn settle(&mut self) -> BoxFuture<'_, Result<(), StepError>> {
@@ -200,5 +206,46 @@ impl Observe for Watcher {
             }
             Ok(())
         })
+    }
+}
+
+/// In memory, about.
+fn room(value: &Json) -> usize {
+    size_of::<Json>()
+        + match value {
+            Json::String(text) => text.len(),
+            Json::Array(items) => items.iter().map(room).sum(),
+            _ => 0,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_worker_tells_has_an_end() {
+        let (to, _events) = mpsc::channel(1);
+        let mut watcher = Watcher::new(BTreeSet::new(), to, CancellationToken::new(), CancellationToken::new());
+        let files = Update::Files(vec!["x".repeat(1 << 20); 8]);
+        let refused = (0..100).find_map(|_| watcher.told(&files).err()).expect("it takes everything");
+        assert_eq!(refused.to_string(), "the worker tells more of one command than can be kept (32 MiB)");
+        assert!((0..2_000_000).any(|_| watcher.told(&Update::Rc(0)).is_err()));
+        let mut end = WorkEnd::default();
+        watcher.tell(&mut end);
+        let kept: usize = end.updates.values().map(room).sum();
+        assert!(kept > 20 << 20 && kept <= LARGEST_UPDATES + (1 << 10), "{kept} bytes are kept");
+    }
+
+    #[test]
+    fn a_long_list_of_files_is_taken() {
+        let (to, _events) = mpsc::channel(1);
+        let mut watcher = Watcher::new(BTreeSet::new(), to, CancellationToken::new(), CancellationToken::new());
+        // What one message of a worker may hold.
+        let files: Vec<String> = (0..200_000).map(|n| format!("/home/worker/build/a/folder/{n:010}")).collect();
+        watcher.told(&Update::Files(files.clone())).unwrap();
+        let mut end = WorkEnd::default();
+        watcher.tell(&mut end);
+        assert_eq!(end.updates["files"], json!([files]));
     }
 }

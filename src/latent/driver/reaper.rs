@@ -2,9 +2,11 @@
 //! to decide; what can't be stopped at once is looked after like every other machine, until it is gone.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 
 use super::machine::Order;
@@ -15,6 +17,8 @@ use crate::latent::lifecycle::Policy;
 use crate::model::{LaunchId, LaunchRecord};
 use crate::store::StoreError;
 
+/// Groups that are asked at the same time.
+const AT_A_TIME: usize = 16;
 const STOP_DEADLINE: Duration = Duration::from_secs(600);
 /// In place of a worker's name. No worker can have it.
 const NOBODY: &str = "(unknown)";
@@ -36,29 +40,31 @@ impl Latent {
             let new = || Group { backend: backend.clone(), policy: policy.clone(), workers: Vec::new() };
             group.or_insert_with(new).workers.push(name.clone());
         }
-        let mut stopped = 0;
-        for (name, Group { backend, policy, workers }) in groups {
-            // Before the listing: what is started meanwhile is not missed for want of being seen.
-            let launches: Vec<(Arc<str>, LaunchId)> =
-                workers.into_iter().filter_map(|w| Some((w.clone(), self.view(&w)?.record?.id))).collect();
-            let there = match timeout(LIST_DEADLINE, backend.list()).await {
-                Ok(Ok(there)) => there,
-                Ok(Err(why)) => {
-                    tracing::warn!(backend = backend.class(), "its instances can't be listed: {why}");
-                    continue;
-                }
-                Err(_) => {
-                    tracing::warn!(backend = backend.class(), "its instances can't be listed: no answer within {}", human(LIST_DEADLINE));
-                    continue;
-                }
-            };
-            for (worker, launch) in launches {
-                let handle = there.iter().find(|i| i.launch == launch).map(|i| i.handle.clone());
-                self.order(&worker, Order::Listed(name.clone(), launch, handle));
+        // One that does not answer keeps nobody else waiting.
+        let passes = groups.into_iter().map(|(name, group)| self.reap_group(name, group));
+        stream::iter(passes).buffer_unordered(AT_A_TIME).fold(0, |all, stopped| ready(all + stopped)).await
+    }
+
+    async fn reap_group(self: &Arc<Latent>, name: String, Group { backend, policy, workers }: Group) -> usize {
+        // Before the listing: what is started meanwhile is not missed for want of being seen.
+        let launches: Vec<(Arc<str>, LaunchId)> =
+            workers.into_iter().filter_map(|w| Some((w.clone(), self.view(&w)?.record?.id))).collect();
+        let there = match timeout(LIST_DEADLINE, backend.list()).await {
+            Ok(Ok(there)) => there,
+            Ok(Err(why)) => {
+                tracing::warn!(backend = backend.class(), "its instances can't be listed: {why}");
+                return 0;
             }
-            stopped += self.stop_unknown(&backend, &policy, there).await;
+            Err(_) => {
+                tracing::warn!(backend = backend.class(), "its instances can't be listed: no answer within {}", human(LIST_DEADLINE));
+                return 0;
+            }
+        };
+        for (worker, launch) in launches {
+            let handle = there.iter().find(|i| i.launch == launch).map(|i| i.handle.clone());
+            self.order(&worker, Order::Listed(name.clone(), launch, handle));
         }
-        stopped
+        self.stop_unknown(&backend, &policy, there).await
     }
 
     /// Instances with our mark that the ledger does not know, or knows as gone.

@@ -24,6 +24,8 @@ struct Cloud {
     ledger: Mutex<Option<Store>>,
     /// Instances of another place are not seen.
     place: &'static str,
+    /// How long it takes to list them.
+    list_takes: Duration,
 }
 
 struct Fake(Arc<Cloud>);
@@ -80,8 +82,11 @@ impl Backend for Fake {
         Box::pin(async { Ok(console) })
     }
     fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
-        let there = lock(&self.0.running).clone();
-        Box::pin(async { Ok(there) })
+        let cloud = self.0.clone();
+        Box::pin(async move {
+            tokio::time::sleep(cloud.list_takes).await;
+            Ok(lock(&cloud.running).clone())
+        })
     }
 }
 
@@ -354,6 +359,29 @@ async fn what_another_place_does_not_list_is_not_gone() {
     lock(&test.cloud.running).clear();
     test.latent.reap().await;
     test.until("gone", |_, v| v.record.is_none()).await;
+}
+
+#[tokio::test]
+async fn a_place_that_does_not_answer_keeps_no_other_waiting() {
+    let test = Test::new().await;
+    let place = |place, list_takes| Arc::new(Cloud { place, list_takes, ..Cloud::default() });
+    let mut places: Vec<Arc<Cloud>> = ["a", "b", "c", "d", "e"].map(|name| place(name, Duration::from_secs(3600))).into();
+    places.push(place("f", Duration::ZERO));
+    lock(&places[5].running).push(Instance { launch: LaunchId("unknown".into()), handle: json!("i-2") });
+    let worker = |(n, cloud): (usize, &Arc<Cloud>)| {
+        let backend = Arc::new(Fake(cloud.clone()));
+        Configured { name: format!("w{n}").into(), policy: policy(), backend, generation: 1 }
+    };
+    test.latent.configure(places.iter().enumerate().map(worker).collect()).await.expect("configured");
+    let latent = test.latent.clone();
+    let pass = tokio::spawn(async move { latent.reap().await });
+    for _ in 0..500 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        if lock(&places[5].running).is_empty() {
+            return pass.abort();
+        }
+    }
+    panic!("the last place waits for those that do not answer");
 }
 
 #[tokio::test]

@@ -275,6 +275,9 @@ impl Parts {
             };
             let (mut run, market) = self.run_instance(&start, &image, choice, number).await?;
             run.user_data = user_data.clone();
+            for group in &run.security_groups {
+                self.region.has_group(group).await.map_err(|e| self.region.failure("its security group", &e))?;
+            }
             let launched_at = self.clock.now();
             match self.run(run).await {
                 Ok(instance) => {
@@ -314,21 +317,14 @@ impl Parts {
         }
     }
 
-    /// A group that is missing is made, with no open port; nothing was started then, and the same launch is asked for again.
+    /// A group that was deleted since is made again; nothing was started then, and the same launch is asked for again.
     async fn run(&self, run: RunInstance) -> Result<InstanceState, ApiError> {
+        let [group] = run.security_groups.as_slice() else { return self.region.api.run_instance(run).await };
         let missing = match self.region.api.run_instance(run.clone()).await {
             Err(e) if no_group(&e) => e,
             answer => return answer,
         };
-        let [name] = run.security_groups.as_slice() else { return Err(missing) };
-        match self.region.api.create_security_group(name.clone()).await {
-            Ok(id) => tracing::info!(group = name, id, "there was no such security group: one with no open port is made"),
-            // Another worker of the same group was quicker.
-            Err(e) if e.code.as_deref() == Some("InvalidGroup.Duplicate") => {}
-            Err(e) => {
-                return Err(ApiError { message: format!("security group {name:?} is missing and can't be made: {}", e.message), ..e });
-            }
-        }
+        self.region.make_group(group).await?;
         let mut answer = Err(missing);
         for _ in 0..GROUP_LOOKS {
             answer = self.region.api.run_instance(run.clone()).await;

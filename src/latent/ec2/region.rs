@@ -27,6 +27,8 @@ pub struct Region {
     pub name: String,
     /// Choices for which there was no room, until when, and how often in a row.
     cooling: Mutex<HashMap<String, (Instant, u32)>>,
+    /// Security groups by name, once they were looked for.
+    groups: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
     /// Whose keys these are, once that is known.
     account: OnceCell<String>,
     pub(super) pace: Pace,
@@ -68,7 +70,31 @@ impl Region {
 
     pub fn at_pace(name: String, api: Arc<dyn Ec2Api>, pace: Pace) -> Arc<Region> {
         let describer = Describer::new(api.clone(), pace.ask);
-        Arc::new(Region { describer, api, name, cooling: Mutex::default(), account: OnceCell::new(), pace })
+        Arc::new(Region { describer, api, name, cooling: Mutex::default(), groups: Mutex::default(), account: OnceCell::new(), pace })
+    }
+
+    /// Before the first launch into a security group it is looked for, and made if it is missing. Keys that may not look may still
+    /// launch: the provider says then whether it is there.
+    pub(super) async fn has_group(&self, name: &str) -> Result<(), ApiError> {
+        let looked = self.groups.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).entry(name.to_owned()).or_default().clone();
+        let look = async || match self.api.security_group(name.to_owned()).await {
+            Ok(None) => self.make_group(name).await,
+            Ok(Some(_)) | Err(_) => Ok(()),
+        };
+        looked.get_or_try_init(look).await.map(drop)
+    }
+
+    /// With no open port.
+    pub(super) async fn make_group(&self, name: &str) -> Result<(), ApiError> {
+        match self.api.create_security_group(name.to_owned()).await {
+            Ok(id) => tracing::info!(group = name, id, "there was no such security group: one with no open port is made"),
+            // Another worker of the same group was quicker.
+            Err(e) if e.code.as_deref() == Some("InvalidGroup.Duplicate") => {}
+            Err(e) => {
+                return Err(ApiError { message: format!("security group {name:?} is missing and can't be made: {}", e.message), ..e });
+            }
+        }
+        Ok(())
     }
 
     /// The number of the account whose keys these are.

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use mlua::{AnyUserData, Lua, MetaMethod, Table as LuaTable, UserData, UserDataMethods, Value as LuaValue};
+use mlua::{AnyUserData, Function, Lua, MetaMethod, Table as LuaTable, UserData, UserDataMethods, Value as LuaValue};
 use serde_json::Value as Json;
 
 use super::super::convert::{Reader, to_lua};
@@ -180,20 +180,20 @@ fn logs<M: UserDataMethods<Live>>(methods: &mut M) {
 
 fn add_steps(lua: &Lua, this: &Live, list: &LuaTable, place: &str) -> mlua::Result<()> {
     let host = this.host()?;
-    let records: LuaTable = with_reader(lua, |reader| reader.records())?;
-    let vm = lua.app_data_ref::<Weak<Vm>>().and_then(|vm| vm.upgrade());
-    let jobs = vm.and_then(|vm| vm.step_jobs()).ok_or_else(|| mlua::Error::runtime("works only while a step runs"))?;
-    let mut kept = Kept { objects: Vec::new(), jobs };
+    let ended = || mlua::Error::runtime("works only while a step runs");
+    let vm = lua.app_data_ref::<Weak<Vm>>().and_then(|vm| vm.upgrade()).ok_or_else(ended)?;
+    let keep: Function = vm.prelude.raw_get("keep_step")?;
+    // Whatever goes wrong below, it forgets what was kept until then.
+    let mut kept = Kept { objects: Vec::new(), jobs: vm.step_jobs().ok_or_else(ended)? };
     let mut specs = Vec::new();
     for step in list.sequence_values::<LuaTable>() {
-        let record: LuaTable = records.raw_get(step?)?;
+        let record: LuaTable = keep.call(step?)?;
+        if !record.raw_get::<LuaValue>("methods")?.is_nil() {
+            kept.objects.push(record.raw_get("id")?);
+        }
         let object = with_reader(lua, |reader| reader.object(&record))?;
         let object = object.ok_or_else(|| mlua::Error::runtime("a step that is added is not complete"))?;
-        let spec = told(understood_step(&object))?;
-        if object.methods.is_some() {
-            kept.objects.push(object.id);
-        }
-        specs.push(spec);
+        specs.push(told(understood_step(&object))?);
     }
     let place = if place == "last" { StepsPlace::Last } else { StepsPlace::Next };
     told(host.add_steps(specs, place, kept))

@@ -260,8 +260,8 @@ pub(super) async fn serve(vm: Rc<Vm>, mut jobs: mpsc::UnboundedReceiver<StepJob>
             StepJob::Forget(objects) => {
                 let forgotten = vm
                     .prelude
-                    .raw_get::<LuaTable>("scripted")
-                    .and_then(|scripted| objects.into_iter().try_for_each(|object| scripted.raw_set(object, LuaValue::Nil)));
+                    .raw_get::<Function>("forget_step")
+                    .and_then(|forget| objects.into_iter().try_for_each(|object| forget.call::<()>(object)));
                 if let Err(e) = forgotten {
                     tracing::warn!("steps of a build could not be forgotten: {e}");
                 }

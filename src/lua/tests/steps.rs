@@ -246,3 +246,45 @@ async fn a_command_that_fails_ends_its_step_and_hides_no_other_error() {
     let failed = run(&loaded.generation, &specs[1], &host).await.unwrap_err();
     assert_eq!(failed.to_string(), "master.lua:6: S:run: something else");
 }
+
+/// They would take 80 MB.
+#[tokio::test]
+async fn steps_that_can_not_be_added_are_forgotten() {
+    let source = "
+        local S = steps.BuildStep:extend('S', { args = { x = 'string' } })
+        function S:run() return SUCCESS end
+        local Adds = steps.BuildStep:extend('Adds')
+        function Adds:run()
+          for i = 1, 800 do
+            local fine = S{ x = ('%d '):format(i):rep(25000) }
+            local ok = pcall(self.addStepsAfterCurrentStep, self, i % 2 == 0 and { fine } or { fine, 'no step' })
+            assert(not ok)
+            sleep(0.001)
+          end
+          return SUCCESS
+        end
+        local s = Adds()";
+    let (loaded, specs) = loaded(source, LuaLimits { memory_bytes: 24 << 20, ..LuaLimits::default() }).await;
+    run(&loaded.generation, &specs[0], &Arc::new(Fake::default())).await.unwrap();
+}
+
+/// As a build does that ends.
+#[tokio::test]
+async fn a_step_of_the_file_outlives_a_build_that_adds_it() {
+    let source = "
+        local S = steps.BuildStep:extend('S')
+        function S:run() return SUCCESS end
+        local shared = S()
+        local Adds = steps.BuildStep:extend('Adds')
+        function Adds:run()
+          local ok = pcall(self.addStepsAfterCurrentStep, self, { shared, shared })
+          assert(not ok)
+          sleep(0.01)
+          return SUCCESS
+        end
+        local a = Adds()";
+    let (loaded, specs) = loaded(source, LuaLimits::default()).await;
+    let host = Arc::new(Fake::default());
+    run(&loaded.generation, &specs[1], &host).await.unwrap();
+    run(&loaded.generation, &specs[0], &host).await.expect("the step of the file");
+}

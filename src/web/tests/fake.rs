@@ -122,13 +122,13 @@ impl Backend for Fake {
         .boxed()
     }
 
-    fn build_properties(&self, id: i64) -> BoxFuture<'_, Result<Option<Map<String, Value>>, ApiError>> {
+    fn build_properties(&self, id: i64) -> BoxFuture<'_, Result<Map<String, Value>, ApiError>> {
         let properties = json!({"branch": ["main", "Build"], "n": [1, "Force"]}).as_object().unwrap().clone();
-        async move { Ok((id == 20).then_some(properties)) }.boxed()
+        async move { Ok(if id == 20 { properties } else { Map::new() }) }.boxed()
     }
 
-    fn buildset_properties(&self, bsid: i64) -> BoxFuture<'_, Result<Option<Map<String, Value>>, ApiError>> {
-        async move { Ok((bsid == 5).then(Map::new)) }.boxed()
+    fn buildset_properties(&self, _: i64) -> BoxFuture<'_, Result<Map<String, Value>, ApiError>> {
+        async move { Ok(Map::new()) }.boxed()
     }
 
     fn log_lines(&self, logid: i64, first: u64, limit: u64) -> BoxFuture<'_, Result<LogLines, ApiError>> {

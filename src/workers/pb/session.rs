@@ -170,10 +170,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         };
         let peer = &self.peer;
         match &mut self.attached {
-            Some(attached) => {
-                tracing::info!(worker = attached.name, peer = &**peer, why, "worker detached");
-                attached.why.clone_from(&why);
-            }
+            // Who keeps the workers tells of it.
+            Some(attached) => attached.why.clone_from(&why),
             None if quiet => tracing::debug!(peer = &**peer, why, "connection closed"),
             None => self.shared.complaints.complain("", peer, &format!("connection closed: {why}")),
         }

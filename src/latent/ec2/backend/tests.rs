@@ -310,7 +310,27 @@ async fn what_is_known_of_the_price() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_group_is_made_and_the_launch_asked_for_again() {
+async fn a_missing_group_is_made_before_the_first_launch() {
+    let provider = Arc::new(Provider::default());
+    provider.looks.lock().unwrap().push(("group", None));
+    let named = |group: &str| Settings {
+        instance_types: types(&["m5"]),
+        ami: Some("ami-1".into()),
+        security_name: Some(group.into()),
+        ..Settings::default()
+    };
+    let backend = backend(&provider, named("ci"));
+    let all = ["a", "b", "c"].map(|launch| backend.start(start(launch)));
+    assert!(futures_util::future::join_all(all).await.iter().all(Result::is_ok));
+    assert_eq!((provider.groups_made.load(Ordering::SeqCst), provider.runs.lock().unwrap().len()), (1, 3));
+    // Keys that may not look leave it to the launch.
+    *provider.looks.lock().unwrap() = vec![("group", Some("UnauthorizedOperation"))];
+    super::tests::backend(&provider, named("other")).start(start("d")).await.unwrap();
+    assert_eq!(provider.groups_made.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_is_gone_is_made_again_and_the_launch_asked_for_again() {
     let provider = Arc::new(Provider::default());
     let settings =
         Settings { instance_types: types(&["m5"]), ami: Some("ami-1".into()), security_name: Some("ci".into()), ..Settings::default() };
