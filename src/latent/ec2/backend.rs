@@ -1,6 +1,6 @@
 //! One latent worker's machine at EC2: how it is started, found, checked and stopped. Makes single attempts; the engine repeats.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use md5::{Digest, Md5};
@@ -43,8 +43,6 @@ struct Parts {
     settings: Settings,
     region: Arc<Region>,
     elsewhere: Option<Elsewhere>,
-    /// The one that was chosen, and until when.
-    image: Mutex<Option<(Image, Instant)>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -56,7 +54,7 @@ impl Ec2Backend {
     /// One that can also end what was started elsewhere, before the configuration changed.
     pub fn reaching(master_id: String, settings: Settings, region: Arc<Region>, elsewhere: Option<Elsewhere>) -> Ec2Backend {
         let clock = Arc::new(SystemClock);
-        Ec2Backend { parts: Arc::new(Parts { master_id, settings, region, elsewhere, image: Mutex::default(), clock }) }
+        Ec2Backend { parts: Arc::new(Parts { master_id, settings, region, elsewhere, clock }) }
     }
 }
 
@@ -90,7 +88,7 @@ impl Backend for Ec2Backend {
 
     fn preflight(&self) -> BoxFuture<'static, Vec<Finding>> {
         let parts = self.parts.clone();
-        Box::pin(async move { preflight::ask(&parts.settings, &*parts.region.api).await })
+        Box::pin(async move { preflight::ask(&parts.settings, &parts.region).await })
     }
 
     fn settings(&self) -> String {
@@ -190,31 +188,28 @@ impl Parts {
     }
 
     async fn image(&self) -> Result<Image, Failure> {
-        let kept = self.kept_image().clone();
-        if let Some((image, until)) = kept
-            && until > Instant::now()
-        {
-            return Ok(image);
-        }
         if let Some(ami) = &self.settings.ami {
-            let image = self.named_image(ami).await?;
-            self.keep(&image);
-            return Ok(image);
+            return self.named_image(ami).await;
         }
         let filters = &self.settings.filters;
-        let images =
-            self.region.api.images(filters.owners.clone()).await.map_err(|e| self.region.failure("the images can't be listed", &e))?;
-        let image = image::choose(&images, filters).map_err(|none| Failure::Retry(none.to_string(), IMAGE_REST))?;
+        let images = self.region.images(&filters.owners).await.map_err(|e| self.region.failure("the images can't be listed", &e))?;
+        let image = image::choose(images.iter(), filters).map_err(|none| {
+            self.region.forget_images();
+            Failure::Retry(none.to_string(), IMAGE_REST)
+        })?;
         tracing::info!(image = image.id, location = image.location, "image chosen of {}", images.len());
-        self.keep(image);
         Ok(image.clone())
     }
 
     async fn named_image(&self, ami: &str) -> Result<Image, Failure> {
         let bare = || Image { id: ami.to_owned(), ..Image::default() };
-        match self.region.api.image(ami.to_owned()).await {
-            // If there is none, the launch itself will tell.
-            Ok(image) => Ok(image.unwrap_or_else(bare)),
+        match self.region.image(ami).await {
+            Ok(Some(image)) => Ok(image),
+            // The launch itself will tell.
+            Ok(None) => {
+                self.region.forget_images();
+                Ok(bare())
+            }
             // Keys that may start instances need not be allowed more than that.
             Err(e) if matches!(e.class(), Class::Permission | Class::Keys) => {
                 tracing::warn!(image = ami, "what volumes the image leaves behind can't be found out: {e}");
@@ -222,15 +217,6 @@ impl Parts {
             }
             Err(e) => Err(self.region.failure("the image can't be looked up", &e)),
         }
-    }
-
-    fn keep(&self, image: &Image) {
-        let until = Instant::now() + self.region.pace.image_kept;
-        *self.kept_image() = Some((image.clone(), until));
-    }
-
-    fn kept_image(&self) -> MutexGuard<'_, Option<(Image, Instant)>> {
-        self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// The same with settings for that build; none if they are the same for all.
@@ -242,7 +228,6 @@ impl Parts {
             settings,
             region: self.region.clone(),
             elsewhere: self.elsewhere.clone(),
-            image: Mutex::default(),
             clock: self.clock.clone(),
         }))
     }
@@ -307,7 +292,7 @@ impl Parts {
         match (&e.code, &self.settings.key_name) {
             // It was there when it was chosen; now another one is.
             (Some(code), _) if code.starts_with("InvalidAMIID") && choice.ami.is_none() && self.settings.ami.is_none() => {
-                *self.kept_image() = None;
+                self.region.forget_images();
                 Failure::Retry(format!("the image that was chosen can't be used: {e}"), self.region.pace.throttled_rest)
             }
             (Some(code), Some(name)) if code == "InvalidKeyPair.NotFound" => {

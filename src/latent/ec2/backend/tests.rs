@@ -1,5 +1,6 @@
 //! The backend against a provider in memory: what is asked of it, and what its answers mean.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
