@@ -1,4 +1,5 @@
-//! What is asked of EC2 through the real SDK: calls without keys, a volume that is attached already, a public address.
+//! EC2 through the real SDK and the real program: calls without keys, a volume that is attached already, a public address, and functions
+//! of the file that have moved.
 #![cfg(feature = "ec2")]
 
 mod support;
@@ -7,7 +8,9 @@ use buildmoon::base::Secret;
 use buildmoon::latent::ec2::api::{Class, Ec2Api, RunInstance};
 use buildmoon::latent::ec2::credentials::Keys;
 use buildmoon::latent::ec2::sdk::{Connect, Ec2};
+use serde_json::json;
 use support::ec2::{Act, FakeEc2, When};
+use support::*;
 
 /// The server has a runtime of its own, which can't begin within this one.
 fn started() -> FakeEc2 {
@@ -69,4 +72,47 @@ async fn a_public_address_is_asked_for_in_the_usual_subnet_too() {
         );
         assert!(!asked.contains_key("SubnetId") && !asked.contains_key("SecurityGroupId.1"), "{asked:?}");
     }
+}
+
+/// A worker whose machine is told what a function says, and a builder for it.
+fn config(fake: &FakeEc2) -> String {
+    let lua = r#"
+c.workers = { EC2LatentWorker{ "bot", "pass", "m5.large", ami = "ami-1", region = "us-east-1", endpoint_url = "@URL@",
+  identifier = "AKIAEXAMPLE", secret_identifier = "hunter2", build_wait_timeout = -1, check_instance_interval = 1,
+  user_data = util.Transform(function(name)
+    return "hello " .. name
+  end, Interpolate("%(worker:name)s")) } }
+local quick = util.BuildFactory{ steps.ShellCommand{ command = { "echo", "quick" } } }
+c.builders = { util.BuilderConfig{ name = "quick", workernames = { "bot" }, factory = quick } }
+c.schedulers = { schedulers.ForceScheduler{ name = "force", builderNames = { "quick" } } }
+"#;
+    lua.replace("@URL@", &fake.url())
+}
+
+#[test]
+fn a_function_that_has_moved_in_the_file_is_the_same() {
+    let fake = FakeEc2::start();
+    let lua = config(&fake);
+    let mut master = Master::create(&lua);
+    let port = master.pb;
+    fake.machines(move |instance| Box::new(Worker::start("4.3.0", instance.worker(), "pass", port)));
+    master.launch();
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    let told = fake.calls("RunInstances")[0].params["UserData"].clone();
+    assert_eq!(told, "aGVsbG8gYm90", "hello bot");
+    // Another function before it, and a line.
+    master.kill9();
+    master.configure(&format!("local before = util.Transform(function() return 1 end)\n{lua}"));
+    master.launch();
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    assert_eq!(fake.calls("RunInstances").len(), 1, "its machine serves on\n{}", fake.story());
+    // A function that says something else is another.
+    master.kill9();
+    master.configure(&lua.replace("\"hello \"", "\"good bye \""));
+    master.launch();
+    master.wait_log("it was started with other settings");
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    assert_eq!((fake.calls("RunInstances").len(), fake.high_water()), (2, 1), "{}", fake.story());
+    assert_eq!(master.stop().code(), Some(0));
+    fake.assert_bill_stops();
 }

@@ -98,6 +98,20 @@ impl<T: Default> Default for Arg<T> {
 }
 
 impl Part {
+    fn functions(&mut self, each: &mut dyn FnMut(&mut FnRef)) {
+        let Part::Substitute { source, form } = self else { return };
+        if let Source::Argument(template) = source {
+            template.functions(each);
+        }
+        match form {
+            Form::Plain => {}
+            Form::IfMissing(parts) | Form::IfFalse(parts) | Form::IfPresent(parts) => {
+                parts.iter_mut().for_each(|part| part.functions(each))
+            }
+            Form::Choose { then, otherwise, .. } => then.iter_mut().chain(otherwise).for_each(|part| part.functions(each)),
+        }
+    }
+
     fn differs(&self) -> bool {
         let Part::Substitute { source, form } = self else { return false };
         let source = match source {
@@ -170,6 +184,24 @@ impl Template {
             Template::Property { default: Some(inner), .. } | Template::Flatten(inner) => inner.function(),
             Template::UserData(data) => data.prepare.as_ref().and_then(Template::function),
             _ => None,
+        }
+    }
+
+    /// All functions in it.
+    pub fn functions(&mut self, each: &mut dyn FnMut(&mut FnRef)) {
+        match self {
+            Template::Const(_) | Template::Secret(_) => {}
+            Template::List(items) => items.iter_mut().for_each(|item| item.functions(each)),
+            Template::Map(entries) => entries.iter_mut().for_each(|(_, item)| item.functions(each)),
+            Template::Property { default, .. } => default.iter_mut().for_each(|inner| inner.functions(each)),
+            Template::Interpolate(parts) => parts.iter_mut().for_each(|part| part.functions(each)),
+            Template::Call(function) => each(function),
+            Template::CallWith { function, args, named } | Template::Transform { function, args, named } => {
+                each(function);
+                args.iter_mut().chain(named.iter_mut().map(|(_, arg)| arg)).for_each(|arg| arg.functions(each));
+            }
+            Template::Flatten(inner) => inner.functions(each),
+            Template::UserData(data) => data.prepare.iter_mut().for_each(|inner| inner.functions(each)),
         }
     }
 

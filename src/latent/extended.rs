@@ -96,9 +96,10 @@ impl Backend for ExtendedBackend {
     fn start(&self, start: Start) -> BoxFuture<'static, Result<Started, Failure>> {
         let (base, launch) = (self.base.clone(), start.launch.clone());
         lock(&base.starts).insert(launch.clone(), Begun { start: start.clone(), below: Below::Nothing });
+        // Also if nobody ever waits for it.
+        let ends = Ends(base, launch);
         let call = self.class.start(start);
         Box::pin(async move {
-            let ends = Ends(base, launch);
             let answer = call.await;
             concluded(answer, ends.below())
         })

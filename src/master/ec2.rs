@@ -12,15 +12,15 @@ use crate::base::Secret;
 use crate::builds::render::Renderer;
 use crate::config::lua_type::LuaType;
 use crate::config::user_data::LONGEST;
-use crate::config::{Arg, Ec2Spec, FromValue, Password, Value, WorkerSpec, Wrong};
+use crate::config::{Arg, Ec2Spec, FnRef, FromValue, Password, Place, Template, Value, WorkerSpec, Wrong};
 use crate::latent::backend::{Backend, Start, Unusable};
 use crate::latent::ec2::backend::{Ec2Backend, Elsewhere};
 use crate::latent::ec2::credentials::{self, Keys};
-use crate::latent::ec2::handle::Place;
+use crate::latent::ec2::handle;
 use crate::latent::ec2::region::Region;
 use crate::latent::ec2::sdk;
 use crate::latent::ec2::settings::{MadeSettings, MadeUserData, Settings};
-use crate::lua::{BuildInput, Generation};
+use crate::lua::{BuildInput, Generation, Loaded};
 use crate::model::{Properties, WorkerInfo};
 use crate::secrets::{BuildSecrets, SecretSource};
 use crate::workers::registry::Registry;
@@ -45,17 +45,11 @@ impl Ec2 {
     }
 
     /// The backend of a worker; one that can't be had says why to every build, and keeps no other worker from running.
-    pub async fn backend(
-        &self,
-        worker: &WorkerSpec,
-        spec: &Ec2Spec,
-        generation: &Arc<Generation>,
-        source: &SecretSource,
-    ) -> Arc<dyn Backend> {
+    pub async fn backend(&self, worker: &WorkerSpec, spec: &Ec2Spec, loaded: &Loaded, source: &SecretSource) -> Arc<dyn Backend> {
         match self.region(spec, source).await {
             Ok(region) => {
-                let made = self.user_data(spec, generation, source);
-                let settings = Settings { made: self.made(spec, made.clone(), generation, source), ..Settings::of(spec, made) };
+                let made = self.user_data(spec, loaded, source);
+                let settings = Settings { made: self.made(spec, made.clone(), loaded, source), ..Settings::of(spec, made) };
                 let elsewhere = self.elsewhere(spec, source);
                 Arc::new(Ec2Backend::reaching(self.master_id.clone(), settings, region, Some(elsewhere)))
             }
@@ -69,7 +63,7 @@ impl Ec2 {
     /// Other places, with the worker's keys.
     fn elsewhere(&self, spec: &Ec2Spec, source: &SecretSource) -> Elsewhere {
         let (folder, regions, spec, source) = (self.folder.clone(), self.regions.clone(), spec.clone(), source.clone());
-        Arc::new(move |Place { region, endpoint_url }| {
+        Arc::new(move |handle::Place { region, endpoint_url }| {
             let (folder, regions, source) = (folder.clone(), regions.clone(), source.clone());
             let spec = Ec2Spec { region, endpoint_url, ..spec.clone() };
             Box::pin(async move { region_of(&folder, &regions, &spec, &source).await })
@@ -80,10 +74,10 @@ impl Ec2 {
         region_of(&self.folder, &self.regions, spec, source).await
     }
 
-    fn user_data(&self, spec: &Ec2Spec, generation: &Arc<Generation>, source: &SecretSource) -> Option<MadeUserData> {
+    fn user_data(&self, spec: &Ec2Spec, loaded: &Loaded, source: &SecretSource) -> Option<MadeUserData> {
         let Arg::Dynamic(template) = &spec.user_data else { return None };
-        let (generation, source, registry) = (generation.clone(), source.clone(), self.registry.clone());
-        let (of, arg) = (format!("{template:?}"), spec.user_data.clone());
+        let (generation, source, registry) = (loaded.generation.clone(), source.clone(), self.registry.clone());
+        let (of, arg) = (written(template, loaded), spec.user_data.clone());
         let make = move |start: Start| -> crate::workers::BoxFuture<'static, Result<Option<String>, String>> {
             let (generation, source, registry, arg) = (generation.clone(), source.clone(), registry.clone(), arg.clone());
             Box::pin(async move {
@@ -99,18 +93,12 @@ impl Ec2 {
     }
 
     /// Arguments that differ from build to build.
-    fn made(
-        &self,
-        spec: &Ec2Spec,
-        user_data: Option<MadeUserData>,
-        generation: &Arc<Generation>,
-        source: &SecretSource,
-    ) -> Option<MadeSettings> {
+    fn made(&self, spec: &Ec2Spec, user_data: Option<MadeUserData>, loaded: &Loaded, source: &SecretSource) -> Option<MadeSettings> {
         if spec.rendered.is_empty() {
             return None;
         }
-        let of = format!("{:?}", spec.rendered);
-        let (spec, generation, source, registry) = (spec.clone(), generation.clone(), source.clone(), self.registry.clone());
+        let of = spec.rendered.iter().map(|(name, template)| format!("{name} = {}\n", written(template, loaded))).collect();
+        let (spec, generation, source, registry) = (spec.clone(), loaded.generation.clone(), source.clone(), self.registry.clone());
         let named: Vec<(&'static str, Arg<Anything>)> =
             spec.rendered.iter().map(|(name, template)| (*name, Arg::Dynamic(Box::new(template.clone())))).collect();
         let make = move |start: Start| -> crate::workers::BoxFuture<'static, Result<Settings, String>> {
@@ -124,6 +112,17 @@ impl Ec2 {
         };
         Some(MadeSettings { of, make: Arc::new(make) })
     }
+}
+
+/// A template as text: the same after a restart, and after the file has changed elsewhere. A function has its number and its line in one
+/// generation only.
+fn written(template: &Template, loaded: &Loaded) -> String {
+    let (mut template, mut texts) = (template.clone(), Vec::new());
+    template.functions(&mut |f| {
+        texts.push(loaded.config.said.functions.get(&f.id).copied());
+        *f = FnRef { id: 0, place: Place::default() };
+    });
+    format!("{template:?} {texts:?}")
 }
 
 /// A value as it was rendered; what it has to be is looked at where all of them are.
@@ -184,7 +183,7 @@ async fn rendered<T: FromValue + Clone + Sync>(
 
 /// Workers of one account, region and address share one.
 async fn region_of(folder: &Path, regions: &Regions, spec: &Ec2Spec, source: &SecretSource) -> Result<Arc<Region>, String> {
-    let keys = keys_of(folder, spec, source).await?;
+    let (keys, warning) = keys_of(folder, spec, source).await?;
     let who = match &keys {
         Some(keys) => {
             let digest =
@@ -198,6 +197,10 @@ async fn region_of(folder: &Path, regions: &Regions, spec: &Ec2Spec, source: &Se
     if let Some(region) = known.get(&name) {
         return Ok(region.clone());
     }
+    // Once, however many workers have them.
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}");
+    }
     let to = sdk::Connect {
         region: spec.region.clone(),
         endpoint_url: spec.endpoint_url.clone(),
@@ -209,11 +212,11 @@ async fn region_of(folder: &Path, regions: &Regions, spec: &Ec2Spec, source: &Se
     Ok(region)
 }
 
-/// The first that is given: in the configuration, in its file, in the usual file; none: what the environment has.
-async fn keys_of(folder: &Path, spec: &Ec2Spec, source: &SecretSource) -> Result<Option<Keys>, String> {
+/// The first that is given: in the configuration, in its file, in the usual file; none: what the environment has. And a warning of the file.
+async fn keys_of(folder: &Path, spec: &Ec2Spec, source: &SecretSource) -> Result<(Option<Keys>, Option<String>), String> {
     if let Some((identifier, secret)) = &spec.credentials.keys {
         let (identifier, secret) = (value(identifier, source).await?, value(secret, source).await?);
-        return Ok(Some(Keys { identifier, secret }));
+        return Ok((Some(Keys { identifier, secret }), None));
     }
     let usual = || dirs::home_dir().map(|home| home.join(USUAL_FILE)).filter(|path| path.exists());
     let file = match &spec.credentials.file {
@@ -221,12 +224,9 @@ async fn keys_of(folder: &Path, spec: &Ec2Spec, source: &SecretSource) -> Result
         None if spec.credentials.profile.is_none() => usual(),
         None => None,
     };
-    let Some(file) = file else { return Ok(None) };
+    let Some(file) = file else { return Ok((None, None)) };
     let (keys, warning) = credentials::read(&file).map_err(|e| e.to_string())?;
-    if let Some(warning) = warning {
-        tracing::warn!("{warning}");
-    }
-    Ok(Some(keys))
+    Ok((Some(keys), warning))
 }
 
 /// What `%(worker:…)s` is in user data.

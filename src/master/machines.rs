@@ -131,7 +131,7 @@ impl Machines {
                 return Arc::new(self.scripted.backend(worker, spec, worker.missing_timeout.unwrap_or(MISSING), &at_work.loaded, source));
             }
         };
-        let backend = self.providers.ec2(worker, spec, &at_work.loaded.generation, source).await;
+        let backend = self.providers.ec2(worker, spec, &at_work.loaded, source).await;
         let Some(own) = &spec.own else { return backend };
         let class = self.scripted.backend(worker, own, worker.missing_timeout.unwrap_or(MISSING), &at_work.loaded, source);
         Arc::new(ExtendedBackend::new(&worker.name, class, backend, bases))

@@ -53,7 +53,7 @@ async fn backends(loaded: &Loaded, folder: &Path) -> Vec<(Arc<str>, Arc<dyn Back
     for worker in &loaded.config.workers {
         let WorkerKind::Latent(latent) = &worker.kind else { continue };
         let BackendSpec::Ec2(spec) = &latent.backend else { continue };
-        let backend = providers.ec2(worker, spec, &loaded.generation, &source).await;
+        let backend = providers.ec2(worker, spec, loaded, &source).await;
         all.push((worker.name.as_str().into(), backend));
     }
     all

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use crate::config::{Ec2Spec, WorkerSpec};
 use crate::latent::backend::Backend;
-use crate::lua::Generation;
+use crate::lua::Loaded;
 use crate::secrets::SecretSource;
 use crate::workers::registry::Registry;
 
@@ -20,8 +20,8 @@ impl Providers {
         Providers { ec2: super::ec2::Ec2::new(master_id, folder.to_owned(), registry) }
     }
 
-    pub async fn ec2(&self, worker: &WorkerSpec, spec: &Ec2Spec, generation: &Arc<Generation>, source: &SecretSource) -> Arc<dyn Backend> {
-        self.ec2.backend(worker, spec, generation, source).await
+    pub async fn ec2(&self, worker: &WorkerSpec, spec: &Ec2Spec, loaded: &Loaded, source: &SecretSource) -> Arc<dyn Backend> {
+        self.ec2.backend(worker, spec, loaded, source).await
     }
 }
 
@@ -32,7 +32,7 @@ impl Providers {
     }
 
     /// The configuration is refused before that.
-    pub async fn ec2(&self, _: &WorkerSpec, _: &Ec2Spec, _: &Arc<Generation>, _: &SecretSource) -> Arc<dyn Backend> {
+    pub async fn ec2(&self, _: &WorkerSpec, _: &Ec2Spec, _: &Loaded, _: &SecretSource) -> Arc<dyn Backend> {
         let why = "this buildmoon was built without Amazon EC2".to_owned();
         Arc::new(crate::latent::backend::Unusable { class: "EC2LatentWorker", why })
     }
