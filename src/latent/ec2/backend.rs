@@ -194,7 +194,7 @@ impl Parts {
         let filters = &self.settings.filters;
         let images = self.region.images(&filters.owners).await.map_err(|e| self.region.failure("the images can't be listed", &e))?;
         let image = image::choose(images.iter(), filters).map_err(|none| {
-            self.region.forget_images();
+            self.region.forget();
             Failure::Retry(none.to_string(), IMAGE_REST)
         })?;
         tracing::info!(image = image.id, location = image.location, "image chosen of {}", images.len());
@@ -207,7 +207,7 @@ impl Parts {
             Ok(Some(image)) => Ok(image),
             // The launch itself will tell.
             Ok(None) => {
-                self.region.forget_images();
+                self.region.forget();
                 Ok(bare())
             }
             // Keys that may start instances need not be allowed more than that.
@@ -292,7 +292,7 @@ impl Parts {
         match (&e.code, &self.settings.key_name) {
             // It was there when it was chosen; now another one is.
             (Some(code), _) if code.starts_with("InvalidAMIID") && choice.ami.is_none() && self.settings.ami.is_none() => {
-                self.region.forget_images();
+                self.region.forget();
                 Failure::Retry(format!("the image that was chosen can't be used: {e}"), self.region.pace.throttled_rest)
             }
             (Some(code), Some(name)) if code == "InvalidKeyPair.NotFound" => {

@@ -13,6 +13,9 @@ pub async fn ask(settings: &Settings, region: &Region) -> Vec<Finding> {
         Ok(()) => {}
         Err(Useless(why)) => found.list = vec![Finding::Wrong(why)],
     }
+    if found.list.iter().any(|finding| matches!(finding, Finding::Wrong(_))) {
+        region.forget();
+    }
     found.list
 }
 

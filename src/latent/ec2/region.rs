@@ -114,10 +114,11 @@ impl Region {
         self.images.ask(id.to_owned(), || Box::pin(async move { api.image(named).await })).await
     }
 
-    /// None of them fits, or one of them is gone: the next question goes to the provider.
-    pub(super) fn forget_images(&self) {
+    /// Something is missing, and somebody may make it: the next question goes to the provider.
+    pub(super) fn forget(&self) {
         self.listings.forget();
         self.images.forget();
+        self.looks.forget();
     }
 
     /// Has the provider that? Asked once for all who ask for the same within a few seconds.
