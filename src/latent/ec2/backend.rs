@@ -7,6 +7,7 @@ use md5::{Digest, Md5};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
+use super::afar::Afar;
 use super::api::{ApiError, BlockDevice, Class, InstanceState, LAUNCH_TAG, MASTER_TAG, RunInstance, Spot, WORKER_TAG};
 use super::choices::{self, Choice};
 use super::image::{self, Image};
@@ -26,6 +27,7 @@ const RENDER_REST: Duration = Duration::from_secs(60);
 const RUNNING_WITHIN: Duration = Duration::from_secs(600);
 const PRICES_OF: Duration = Duration::from_secs(24 * 3600);
 
+#[derive(Clone)]
 pub struct Ec2Backend {
     parts: Arc<Parts>,
 }
@@ -138,13 +140,26 @@ impl Backend for Ec2Backend {
 
     fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
         let parts = self.parts.clone();
+        Box::pin(async move { parts.list(&parts.settings.region, &parts.region).await })
+    }
+
+    fn place(&self) -> Option<String> {
+        Some(self.parts.settings.region.clone())
+    }
+
+    fn at(&self, place: &str) -> Option<Arc<dyn Backend>> {
+        self.parts.elsewhere.as_ref().map(|_| Arc::new(Afar::new(self.clone(), place.to_owned())) as Arc<dyn Backend>)
+    }
+}
+
+impl Ec2Backend {
+    /// As `list`, in another region.
+    pub(super) fn list_at(&self, region: String) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
+        let parts = self.parts.clone();
         Box::pin(async move {
-            let all = parts.region.api.list(MASTER_TAG, parts.master_id.clone()).await.map_err(|e| e.to_string())?;
-            let ours = all.iter().filter(|i| !i.over()).filter_map(|i| {
-                let launch = LaunchId(i.tag(LAUNCH_TAG)?.into());
-                Some(Instance { launch, handle: parts.handle(i, None) })
-            });
-            Ok(ours.collect())
+            let elsewhere = parts.elsewhere.as_ref().ok_or_else(|| format!("region {region} can't be asked"))?;
+            let there = elsewhere(region.clone()).await?;
+            parts.list(&region, &there).await
         })
     }
 }
@@ -162,10 +177,20 @@ fn devices(image: &Image, configured: &[BlockDevice]) -> Vec<BlockDevice> {
 }
 
 impl Parts {
+    /// Those with the master's mark in a region.
+    async fn list(&self, name: &str, region: &Region) -> Result<Vec<Instance>, String> {
+        let all = region.api.list(MASTER_TAG, self.master_id.clone()).await.map_err(|e| e.to_string())?;
+        let ours = all.iter().filter(|i| !i.over()).filter_map(|i| {
+            let launch = LaunchId(i.tag(LAUNCH_TAG)?.into());
+            Some(Instance { launch, handle: self.handle(name, i, None) })
+        });
+        Ok(ours.collect())
+    }
+
     /// With time and choice, if it was started here and now.
-    fn handle(&self, instance: &InstanceState, launched: Option<(Timestamp, &Choice)>) -> Json {
+    fn handle(&self, region: &str, instance: &InstanceState, launched: Option<(Timestamp, &Choice)>) -> Json {
         json!({
-            "instance": instance.id, "region": self.settings.region, "launched_at": launched.map(|(at, _)| at),
+            "instance": instance.id, "region": region, "launched_at": launched.map(|(at, _)| at),
             "choice": launched.map(|(_, choice)| choice.key()), "address": launched.and_then(|_| self.settings.elastic_ip.clone()),
             "volumes": launched.map(|_| self.settings.volumes.iter().map(|(volume, _)| volume).collect::<Vec<_>>()),
         })
@@ -282,7 +307,11 @@ impl Parts {
                     self.furnish(&instance).await?;
                     let status = vec![instance.id.clone(), choice.key(), image.id];
                     let price_per_hour = instance.price_per_hour.or(market).or(self.settings.price_per_hour.0);
-                    return Ok(Started { handle: self.handle(&instance, Some((launched_at, choice))), status, price_per_hour });
+                    return Ok(Started {
+                        handle: self.handle(&self.settings.region, &instance, Some((launched_at, choice))),
+                        status,
+                        price_per_hour,
+                    });
                 }
                 Err(e) => match e.class() {
                     Class::Capacity => {
