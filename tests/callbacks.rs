@@ -122,7 +122,10 @@ fn equal_requests_collapse_unless_told_otherwise() {
 #[test]
 fn a_request_can_be_cancelled_while_it_is_compared() {
     let master = start(
-        r#"c.builders = { builder("b", { workernames = { "a" }, collapseRequests = function() sleep(2) return false end }) }"#,
+        r#"c.builders = { builder("b", { workernames = { "a" }, collapseRequests = function()
+            while not fs.exists("@DIR@/go") do sleep(0.05) end
+            return false
+        end }) }"#,
         "{ 'b' }",
     );
     let worker = master.worker("a")["workerid"].clone();
@@ -136,6 +139,7 @@ fn a_request_can_be_cancelled_while_it_is_compared() {
         });
         assert!(!newer.is_finished(), "it was not compared with the older one");
         master.http.control(&format!("buildrequests/{id}"), "cancel", json!({ "reason": "no" })).expect("cancelled");
+        std::fs::write(master.dir().join("go"), "").expect("the file");
         assert_eq!(newer.join().expect("the force"), id);
         assert_eq!(master.wait_request(id), CANCELLED);
     });

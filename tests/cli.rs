@@ -3,6 +3,8 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 use serde_json::json;
 use support::master::{BUILDMOON, buildmoon, ran};
@@ -239,7 +241,7 @@ fn sigterm_and_sigint_stop_in_order() {
     for name in ["TERM", "INT"] {
         let mut master = Master::start(LOCAL);
         assert_eq!(master.build("good", json!({}))["results"], SUCCESS);
-        support::master::signal(master.pid(), name);
+        signal(master.pid(), name);
         assert!(master.wait_exit().success(), "SIG{name}");
     }
 }
@@ -263,16 +265,15 @@ fn run_needs_no_master_and_leaves_nothing() {
 /// Also while its file is evaluated.
 #[test]
 fn run_can_be_interrupted_before_its_build() {
-    let master = Master::create("while true do end");
-    let mut run = std::process::Command::new(support::master::BUILDMOON).args(["run", "b"]).arg(master.dir()).spawn().expect("run");
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    support::master::signal(run.id(), "INT");
-    let ended = (0..100).find_map(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        run.try_wait().expect("its state")
-    });
-    let _ = run.kill();
-    assert_eq!(ended.and_then(|status| status.code()), Some(130));
+    let master = Master::create("print('begun') while true do end");
+    let mut run = std::process::Command::new(BUILDMOON);
+    let mut run = run.args(["run", "b"]).arg(master.dir()).stdout(Stdio::piped()).spawn().expect("run");
+    let mut line = String::new();
+    BufReader::new(run.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
+    assert_eq!(line, "begun\n");
+    signal(run.id(), "INT");
+    let ended = wait_for("it ends", || run.try_wait().expect("its state"));
+    assert_eq!(ended.code(), Some(130));
 }
 
 #[test]

@@ -25,7 +25,8 @@ fn config(wait: &str) -> String {
 local wait = util.BuildFactory{ steps.ShellCommand{ name = "wait", command = "echo begun; while [ -d @DIR@ ] && [ ! -e @DIR@/go ]; do sleep 0.1; done" } }
 table.insert(c.builders, util.BuilderConfig{ name = "wait", workernames = { "bot-1" }, factory = wait })
 c.schedulers = { schedulers.ForceScheduler{ name = "force", builderNames = { "hello", "wait" } } }
-c.collapseRequests, c.reap_interval = false, 10
+c.collapseRequests = false
+c.reap_interval = 10
 "#
 }
 
@@ -101,7 +102,8 @@ fn killed_while_it_builds_the_master_adopts_the_process() {
     let request = master.force("wait", json!({}));
     let build = master.wait_build(request, 1);
     master.wait_log_of(&build, "wait", "begun");
-    let handle = instances(&master)[0]["handle"].clone();
+    // A worker may build before its start has returned where it is.
+    let handle = wait_for("its handle is known", || Some(instances(&master)[0]["handle"].clone()).filter(|handle| !handle.is_null()));
     let pid = handle["pid"].as_u64().expect("a pid") as u32;
     assert!(processes(&master).contains(&pid), "{handle}");
     master.kill9();
@@ -139,7 +141,8 @@ fn killed_and_configured_otherwise_the_master_stops_it() {
 /// A process with the master's mark of which the ledger knows nothing.
 #[test]
 fn what_nobody_knows_is_stopped() {
-    let master = started("-1");
+    let mut master = Master::create(&reaped_by_hand(&config("-1")));
+    launch(&mut master);
     assert_eq!(master.build("hello", json!({}))["results"], SUCCESS);
     let pid = *processes(&master).first().expect("a process");
     let text = std::fs::read(format!("/proc/{pid}/environ")).expect("its environment");
@@ -159,4 +162,6 @@ fn what_nobody_knows_is_stopped() {
     assert!(stranger.try_wait().expect("its state").is_none(), "another's process was stopped");
     assert!(processes(&master).contains(&pid));
     let _ = (stranger.kill(), stranger.wait());
+    assert!(master.stop().success());
+    none_left(&master);
 }

@@ -39,8 +39,9 @@ fn machine(master: &Master) -> Value {
     master.worker("bot")["machine"].clone()
 }
 
-fn wait_state(master: &Master, wanted: &str) {
-    wait_for(&format!("the machine is {wanted}"), || (machine(master)["state"] == wanted).then_some(()));
+/// What is told of the machine while it is in that state.
+fn wait_state(master: &Master, wanted: &str) -> Value {
+    wait_for(&format!("the machine is {wanted}"), || Some(machine(master)).filter(|machine| machine["state"] == wanted))
 }
 
 /// The containers of this master: it is known by its folder's own id.
@@ -133,7 +134,7 @@ fn a_container_that_nobody_knows_is_reaped_and_those_of_others_are_not() {
         return;
     }
     let (docker, lua) = plain(&format!("image = '{IMAGE}', build_wait_timeout = -1"));
-    let master = Master::start(&lua);
+    let master = Master::start(&reaped_by_hand(&lua));
     assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
     let own = containers(docker, &master);
     let mark = docker.run(&["inspect", "--format", "{{index .Config.Labels \"buildmoon.master\"}}", &own[0]]).expect("a label");
@@ -159,16 +160,13 @@ fn an_image_that_is_not_there_is_told_and_the_worker_rests() {
     let (docker, lua) = plain("image = 'nonesuch:1'");
     let master = Master::start(&lua);
     let request = master.force("quick", json!({}));
-    wait_state(&master, "quarantined");
-    let told = machine(&master).to_string();
+    let told = wait_state(&master, "quarantined").to_string();
     assert!(told.contains("has no image nonesuch:1; autopull = true would fetch it"), "{told}");
     assert!(master.builds_of(request).is_empty());
     assert!(containers(docker, &master).is_empty());
 
     // Mended, it runs.
-    master.configure(&lua.replace("nonesuch:1", IMAGE));
-    let ran = master.command("reconfig", &[], &[]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
+    master.reconfig(&lua.replace("nonesuch:1", IMAGE));
     assert_eq!(master.wait_request(request), SUCCESS);
     wait_none(docker, &master);
 }
@@ -181,8 +179,7 @@ fn a_program_that_the_image_does_not_have_is_told() {
     let (docker, lua) = plain(&format!("image = '{IMAGE}', command = {{ '/no/such/program' }}"));
     let master = Master::start(&lua);
     master.force("quick", json!({}));
-    wait_state(&master, "quarantined");
-    let told = machine(&master).to_string();
+    let told = wait_state(&master, "quarantined").to_string();
     assert!(told.contains("can't be started") && told.contains("/no/such/program"), "{told}");
     wait_none(docker, &master);
 }
@@ -217,10 +214,13 @@ fn what_differs_from_build_to_build_is_rendered() {
 
     // What is wrong for one build is not for the next: the worker rests a while, not until the file is changed.
     let wrong = master.force("quick", json!({ "version": "nonesuch" }));
-    wait_state(&master, "quarantined");
-    assert!(machine(&master).to_string().contains("has no image worker:nonesuch"), "{}", machine(&master));
+    let told = wait_state(&master, "quarantined").to_string();
+    assert!(told.contains("has no image worker:nonesuch"), "{told}");
     master.http.control(&format!("buildrequests/{wrong}"), "cancel", json!({})).expect("cancelled");
-    assert_eq!(master.build("quick", json!({ "version": "4.3.0" }))["results"], SUCCESS);
+    let right = master.force("quick", json!({ "version": "4.3.0" }));
+    // A minute's rest comes first.
+    wait_within(DEADLINE * 2, "it has a machine", || (!master.builds_of(right).is_empty()).then_some(()));
+    assert_eq!(master.wait_request(right), SUCCESS);
     wait_none(docker, &master);
 }
 
@@ -260,11 +260,9 @@ fn an_image_is_built_from_a_dockerfile() {
     wait_none(docker, &master);
 
     // What can't be built is told with the engine's own words.
-    master.configure(&config(&docker.host(), "DockerLatentWorker", &format!("dockerfile = 'FROM {IMAGE}\\nCOPY nothing /\\n'"), ""));
-    assert_eq!(master.command("reconfig", &[], &[]).code, Some(0));
+    master.reconfig(&config(&docker.host(), "DockerLatentWorker", &format!("dockerfile = 'FROM {IMAGE}\\nCOPY nothing /\\n'"), ""));
     master.force("quick", json!({}));
-    wait_state(&master, "quarantined");
-    let told = machine(&master).to_string();
+    let told = wait_state(&master, "quarantined").to_string();
     assert!(told.contains("can't be built") && told.contains("nothing"), "{told}");
 }
 
@@ -332,11 +330,9 @@ fn an_image_is_pulled_from_a_registry() {
     docker.run(&["image", "inspect", &image]).expect("the engine has it");
 
     // What the registry does not have, no retry brings.
-    master.configure(&config(&docker.host(), "DockerLatentWorker", &format!("image = '{image}er', alwaysPull = true"), ""));
-    assert_eq!(master.command("reconfig", &[], &[]).code, Some(0));
+    master.reconfig(&config(&docker.host(), "DockerLatentWorker", &format!("image = '{image}er', alwaysPull = true"), ""));
     master.force("quick", json!({}));
-    wait_state(&master, "quarantined");
-    let told = machine(&master).to_string();
+    let told = wait_state(&master, "quarantined").to_string();
     assert!(told.contains("can't be pulled") && told.contains("newer"), "{told}");
 }
 
@@ -355,8 +351,7 @@ fn an_engine_is_asked_over_tls_with_certificates() {
 
     // Without its own certificate it is not let in, and says so.
     let bare = format!("image = '{IMAGE}', tls = {{ ca_cert = '{}/ca.pem' }}", tls.folder.display());
-    master.configure(&config(&tls.host, "DockerLatentWorker", &bare, ""));
-    assert_eq!(master.command("reconfig", &[], &[]).code, Some(0));
+    master.reconfig(&config(&tls.host, "DockerLatentWorker", &bare, ""));
     master.force("quick", json!({}));
     wait_for("it is told", || machine(&master).to_string().contains("does not answer").then_some(()));
 }

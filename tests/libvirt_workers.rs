@@ -37,7 +37,12 @@ fn launch(libvirt: &Libvirt, master: &mut Master) {
 
 /// A master whose worker has these arguments, and guests that boot.
 fn start(libvirt: &mut Libvirt, worker: &str) -> Master {
-    let mut master = Master::create(&config(libvirt, worker));
+    let lua = config(libvirt, worker);
+    start_with(libvirt, &lua)
+}
+
+fn start_with(libvirt: &mut Libvirt, lua: &str) -> Master {
+    let mut master = Master::create(lua);
     libvirt.boots(VERSION, master.pb);
     launch(libvirt, &mut master);
     master
@@ -61,8 +66,9 @@ fn machine(master: &Master) -> Value {
     master.worker("bot")["machine"].clone()
 }
 
-fn wait_state(master: &Master, wanted: &str) {
-    wait_for(&format!("the machine is {wanted}"), || (machine(master)["state"] == wanted).then_some(()));
+/// What is told of the machine while it is in that state.
+fn wait_state(master: &Master, wanted: &str) -> Value {
+    wait_for(&format!("the machine is {wanted}"), || Some(machine(master)).filter(|machine| machine["state"] == wanted))
 }
 
 fn wait_none(libvirt: &Libvirt) {
@@ -77,14 +83,12 @@ fn a_build_runs_in_a_domain_with_a_disk_of_its_own() {
     let master = start(&mut libvirt, &format!("base_image = '{}', build_wait_timeout = -1", image.display()));
     assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
     let (domains, made) = (libvirt.domains(), disks(&image));
-    assert_eq!((domains.len(), made.len()), (1, 1), "{domains:?} {made:?}");
     let xml = libvirt.virsh(&["dumpxml", &domains[0]]).expect("the domain");
     assert!(xml.contains(&made[0].display().to_string()) && xml.contains("master=\"127.0.0.1:"), "{xml}");
     let about = libvirt.qemu_img(&["info", &made[0].display().to_string()]);
     assert!(about.contains(&format!("backing file: {}", image.display())), "{about}");
 
-    let ran = master.command("instances", &[], &["--json"]);
-    let told: Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    let told = master.instances();
     assert_eq!(told["instances"][0]["handle"]["domain"], domains[0].as_str(), "{told:#}");
 
     let mut master = master;
@@ -118,7 +122,8 @@ fn killed_while_it_builds_the_domain_is_adopted_and_ends() {
 fn what_a_launch_left_is_reaped_domains_and_disks() {
     let Some(mut libvirt) = Libvirt::start() else { return };
     let image = base_image(&libvirt);
-    let master = start(&mut libvirt, &format!("base_image = '{}', build_wait_timeout = -1", image.display()));
+    let lua = config(&libvirt, &format!("base_image = '{}', build_wait_timeout = -1", image.display()));
+    let master = start_with(&mut libvirt, &reaped_by_hand(&lua));
     assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
     let (own, disk) = (libvirt.domains(), disks(&image).remove(0));
     let xml = libvirt.virsh(&["dumpxml", &own[0]]).expect("the domain");
@@ -193,10 +198,7 @@ fn xml_of_ones_own_is_started_under_a_name_of_its_own() {
     let xml = "<domain type='test'><name>whatever</name><description>for {name}</description><memory unit='MiB'>64</memory><vcpu>1</vcpu>\
         <os><type>hvm</type></os><devices><disk type='file' device='disk'><source file='{hd_image}'/><target dev='vda'/></disk></devices></domain>";
     let options = format!("base_image = '{}', xml = [[{xml}]], build_wait_timeout = -1, pool = {{ max = 2 }}", image.display());
-    let lua = config(&libvirt, &options);
-    let mut master = Master::create(&lua);
-    libvirt.boots(VERSION, master.pb);
-    launch(&libvirt, &mut master);
+    let mut master = start(&mut libvirt, &options);
     let requests = [master.force("wait", json!({})), master.force("wait", json!({}))];
     for request in requests {
         let build = master.wait_build(request, 1);
@@ -221,8 +223,7 @@ fn what_is_wrong_is_told_and_the_worker_rests() {
     let Some(mut libvirt) = Libvirt::start() else { return };
     let master = start(&mut libvirt, "base_image = '/no/such/image'");
     master.force("quick", json!({}));
-    wait_state(&master, "quarantined");
-    let told = machine(&master).to_string();
+    let told = wait_state(&master, "quarantined").to_string();
     assert!(told.contains("there is no image") && told.contains("/no/such/image"), "{told}");
     assert!(libvirt.domains().is_empty());
 }
@@ -236,6 +237,7 @@ fn a_domain_that_dies_before_its_worker_came_is_told() {
     let request = master.force("quick", json!({}));
     wait_for("a domain", || (libvirt.domains().len() == 1).then_some(()));
     wait_state(&master, "waiting");
+    libvirt.wait_dead_guest();
     libvirt.guests_are_dead(false);
     libvirt.virsh(&["destroy", &libvirt.domains()[0]]).expect("destroyed");
     master.wait_log("the domain is gone");
@@ -248,9 +250,7 @@ fn a_hypervisor_that_is_away_is_asked_again() {
     let image = base_image(&libvirt);
     let socket = libvirt.folder().join("elsewhere");
     let lua = config(&libvirt, &format!("base_image = '{}'", image.display())).replace("/libvirt-sock", "/elsewhere");
-    let mut master = Master::create(&lua);
-    libvirt.boots(VERSION, master.pb);
-    launch(&libvirt, &mut master);
+    let master = start_with(&mut libvirt, &lua);
     let request = master.force("quick", json!({}));
     wait_for("it is told", || machine(&master).to_string().contains("does not answer").then_some(()));
     std::os::unix::fs::symlink(libvirt.folder().join("libvirt-sock"), socket).expect("a link");

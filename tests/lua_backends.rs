@@ -71,14 +71,13 @@ fn wait_state(master: &Master, worker: &str, wanted: &str) {
 #[test]
 fn a_build_starts_its_unit_and_the_unit_ends() {
     let rack = Rack::start();
-    let master = master(&rack, RACK, "build_wait_timeout = 3");
+    let master = master(&rack, RACK, "build_wait_timeout = 600");
     assert_eq!(state(&master, "bot"), "idle");
     assert!(rack.calls("POST").is_empty(), "nobody wanted one");
 
     let build = master.build("quick", json!({}));
     assert_eq!(build["results"], SUCCESS);
-    let ran = master.command("instances", &[], &["--json"]);
-    let told: Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    let told = master.instances();
     let row = &told["instances"][0];
     assert_eq!(
         (&row["workername"], &row["state"], &row["backend"], &row["handle"]),
@@ -88,7 +87,8 @@ fn a_build_starts_its_unit_and_the_unit_ends() {
 
     // The next build finds it running.
     assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
-    assert_eq!(rack.calls("POST").len(), 1);
+    assert_eq!((rack.calls("POST").len(), rack.live().len()), (1, 1));
+    master.reconfig(&config(&rack, RACK, "build_wait_timeout = 1", ""));
     wait_state(&master, "bot", "idle");
     assert_eq!((rack.live().len(), rack.high_water()), (0, 1));
 }
@@ -226,7 +226,7 @@ fn whatever_start_instance_does_wrong_is_told_and_hurts_nobody_else() {
 }
 
 /// What is different, as people are told.
-fn reconfig(master: &Master, lua: &str) -> String {
+fn changes(master: &Master, lua: &str) -> String {
     master.configure(lua);
     let ran = master.command("reconfig", &[], &["--json"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -255,7 +255,7 @@ fn a_retry_has_its_time_and_what_does_not_work_now_is_built_elsewhere() {
 
     let both = "c.builders[1] = util.BuilderConfig{ name = 'quick', workernames = { 'bot', 'here' }, factory = quick, \
                 nextWorker = function(_, list) for _, w in ipairs(list) do if w.name == 'bot' then return w end end return list[1] end }";
-    reconfig(&master, &config(&rack, &tries(2), options, both));
+    master.reconfig(&config(&rack, &tries(2), options, both));
     let build = master.build("quick", json!({}));
     assert_eq!((&build["results"], master.properties(&build)["workername"][0].as_str()), (&json!(SUCCESS), Some("here")));
     assert!(master.log().contains("start_instance returned false: not now"));
@@ -272,7 +272,7 @@ fn what_no_retry_helps_waits_for_another_configuration() {
     wait_state(&master, "bot", "quarantined");
     assert_eq!(master.worker("bot")["machine"]["reason"], "master.lua:9: no such rack");
     assert!(rack.calls("POST").is_empty());
-    reconfig(&master, &config(&rack, RACK, "build_wait_timeout = 0", ""));
+    master.reconfig(&config(&rack, RACK, "build_wait_timeout = 0", ""));
     assert_eq!(master.wait_request(request), SUCCESS);
     rack.wait_live(0);
 }
@@ -391,7 +391,7 @@ fn a_reload_in_the_middle_of_a_start_stops_nothing() {
     master.launch();
     let request = master.force("quick", json!({}));
     rack.wait_live(1);
-    let told = reconfig(&master, &config(&rack, &of(2), "build_wait_timeout = 2", ""));
+    let told = changes(&master, &config(&rack, &of(2), "build_wait_timeout = 2", ""));
     for change in ["build_wait_timeout 1 → 2 (at once)", "start_instance a function (master.lua:", "→ another function (master.lua:"] {
         assert!(told.contains(change), "{told}");
     }

@@ -391,7 +391,7 @@ function W:run()
 end
 local D = steps.BuildStep:extend("D")
 function D:run()
-  self:addLogObserver("stdio", function(_, line) sleep(1000) end)
+  self:addLogObserver("stdio", function(_, line) fs.write("@DIR@/observed", "") sleep(1000) end)
   return self:runCommand(self:makeRemoteShellCommand{ command = "echo begun; exec sleep 100" })
 end
 for name, class in dict.sorted_pairs{ s = S, w = W, d = D } do
@@ -404,8 +404,7 @@ f:addStep(steps.ShellCommand{ name = "cleanup", command = "echo clean", alwaysRu
         let request = master.force("b", json!({ "reason": step }));
         let build = master.wait_build(request, 1);
         if step == "d" {
-            wait_for("the step runs", || master.steps(&build).iter().any(|s| s["name"] == step).then_some(()));
-            std::thread::sleep(std::time::Duration::from_millis(500));
+            wait_for("the observer is called", || master.dir().join("observed").exists().then_some(()));
         } else {
             master.wait_log_of(&build, step, "begun");
         }
@@ -511,7 +510,7 @@ function S:run()
   self:setProperty("mine", self.workername)
   local lines = {}
   self:addLogObserver("stdio", function(stream, line) lines[#lines + 1] = line end)
-  local cmd = self:makeRemoteShellCommand{ command = { "sh", "-c", "touch @DIR@/began-$0; while [ ! -e @DIR@/go ]; do sleep 0.2; done; echo $0", self.workername } }
+  local cmd = self:makeRemoteShellCommand{ command = { "sh", "-c", "touch @DIR@/began-$0; while [ -d @DIR@ ] && [ ! -e @DIR@/go ]; do sleep 0.2; done; echo $0", self.workername } }
   self:runCommand(cmd)
   assert(#lines == 1 and lines[1] == self.workername and self:getProperty("mine") == self.workername)
   return cmd:results()

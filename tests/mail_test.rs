@@ -189,3 +189,31 @@ fn what_waits_is_listed_and_tried_at_once_when_somebody_asks() {
     let nobody = Master::create("c = BuildmasterConfig").command("outbox", &[], &["--retry"]);
     assert!(nobody.code == Some(1) && nobody.err.contains("no master runs in"), "{nobody:?}");
 }
+
+#[test]
+fn what_waits_for_a_reporter_that_is_called_otherwise_now_is_told_with_the_remedy() {
+    let mut sink = MailSink::create(json!({}));
+    let port = sink.port;
+    let named = |name: &str| config(port, "", "mode = 'all'").replace("name = 'mails', ", name);
+    let mut master = Master::start(&named(""));
+    master.wait_attached("here");
+    master.build("linux", json!({}));
+    let of = |master: &Master| master.http.rows("outbox?state=waiting", "outbox").first().map(|row| row["reporter"].clone());
+    let old = wait_for("a mail waits", || of(&master)).as_str().expect("a name").to_owned();
+
+    master.configure(&named("name = 'other', "));
+    let reload = |master: &Master| assert_eq!(master.command("reconfig", &[], &[]).code, Some(0));
+    reload(&master);
+    let remedy = format!("give the one that shall send them name = \"{old}\"");
+    master.wait_log(&remedy);
+    // A start says it as well.
+    master.restart();
+    wait_for("it is told again", || (master.log().matches(&remedy).count() == 2).then_some(()));
+    let listed = master.command("outbox", &[], &[]).out;
+    assert!(listed.contains(&format!("{old} (no longer configured): build finished 1")), "{listed}");
+
+    sink.launch();
+    master.configure(&named(&format!("name = '{old}', ")));
+    reload(&master);
+    assert_eq!(sink.wait_mails(1).len(), 1);
+}

@@ -60,21 +60,23 @@ fn state(master: &Master) -> Value {
 fn a_build_runs_on_a_server_that_is_made_for_it() {
     let cloud = Cloud::start();
     cloud.takes(Duration::from_secs(2), Duration::from_secs(1));
-    let master = master(&cloud, "build_wait_timeout = 2, meta = { team = 'ci' }, nova_args = { key_name = 'ops' },");
+    let options = "build_wait_timeout = 600, meta = { team = 'ci' }, nova_args = { key_name = 'ops' },";
+    let master = master(&cloud, options);
     assert_eq!(cloud.live(), 0, "nobody wanted one");
     let build = master.build("quick", json!({}));
     assert_eq!(build["results"], SUCCESS);
     let asked = &cloud.requests()[0];
     assert_eq!((&asked["name"], &asked["imageRef"], &asked["key_name"]), (&json!("bot"), &json!(IMAGE), &json!("ops")), "{asked:#}");
     assert_eq!((&asked["metadata"]["team"], &asked["metadata"]["buildmoon-worker"]), (&json!("ci"), &json!("bot")), "{asked:#}");
-    let ran = master.command("instances", &[], &["--json"]);
-    let told: Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    let told = master.instances();
     let row = &told["instances"][0];
     assert_eq!((&row["backend"], &row["state"]), (&json!("OpenStackLatentWorker"), &json!("ready")), "{told:#}");
     assert_eq!(row["launch_id"], asked["metadata"]["buildmoon-launch"], "{told:#}");
 
     assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
     assert_eq!(cloud.calls("POST /servers"), 1, "the second build finds it running");
+    assert_eq!(cloud.live(), 1);
+    master.reconfig(&config(&cloud, &options.replace("600", "1")));
     cloud.wait_live(0);
     wait_for("the worker is idle", || (state(&master) == "idle").then_some(()));
     assert_eq!(cloud.high_water(), 1);

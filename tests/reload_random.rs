@@ -300,7 +300,7 @@ fn places(master: &Master, said: &Said) -> BTreeMap<String, BTreeMap<String, Str
 async fn until(seed: u64, what: &str, mut so: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !so().await {
-        assert!(begun.elapsed() < Duration::from_secs(60), "SEED={seed}: {what}: not so after 60 s");
+        assert!(begun.elapsed() < Duration::from_secs(180), "SEED={seed}: {what}: not so after 180 s");
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
 }

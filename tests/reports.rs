@@ -407,6 +407,8 @@ fn a_reload_changes_who_is_told_at_once() {
     let master = start(&sink, &services("ann", "passing"));
     master.build("a", json!({}));
     master.build("a", json!({ "rc": "2" }));
+    // A build that has ended is told of soon, by the configuration that is at work then.
+    settled(&master, &sink, 2);
     master.configure(&configuration(&sink, &services("bob", "failing")));
     let ran = master.command("reconfig", &[], &[]);
     assert_eq!(ran.code, Some(0), "{ran:?}");

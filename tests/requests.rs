@@ -13,7 +13,7 @@ local function builder(name, command, more)
   more.workernames = more.workernames or { "a", "b" }
   return util.BuilderConfig(more)
 end
-local WAIT = "while [ ! -e '@DIR@/go' ]; do sleep 0.05; done"
+local WAIT = "while [ -d '@DIR@' ] && [ ! -e '@DIR@/go' ]; do sleep 0.05; done"
 "#;
 
 fn go(master: &Master) {
@@ -119,7 +119,7 @@ fn an_exception_rests_the_worker_and_says_so() {
     let master = Master::start(&format!(
         r#"{HELPERS}
         c.collapseRequests = false
-        c.workers = {{ LocalWorker{{ "a", quarantine_initial_timeout = 3 }} }}
+        c.workers = {{ LocalWorker{{ "a", quarantine_initial_timeout = 8 }} }}
         c.builders = {{ builder("x", function(props) error("no command today") end, {{ workernames = {{ "a" }} }}), builder("y", "true", {{ workernames = {{ "a" }} }}) }}
         c.schedulers = {{ schedulers.ForceScheduler{{ name = "force", builderNames = {{ "x", "y" }} }} }}"#
     ));

@@ -232,7 +232,7 @@ fn providers_are_asked_in_their_order() {
         c.secretsProviders = {
           secrets.SecretInAFile{ dirname = "@SECRETS@", suffixes = { ".txt", "" }, strip = false },
           Vault{ prefix = "vault-" },
-          secrets.SecretInCommand{ { "sh", "-c", 'case "$1" in cmd*) echo once >> @DIR@/asked; echo "command-$1";; hangs) sleep 600;; bad) echo no >&2; exit 7;; esac', "sh", "%(name)s" }, timeout = 1 },
+          secrets.SecretInCommand{ { "sh", "-c", 'case "$1" in cmd*) echo once >> @DIR@/asked; echo "command-$1";; hangs) sleep 600;; bad) echo no >&2; exit 7;; esac', "sh", "%(name)s" }, timeout = 5 },
           secrets.SecretInPass{ dirname = "store", gpgPassphrase = "a-phrase" },
           secrets.SecretInEnvironment{ prefix = "TEST_SECRET_" },
         }
@@ -279,7 +279,7 @@ fn providers_are_asked_in_their_order() {
         told("fails")
     );
     assert!(told("odd").contains("must give the secret as text or nil, got a table"), "{}", told("odd"));
-    assert!(told("hangs").contains("sh did not end within 1"), "{}", told("hangs"));
+    assert!(told("hangs").contains("sh did not end within 5"), "{}", told("hangs"));
     assert!(told("bad").contains("sh ended with 7: no"), "{}", told("bad"));
     let none = told("none");
     for part in ["SecretInAFile (", "Vault (", "SecretInCommand (", "SecretInPass (", "SecretInEnvironment (", "TEST_SECRET_none"] {

@@ -52,7 +52,7 @@ fn data(home: &TempDir, port: u16) -> UserData {
         user: "root".into(),
         basedir: home.path().join("worker").display().to_string(),
         power_off_after: Duration::from_secs(6),
-        setup_timeout: Duration::from_secs(120),
+        setup_timeout: Duration::from_secs(600),
         metadata_url: None,
     }
 }
@@ -68,7 +68,8 @@ fn boot(version: &str, port: u16, prepare: &str, change: impl FnOnce(&mut UserDa
 
 fn wait_off(machine: &Machine, why: &str) -> Duration {
     let began = Instant::now();
-    let off = wait_for("the machine powers off", || machine.off());
+    // The longest that it waits, and what a busy machine takes besides.
+    let off = wait_within(Duration::from_secs(180), "the machine powers off", || machine.off());
     assert!(off.starts_with("shutdown -P now"), "{off}");
     assert!(machine.console().contains(why), "{why}: {}", machine.console());
     began.elapsed()
@@ -131,11 +132,11 @@ fn a_master_that_hangs_is_out_of_reach() {
         return;
     }
     let master = Master::start(LUA);
-    let machine = boot("4.3.0", master.pb, "", |_| {});
+    let machine = boot("4.3.0", master.pb, "", |data| data.power_off_after = Duration::from_secs(20));
     master.wait_attached("bot");
     // Its port still accepts connections.
     signal(master.pid(), "STOP");
-    wait_off(&machine, "no connection to a master that answers for 6 seconds");
+    wait_off(&machine, "no connection to a master that answers for 20 seconds");
     signal(master.pid(), "CONT");
 }
 
@@ -172,12 +173,12 @@ fn a_plain_machine_installs_its_worker() {
         user: "builder".into(),
         // Another user can't run a Python that lies in somebody's home.
         python: "/usr/bin/python3".into(),
-        power_off_after: Duration::from_secs(20),
+        power_off_after: Duration::from_secs(30),
         ..data(&home, master.pb)
     };
     let script = plain.script("bot", PASSWORD, "").expect("a script");
     let machine = Machine::boot(home, &script, Kind::default());
-    wait_within(Duration::from_secs(180), "the worker attaches", || master.attached("bot").then_some(()));
+    wait_within(Duration::from_secs(600), "the worker attaches", || master.attached("bot").then_some(()));
     let build = master.build("quick", json!({}));
     assert!(master.log_contents(&build, "say", "stdio").lines().any(|line| line == "obuilder"));
     assert!(machine.path("worker.root/watch.py").exists() && machine.off().is_none());

@@ -20,7 +20,7 @@ use super::queue::{BuilderState, Running, State};
 use super::run::{Job, Stop};
 use super::why::{self, Waits, why};
 use crate::base::{BuildId, BuilderId, Clock, RequestId, Timestamp};
-use crate::config::{BuilderSpec, Collapse, MasterConfig};
+use crate::config::{BuilderSpec, Collapse, MasterConfig, WorkerSpec};
 use crate::latent::driver::Latent;
 use crate::latent::{self};
 use crate::lua::Generation;
@@ -32,6 +32,9 @@ use crate::workers::registry::{Availability, Configured, Registry, WorkerEvent};
 pub const MAX_ATTEMPTS: u32 = 3;
 /// Events that are kept for one who watches; a slower one misses some, unless builds are patient.
 pub(super) const EVENTS: usize = 512;
+
+/// A build that has its place on a worker and is yet to begin.
+pub(super) type Taken = (Job, Arc<WorkerSpec>);
 
 /// The configuration at work.
 #[derive(Clone)]
@@ -353,32 +356,37 @@ impl Engine {
     /// Take a request out of the queue and start its build, or ask for the worker's machine if it is a latent one. False if the situation has
     /// changed.
     pub(super) fn start(self: &Arc<Self>, start: Start, active: &Active) -> bool {
-        if self.is_latent(&start.worker) { self.wish(start) } else { self.start_at(start, active, None) }
+        if self.is_latent(&start.worker) { self.wish(start) } else { self.start_at(start, active) }
     }
 
-    /// `promised`: the request that the latent worker said yes to.
-    pub(super) fn start_at(self: &Arc<Self>, start: Start, active: &Active, promised: Option<RequestId>) -> bool {
+    fn start_at(self: &Arc<Self>, start: Start, active: &Active) -> bool {
+        let taken = self.take(&mut self.state(), start, active, None);
+        taken.map(|taken| self.begin(taken)).is_some()
+    }
+
+    pub(super) fn begin(self: &Arc<Self>, (job, worker): Taken) {
+        tokio::spawn(self.clone().build(job, worker));
+    }
+
+    /// Takes a request out of the queue, and a place on the worker. `promised`: the request that the latent worker said yes to.
+    pub(super) fn take(&self, state: &mut State, start: Start, active: &Active, promised: Option<RequestId>) -> Option<Taken> {
         let Start { builder: id, request, worker } = start;
-        let mut state = self.state();
-        let Some(builder) = state.builders.get(&id) else { return false };
-        let Some(spec) = builder.spec.clone() else { return false };
+        let builder = state.builders.get(&id)?;
+        let spec = builder.spec.clone()?;
         // What an older configuration decided does not count any more.
         if !state.active.as_ref().is_some_and(|newest| newest.is(active)) {
-            return false;
+            return None;
         }
         if state.stopping || builder.building.contains_key(&worker) || state.by_request.get(&request).map(|(b, _)| *b) != Some(id) {
-            return false;
+            return None;
         }
-        let Some(worker_spec) = self.registry.spec(&worker) else { return false };
-        let (worker_id, link, info) = match self.registry.reserve(&worker, &spec.name, &spec.workerbuilddir) {
-            Ok(reserved) => reserved,
-            Err(_) => return false,
-        };
+        let worker_spec = self.registry.spec(&worker)?;
+        let (worker_id, link, info) = self.registry.reserve(&worker, &spec.name, &spec.workerbuilddir).ok()?;
         let Some(request) = state.dequeue(request) else {
             self.registry.release(&worker, &spec.name, None);
-            return false;
+            return None;
         };
-        let Some(builder) = state.builders.get_mut(&id) else { return false };
+        let builder = state.builders.get_mut(&id)?;
         builder.last_number += 1;
         let number = builder.last_number;
         builder.building.insert(worker.clone(), number);
@@ -401,7 +409,6 @@ impl Engine {
         if state.builders.get(&id).is_some_and(|b| !b.waiting.is_empty()) {
             state.dirty.insert(id);
         }
-        drop(state);
         let job = Job {
             build,
             request,
@@ -418,8 +425,7 @@ impl Engine {
             stop: stop_receiver,
             known_secrets: self.registry.password_mask(),
         };
-        tokio::spawn(self.clone().build(job, worker_spec));
-        true
+        Some((job, worker_spec))
     }
 
     /// Order a build to end; of several orders the worst result counts. False if it does not run.

@@ -5,7 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use serde_json::{Map, Value as Json};
 
@@ -124,10 +124,7 @@ impl Engine {
         let Some(wish) = state.wishes.remove(&request) else { return };
         state.dirty.insert(wish.builder);
         let why = match answer {
-            Ok(()) => {
-                drop(state);
-                return self.granted(worker, wish.builder, request);
-            }
+            Ok(()) => return self.granted(state, worker, wish.builder, request),
             Err(why) => why,
         };
         tracing::info!(request = request.0, worker, "the request does not get the worker's machine: {why}");
@@ -140,39 +137,32 @@ impl Engine {
         self.poke();
     }
 
-    /// The worker waits for a build of that builder: of the request that asked, or of one that goes before it by now.
-    fn granted(self: &Arc<Self>, worker: &str, builder: BuilderId, asked: RequestId) {
-        let mut state = self.state();
-        let Some(active) = state.active.clone() else { return };
-        let asks = state.builders.get(&builder).is_some_and(|b| b.needs_asking(&active));
-        let waiting = state.builders.get(&builder).map(|b| &b.waiting);
-        let first = waiting.and_then(|w| w.keys().next().map(|(_, id)| *id)).filter(|_| !asks);
+    /// The worker waits for a build of that builder: of the request that asked, or of one that goes before it by now. All under one lock:
+    /// a request whose wish is over and whose build has not begun would ask anew.
+    fn granted(self: &Arc<Self>, mut state: MutexGuard<'_, State>, worker: &str, builder: BuilderId, asked: RequestId) {
         let own = state.by_request.contains_key(&asked).then_some(asked);
-        let mut exchanged = None;
-        // Where the configuration decides, the request was chosen for this worker.
-        let starts = if asks { own } else { first };
-        if let Some(first) = starts
-            && first != asked
-            && let Some(mut wish) = state.wishes.remove(&first)
-        {
-            wish.since = self.clock.now();
-            exchanged = Some((wish.worker.clone(), first));
-            if own.is_some() {
-                state.wishes.insert(asked, wish);
-            }
-        }
-        drop(state);
-        if let Some((other, first)) = exchanged {
+        let starts = state.active.clone().and_then(|active| {
+            let queue = state.builders.get(&builder)?;
+            // Where the configuration decides, the request was chosen for this worker.
+            let request = if queue.needs_asking(&active) { own? } else { queue.waiting.keys().next()?.1 };
+            let start = Start { builder, request, worker: worker.to_owned() };
+            Some((request, self.take(&mut state, start, &active, Some(asked))?))
+        });
+        // Who went before leaves its own wish to the one that asked, if that still waits.
+        let left = starts.as_ref().and_then(|(request, _)| state.wishes.remove(request).map(|wish| (*request, wish)));
+        if let Some((request, wish)) = left {
+            let other = wish.worker.clone();
             // In this order: its machine is wanted all the time.
-            if own.is_some() {
+            if let Some(asked) = own.filter(|asked| *asked != request) {
+                state.wishes.insert(asked, Wish { since: self.clock.now(), ..wish });
                 self.tell_latent(&other, Event::Wanted(asked));
             }
-            self.tell_latent(&other, Event::Unwanted(first));
+            self.tell_latent(&other, Event::Unwanted(request));
         }
-        let started =
-            starts.is_some_and(|request| self.start_at(Start { builder, request, worker: worker.to_owned() }, &active, Some(asked)));
-        if !started {
-            self.tell_latent(worker, Event::Unwanted(asked));
+        drop(state);
+        match starts {
+            Some((_, taken)) => self.begin(taken),
+            None => self.tell_latent(worker, Event::Unwanted(asked)),
         }
         self.poke();
     }
@@ -221,5 +211,118 @@ impl Engine {
     /// Why a latent worker can't be asked for; none if it can, or is no latent worker.
     pub(super) fn closed(&self, worker: &str) -> Option<String> {
         self.machine(worker)?.open.err()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::SystemClock;
+    use crate::builds::Active;
+    use crate::lua::{LoadOptions, load};
+    use crate::model::request::NewBuildset;
+    use crate::model::{Properties, SourceStamp, WorkerInfo};
+    use crate::store::{BuilderRow, Store, StoreOptions};
+    use crate::workers::link::BoxFuture;
+    use crate::workers::registry::{Configured, Registry};
+    use crate::workers::{Gate, Link, RunningCommand};
+
+    const CONFIG: &str = "local c = BuildmasterConfig
+        c.collapseRequests = false
+        c.workers = { Worker{ 'one', 'p' }, Worker{ 'two', 'p' } }
+        local f = util.BuildFactory{ steps.ShellCommand{ command = 'never ends' } }
+        c.builders = { util.BuilderConfig{ name = 'b', workernames = { 'one', 'two' }, factory = f } }
+        c.schedulers = { schedulers.ForceScheduler{ name = 'force', builderNames = { 'b' } } }";
+
+    /// A worker that takes commands and says nothing.
+    struct Silent;
+
+    impl Link for Silent {
+        fn set_builders(&self, _: Vec<(String, String)>) -> BoxFuture<'_, Result<(), String>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn start(&self, _: &str, _: crate::wire::Command) -> RunningCommand {
+            let (events, receiver) = tokio::sync::mpsc::channel(1);
+            RunningCommand::new(receiver, Arc::new(move |_| drop(events.clone())))
+        }
+
+        fn ping(&self, _: std::time::Duration) -> BoxFuture<'_, Result<(), String>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn shutdown(&self) -> BoxFuture<'_, ()> {
+            Box::pin(std::future::pending())
+        }
+
+        fn disconnect(&self, _: &str) {}
+
+        fn closed(&self) -> BoxFuture<'_, String> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    /// An engine that distributes nothing by itself, two requests of its builder, and their worker `one`, attached.
+    async fn engine(folder: &std::path::Path) -> (Arc<Engine>, BuilderId, [RequestId; 2]) {
+        std::fs::write(folder.join("master.lua"), CONFIG).unwrap();
+        let loaded = load(LoadOptions::new(folder)).await.unwrap();
+        let store = Store::open(StoreOptions { database: folder.join("state.sqlite"), logs: folder.join("logs") }).await.unwrap();
+        let (registry, _) = Registry::new(store.clone(), Arc::new(SystemClock));
+        let engine = Engine::new(store.clone(), registry.clone(), Arc::new(SystemClock));
+        let row = BuilderRow { name: "b".into(), description: None, description_format: None, tags: vec![] };
+        let ids = store.sync_builders(&[row]).await.unwrap();
+        let mut stored = store.sync_workers(&["one".into(), "two".into()]).await.unwrap();
+        let workers = loaded.config.workers.iter().map(|spec| Configured {
+            spec: spec.clone(),
+            stored: stored.remove(&spec.name).unwrap(),
+            builders: vec![("b".into(), "b".into())],
+        });
+        let (workers, builder) = (workers.collect(), ids["b"]);
+        engine.configure(Active { config: loaded.config, generation: loaded.generation, builder_ids: Arc::new(ids) }, workers);
+        registry.attach("one", "test", WorkerInfo::default(), Arc::new(Silent)).unwrap();
+        let mut requests = [RequestId(0); 2];
+        for request in &mut requests {
+            let new = NewBuildset {
+                reason: String::new(),
+                submitted_at: engine.now(),
+                external_idstring: None,
+                sourcestamps: vec![SourceStamp::default()],
+                properties: Properties::default(),
+                builders: vec![builder],
+                priority: 0,
+                rebuilt_buildid: None,
+            };
+            *request = engine.submit(new).await.unwrap().requests[&builder];
+        }
+        (engine, builder, requests)
+    }
+
+    fn wished(engine: &Engine, request: RequestId) -> Option<String> {
+        engine.state().wishes.get(&request).map(|wish| wish.worker.clone())
+    }
+
+    #[tokio::test]
+    async fn who_goes_before_leaves_its_machine_to_the_one_that_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (engine, builder, [first, second]) = engine(folder.path()).await;
+        assert!(engine.wish(Start { builder, request: first, worker: "two".into() }));
+        assert!(engine.wish(Start { builder, request: second, worker: "one".into() }));
+        engine.answer_wish("one", second, Ok(()));
+        assert!(engine.build_of(first).is_some() && engine.build_of(second).is_none());
+        assert_eq!((wished(&engine, first), wished(&engine, second).as_deref()), (None, Some("two")));
+    }
+
+    /// The answer comes when its request has begun elsewhere, and the worker has a build of that builder.
+    #[tokio::test]
+    async fn an_answer_that_serves_nobody_takes_no_wish_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let (engine, builder, [first, second]) = engine(folder.path()).await;
+        assert!(engine.wish(Start { builder, request: first, worker: "one".into() }));
+        assert!(engine.wish(Start { builder, request: second, worker: "two".into() }));
+        let active = engine.state().active.clone().unwrap();
+        let start = Start { builder, request: first, worker: "one".into() };
+        assert!(engine.take(&mut engine.state(), start, &active, None).is_some());
+        engine.answer_wish("one", first, Ok(()));
+        assert_eq!(wished(&engine, second).as_deref(), Some("two"), "its machine would be stopped, and another one started");
     }
 }

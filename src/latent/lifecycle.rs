@@ -61,6 +61,8 @@ pub struct Timing {
     pub leak_after: Duration,
     /// Between two looks at the console of a machine whose worker has not attached.
     pub console_every: Duration,
+    /// After a restart, until all who wait for a worker have asked for it.
+    pub asking: Duration,
 }
 
 impl Default for Timing {
@@ -76,6 +78,7 @@ impl Default for Timing {
             longest_stop_backoff: Duration::from_secs(300),
             leak_after: Duration::from_secs(3600),
             console_every: Duration::from_secs(120),
+            asking: Duration::from_secs(10),
         }
     }
 }
@@ -106,8 +109,9 @@ pub struct Launch {
     /// Builds that run there.
     pub building: BTreeSet<BuildId>,
     pub idle_since: Timestamp,
-    /// It was found in the ledger at the start: its worker may come back though nobody waits for it.
-    pub adopted: bool,
+    /// When it was found in the ledger, at the start: its worker may come back though nobody waits for it. None: somebody has asked
+    /// for it since, or this master started it.
+    pub adopted: Option<Timestamp>,
     /// The first of the complete listings without it.
     pub absent_since: Option<Timestamp>,
     pub check_at: Timestamp,

@@ -48,7 +48,7 @@ impl Lifecycle {
             attach_by: now.plus(policy.missing_timeout),
             building: BTreeSet::new(),
             idle_since: now,
-            adopted: true,
+            adopted: Some(now),
             absent_since: None,
             check_at: now,
             checking: false,
@@ -66,6 +66,9 @@ impl Lifecycle {
     fn take(&mut self, event: Event, now: Timestamp, policy: &Policy, actions: &mut Actions) {
         match event {
             Event::Wanted(request) => {
+                if let Some(launch) = &mut self.launch {
+                    launch.adopted = None;
+                }
                 if self.available(now, policy) {
                     self.promised.insert(request);
                     actions.push(Action::Answer(request, Ok(())));
@@ -339,7 +342,7 @@ impl Lifecycle {
             attach_by: now.plus(policy.missing_timeout),
             building: BTreeSet::new(),
             idle_since: now,
-            adopted: false,
+            adopted: None,
             absent_since: None,
             check_at: now,
             checking: false,
@@ -380,10 +383,11 @@ impl Lifecycle {
                 return self.fail(text, now, policy, actions);
             }
             _ if !free || wanted => None,
-            _ if launch.attached_at.is_none() && !launch.adopted => Some("nobody waits for it any more".to_owned()),
+            _ if launch.attached_at.is_none() && launch.adopted.is_none() => Some("nobody waits for it any more".to_owned()),
             _ => {
                 let waits = launch.attached_at.is_some() || launch.attached;
-                let idle = policy.build_wait.filter(|wait| waits && now.since(launch.idle_since) >= *wait);
+                let asked = launch.adopted.is_none_or(|at| now.since(at) >= policy.timing.asking);
+                let idle = policy.build_wait.filter(|wait| waits && asked && now.since(launch.idle_since) >= *wait);
                 idle.map(|wait| format!("it was idle for {}", human(wait)))
             }
         };

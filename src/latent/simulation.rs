@@ -299,7 +299,7 @@ impl World {
             }
             Happening::Boot(id) => {
                 if self.cloud.get(&id).is_some_and(|i| i.alive)
-                    && self.life.launch.as_ref().is_some_and(|l| l.adopted && l.stop.is_none() && l.id == id)
+                    && self.life.launch.as_ref().is_some_and(|l| l.adopted.is_some() && l.stop.is_none() && l.id == id)
                 {
                     self.seen.adopted += 1;
                 }

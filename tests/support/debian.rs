@@ -26,7 +26,12 @@ pub fn unpacked(name: &str, packages: &[&str]) -> Result<PathBuf, String> {
     let _ = fs::remove_dir_all(&home);
     let archives = home.join("archives");
     fs::create_dir_all(&archives).map_err(|e| format!("{}: {e}", archives.display()))?;
-    run(Command::new("apt-get").arg("download").arg("-q").args(packages).current_dir(&archives))?;
+    let download = || run(Command::new("apt-get").arg("download").arg("-q").args(packages).current_dir(&archives));
+    if download().is_err() {
+        // The lists may be missing or old.
+        run(Command::new("apt-get").args(["update", "-q"]))?;
+        download()?;
+    }
     for entry in fs::read_dir(&archives).map_err(|e| e.to_string())? {
         let archive = entry.map_err(|e| e.to_string())?.path();
         run(Command::new("dpkg").arg("-x").arg(&archive).arg(&home))?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{debian, free_port, peers};
+use super::{DEADLINE, debian, free_port, peers};
 
 const PACKAGES: [&str; 5] = ["docker.io", "containerd", "runc", "tini", "iptables"];
 const LIBRARIES: [&str; 7] =
@@ -81,7 +81,7 @@ impl Docker {
         let began = Instant::now();
         while docker.run(&["version"]).is_err() {
             let ended = docker.keeper.try_wait().map_err(|e| e.to_string())?;
-            if ended.is_some() || began.elapsed() > Duration::from_secs(60) || docker.log().contains("failed to start daemon") {
+            if ended.is_some() || began.elapsed() > DEADLINE || docker.log().contains("failed to start daemon") {
                 let log = docker.log();
                 let last = log.lines().rfind(|l| l.contains("fail") || l.contains("level=fatal")).or(log.lines().last());
                 return Err(format!("dockerd does not start: {}", last.unwrap_or_default()));
@@ -133,7 +133,7 @@ impl Docker {
         let registry = Registry { address, config, _home: home, keeper };
         let began = Instant::now();
         while std::net::TcpStream::connect(&registry.address).is_err() {
-            if began.elapsed() > Duration::from_secs(30) {
+            if began.elapsed() > DEADLINE {
                 return Err("docker-registry does not start".into());
             }
             std::thread::sleep(Duration::from_millis(50));

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::worker::Worker;
-use super::{debian, peers};
+use super::{DEADLINE, debian, peers};
 
 const PACKAGES: [&str; 4] = ["libvirt-daemon", "libvirt-clients", "libvirt0", "libvirt-daemon-driver-qemu"];
 const LIBRARIES: [&str; 15] = [
@@ -96,7 +97,7 @@ impl Libvirt {
         let mut libvirt = Libvirt { home, keeper, holder: None, guests: Arc::default(), watcher: None };
         let began = Instant::now();
         while let Err(why) = libvirt.virsh(&["list"]) {
-            if began.elapsed() > Duration::from_secs(30) {
+            if began.elapsed() > DEADLINE {
                 let log = fs::read_to_string(libvirt.home.path().join("log")).unwrap_or_default();
                 return Err(format!("libvirtd does not start: {}", log.lines().last().unwrap_or(&why)));
             }
@@ -105,10 +106,10 @@ impl Libvirt {
         let holder = Command::new(libvirt.bin().join("virsh"))
             .args(["-q", "-c", &libvirt.uri()])
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn();
-        libvirt.holder = Some(holder.map_err(|e| e.to_string())?);
+        connected(libvirt.holder.insert(holder.map_err(|e| e.to_string())?)).map_err(|e| format!("virsh: {e}"))?;
         Ok(libvirt)
     }
 
@@ -146,6 +147,14 @@ impl Libvirt {
         self.guests.dead.store(dead, Ordering::Relaxed);
     }
 
+    /// Waits until somebody has looked at a guest that does not come up: it never does.
+    pub fn wait_dead_guest(&self) {
+        super::wait_for("a guest is dead", || {
+            let guests = self.guests.running.lock().expect("the guests");
+            guests.values().any(Option::is_none).then_some(())
+        });
+    }
+
     /// Each running domain with a login has a worker of this version that connects to this port.
     pub fn boots(&mut self, version: &'static str, port: u16) {
         let (guests, bin, uri) = (self.guests.clone(), self.bin(), self.uri());
@@ -171,6 +180,18 @@ impl Libvirt {
             guests.running.lock().expect("the guests").clear();
         }));
     }
+}
+
+/// Waits until a `virsh` that reads commands has its connection: it can tell to whom then.
+fn connected(virsh: &mut Child) -> std::io::Result<()> {
+    let (Some(stdin), Some(stdout)) = (virsh.stdin.as_mut(), virsh.stdout.as_mut()) else { return Ok(()) };
+    stdin.write_all(b"uri\n")?;
+    let (mut said, mut byte) = (String::new(), [0]);
+    while !said.contains("test+unix:") {
+        stdout.read_exact(&mut byte)?;
+        said.push(char::from(byte[0]));
+    }
+    Ok(())
 }
 
 /// The running domains by `--uuid` or by `--id`.

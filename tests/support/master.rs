@@ -41,10 +41,10 @@ pub fn ran(output: Output) -> Ran {
     Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// Sends a signal by name.
+/// Sends a signal by name, `HUP` for instance. Who has ended gets none.
 pub fn signal(pid: u32, name: &str) {
-    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).stderr(Stdio::null()).status();
-    assert!(status.is_ok(), "the tests need the command 'kill'");
+    let signal: nix::sys::signal::Signal = format!("SIG{name}").parse().expect("the name of a signal");
+    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), signal);
 }
 
 impl Master {
@@ -67,6 +67,13 @@ impl Master {
             .replace("@WEB@", &self.http.port.to_string())
             .replace("@DIR@", &self.dir().display().to_string());
         fs::write(self.dir().join("master.lua"), text).expect("master.lua");
+    }
+
+    /// The running master takes over another configuration.
+    pub fn reconfig(&self, lua: &str) {
+        self.configure(lua);
+        let ran = self.command("reconfig", &[], &[]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
     }
 
     /// Started and ready.
@@ -180,6 +187,16 @@ impl Master {
 
     pub fn wait_detached(&self, name: &str) {
         wait_for(&format!("worker {name} is gone"), || (!self.attached(name)).then_some(()));
+    }
+
+    /// What `buildmoon instances --json` tells, once it is known where each runs: a worker may build before its start has returned that.
+    pub fn instances(&self) -> Value {
+        wait_for("the instances have handles", || {
+            let ran = self.command("instances", &[], &["--json"]);
+            let told: Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+            let known = told["instances"].as_array().is_some_and(|all| all.iter().all(|row| !row["handle"].is_null()));
+            known.then_some(told)
+        })
     }
 
     // Requests and builds.

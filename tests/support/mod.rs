@@ -74,6 +74,14 @@ pub fn free_port() -> u16 {
     panic!("no free TCP port between 11000 and 31000")
 }
 
+/// The same configuration, but for how often machines that nobody knows are looked for: where the test asks for it, it is the one to find
+/// them.
+pub fn reaped_by_hand(lua: &str) -> String {
+    let often = "c.reap_interval = 10\n";
+    assert!(lua.contains(often), "no '{often}' in {lua}");
+    lua.replace(often, "c.reap_interval = 3600\n")
+}
+
 /// A test per version of the stock worker for each function named: `fn scenario(version: &str)` becomes the tests
 /// `v2_10_5::scenario`, `v3_11_9::scenario`, `v4_3_0::scenario`.
 #[macro_export]

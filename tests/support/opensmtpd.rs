@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::{free_port, peers, smtp, wait_for};
+use super::{debian, free_port, smtp, wait_for};
 
 const PACKAGES: [&str; 12] = [
     "opensmtpd",
@@ -42,7 +42,7 @@ impl OpenSmtpd {
         match OpenSmtpd::try_start() {
             Ok(server) => Some(server),
             Err(why) => {
-                eprintln!("NOT TESTED with OpenSMTPD: {why}");
+                debian::tell("mail that OpenSMTPD delivers", &why);
                 None
             }
         }
@@ -52,12 +52,12 @@ impl OpenSmtpd {
         if !fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0) {
             return Err("it must be started by root".into());
         }
-        let unpacked = unpacked()?;
+        let unpacked = debian::unpacked("smtpd", &PACKAGES)?;
         let home = tempfile::Builder::new().prefix("opensmtpd-").tempdir().map_err(|e| e.to_string())?;
         // Its users must come through.
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).map_err(|e| e.to_string())?;
         let root = home.path().join("root");
-        command(Command::new("cp").arg("-a").arg(&unpacked).arg(&root))?;
+        debian::run(Command::new("cp").arg("-a").arg(&unpacked).arg(&root))?;
         let port = free_port();
         furnish(&root, port).map_err(|e| format!("its root folder can't be furnished: {e}"))?;
         let out = File::create(home.path().join("output")).map_err(|e| e.to_string())?;
@@ -122,38 +122,6 @@ impl Drop for OpenSmtpd {
     }
 }
 
-/// The packages' files, unpacked once.
-fn unpacked() -> Result<PathBuf, String> {
-    let home = peers::root().join("opensmtpd");
-    let root = home.join("root");
-    let stamp = home.join("unpacked");
-    let wanted = PACKAGES.join(" ");
-    let current = || fs::read_to_string(&stamp).is_ok_and(|text| text == wanted);
-    if current() {
-        return Ok(root);
-    }
-    fs::create_dir_all(peers::root()).map_err(|e| e.to_string())?;
-    let lock = File::create(peers::root().join("opensmtpd.lock")).map_err(|e| e.to_string())?;
-    lock.lock().map_err(|e| e.to_string())?;
-    if current() {
-        return Ok(root);
-    }
-    let _ = fs::remove_dir_all(&home);
-    let packages = home.join("packages");
-    fs::create_dir_all(&packages).map_err(|e| e.to_string())?;
-    let download = || command(Command::new("apt-get").args(["download", "-q"]).args(PACKAGES).current_dir(&packages));
-    if download().is_err() {
-        // The lists may be missing or old.
-        command(Command::new("apt-get").args(["update", "-q"]))?;
-        download()?;
-    }
-    for entry in fs::read_dir(&packages).map_err(|e| e.to_string())? {
-        command(Command::new("dpkg").arg("-x").arg(entry.map_err(|e| e.to_string())?.path()).arg(&root))?;
-    }
-    fs::write(&stamp, &wanted).map_err(|e| e.to_string())?;
-    Ok(root)
-}
-
 fn furnish(root: &Path, port: u16) -> std::io::Result<()> {
     for folder in ["var/run", "var/mail", "var/spool/smtpd", "var/lib/opensmtpd/empty", "tmp", "home/anna", "dev", "bin", "etc"] {
         fs::create_dir_all(root.join(folder))?;
@@ -194,12 +162,4 @@ fn furnish(root: &Path, port: u16) -> std::io::Result<()> {
         ("smtpd.conf", format!("{listen}{rules}")),
     ];
     files.into_iter().try_for_each(|(name, text)| fs::write(root.join("etc").join(name), text))
-}
-
-fn command(command: &mut Command) -> Result<(), String> {
-    match command.output() {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim())),
-        Err(e) => Err(format!("{command:?}: {e}")),
-    }
 }

@@ -106,10 +106,11 @@ impl Drop for Worker {
             let from = log.char_indices().rev().nth(6_000).map_or(0, |(at, _)| at);
             eprintln!("--- log of worker {} (its end)\n{}---", self.name, &log[from..]);
         }
-        // In order first: that ends the commands which the worker runs.
+        // In order first: that ends the commands which the worker runs. One that a test has stopped hears it, too.
+        self.signal("CONT");
         self.signal("TERM");
         if let Some(child) = self.child.as_mut() {
-            for _ in 0..40 {
+            for _ in 0..200 {
                 if !matches!(child.try_wait(), Ok(None)) {
                     break;
                 }

@@ -99,6 +99,8 @@ pub enum Class {
     NotFound,
     /// It is protected from being stopped.
     Protected,
+    /// Another instance has it.
+    Taken,
 }
 
 /// Codes by what they begin with, the first that fits.
@@ -140,6 +142,10 @@ const CLASSES: &[(&str, Class)] = &[
     ("InvalidAllocationID.NotFound", Class::NotFound),
     ("InvalidAssociationID.NotFound", Class::NotFound),
     ("OperationNotPermitted", Class::Protected),
+    ("VolumeInUse", Class::Taken),
+    ("IncorrectState", Class::Taken),
+    ("Resource.AlreadyAssociated", Class::Taken),
+    ("InvalidIPAddress.InUse", Class::Taken),
     ("Invalid", Class::Configuration),
     ("Missing", Class::Configuration),
     ("Malformed", Class::Configuration),
@@ -237,6 +243,10 @@ mod tests {
             ("InvalidUserData.Malformed", Class::Configuration),
             ("InvalidInstanceID.NotFound", Class::NotFound),
             ("OperationNotPermitted", Class::Protected),
+            ("VolumeInUse", Class::Taken),
+            ("IncorrectState", Class::Taken),
+            ("Resource.AlreadyAssociated", Class::Taken),
+            ("InvalidIPAddress.InUse", Class::Taken),
         ] {
             assert_eq!(ApiError { code: Some(code.into()), message: String::new() }.class(), class, "{code}");
         }

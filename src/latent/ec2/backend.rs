@@ -1,6 +1,6 @@
 //! One latent worker's machine at EC2: how it is started, found, checked and stopped. Makes single attempts; the engine repeats.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use md5::{Digest, Md5};
@@ -21,10 +21,14 @@ use crate::latent::lifecycle::Failure;
 use crate::model::LaunchId;
 use crate::workers::link::BoxFuture;
 
-/// Until settings that could not be rendered are tried again.
+/// Until what could not be rendered is tried again.
 const RENDER_REST: Duration = Duration::from_secs(60);
+/// Images come and go by themselves: where none fits, it is looked again after that.
+const IMAGE_REST: Duration = Duration::from_secs(600);
 /// Until an instance that gets an address or volumes must run.
 const RUNNING_WITHIN: Duration = Duration::from_secs(600);
+/// A group that was just made may not be known everywhere: the launch is asked for again so often.
+const GROUP_LOOKS: u32 = 6;
 const PRICES_OF: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Clone)]
@@ -180,18 +184,20 @@ impl Parts {
     /// Those with the master's mark in a region.
     async fn list(&self, name: &str, region: &Region) -> Result<Vec<Instance>, String> {
         let all = region.api.list(MASTER_TAG, self.master_id.clone()).await.map_err(|e| e.to_string())?;
+        // One look knows it; the next may not.
+        let seen_at = self.clock.now();
         let ours = all.iter().filter(|i| !i.over()).filter_map(|i| {
             let launch = LaunchId(i.tag(LAUNCH_TAG)?.into());
-            Some(Instance { launch, handle: self.handle(name, i, None) })
+            Some(Instance { launch, handle: self.handle(name, i, seen_at, None) })
         });
         Ok(ours.collect())
     }
 
-    /// With time and choice, if it was started here and now.
-    fn handle(&self, region: &str, instance: &InstanceState, launched: Option<(Timestamp, &Choice)>) -> Json {
+    /// With its choice, if it was started here; `seen_at`: since when it is known to be there.
+    fn handle(&self, region: &str, instance: &InstanceState, seen_at: Timestamp, launched: Option<&Choice>) -> Json {
         json!({
-            "instance": instance.id, "region": region, "launched_at": launched.map(|(at, _)| at),
-            "choice": launched.map(|(_, choice)| choice.key()), "address": launched.and_then(|_| self.settings.elastic_ip.clone()),
+            "instance": instance.id, "region": region, "launched_at": seen_at,
+            "choice": launched.map(Choice::key), "address": launched.and_then(|_| self.settings.elastic_ip.clone()),
             "volumes": launched.map(|_| self.settings.volumes.iter().map(|(volume, _)| volume).collect::<Vec<_>>()),
         })
     }
@@ -219,7 +225,7 @@ impl Parts {
     }
 
     async fn image(&self) -> Result<Image, Failure> {
-        let kept = self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let kept = self.kept_image().clone();
         if let Some((image, until)) = kept
             && until > Instant::now()
         {
@@ -233,7 +239,7 @@ impl Parts {
         let filters = &self.settings.filters;
         let images =
             self.region.api.images(filters.owners.clone()).await.map_err(|e| self.region.failure("the images can't be listed", &e))?;
-        let image = image::choose(&images, filters).map_err(|none| Failure::Configuration(none.to_string()))?;
+        let image = image::choose(&images, filters).map_err(|none| Failure::Retry(none.to_string(), IMAGE_REST))?;
         tracing::info!(image = image.id, location = image.location, "image chosen of {}", images.len());
         self.keep(image);
         Ok(image.clone())
@@ -255,7 +261,11 @@ impl Parts {
 
     fn keep(&self, image: &Image) {
         let until = Instant::now() + self.region.pace.image_kept;
-        *self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some((image.clone(), until));
+        *self.kept_image() = Some((image.clone(), until));
+    }
+
+    fn kept_image(&self) -> MutexGuard<'_, Option<(Image, Instant)>> {
+        self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// The same with settings for that build; none if they are the same for all.
@@ -285,7 +295,7 @@ impl Parts {
 
     async fn launch(&self, start: Start, choices: Vec<Choice>) -> Result<Started, Failure> {
         let user_data = match &self.settings.made_user_data {
-            Some(made) => (made.make)(start.clone()).await.map_err(|why| Failure::Configuration(format!("user_data: {why}")))?,
+            Some(made) => (made.make)(start.clone()).await.map_err(|why| Failure::Retry(format!("user_data: {why}"), RENDER_REST))?,
             None => self.settings.user_data.clone(),
         };
         let mut told = Vec::new();
@@ -300,6 +310,9 @@ impl Parts {
             };
             let (mut run, market) = self.run_instance(&start, &image, choice, number).await?;
             run.user_data = user_data.clone();
+            for group in &run.security_groups {
+                self.region.has_group(group).await.map_err(|e| self.region.failure("its security group", &e))?;
+            }
             let launched_at = self.clock.now();
             match self.run(run).await {
                 Ok(instance) => {
@@ -308,7 +321,7 @@ impl Parts {
                     let status = vec![instance.id.clone(), choice.key(), image.id];
                     let price_per_hour = instance.price_per_hour.or(market).or(self.settings.price_per_hour.0);
                     return Ok(Started {
-                        handle: self.handle(&self.settings.region, &instance, Some((launched_at, choice))),
+                        handle: self.handle(&self.settings.region, &instance, launched_at, Some(choice)),
                         status,
                         price_per_hour,
                     });
@@ -320,7 +333,7 @@ impl Parts {
                         told.push(format!("{}: {e}", choice.key()));
                     }
                     Class::Ambiguous => return Err(Failure::Unknown(e.to_string())),
-                    _ => return Err(self.refused(&e)),
+                    _ => return Err(self.refused(&e, choice)),
                 },
             }
         }
@@ -328,8 +341,13 @@ impl Parts {
     }
 
     /// The launch itself was refused.
-    fn refused(&self, e: &ApiError) -> Failure {
+    fn refused(&self, e: &ApiError, choice: &Choice) -> Failure {
         match (&e.code, &self.settings.key_name) {
+            // It was there when it was chosen; now another one is.
+            (Some(code), _) if code.starts_with("InvalidAMIID") && choice.ami.is_none() && self.settings.ami.is_none() => {
+                *self.kept_image() = None;
+                Failure::Retry(format!("the image that was chosen can't be used: {e}"), self.region.pace.throttled_rest)
+            }
             (Some(code), Some(name)) if code == "InvalidKeyPair.NotFound" => {
                 Failure::Configuration(preflight::no_key_pair(name, &self.settings.region))
             }
@@ -337,22 +355,23 @@ impl Parts {
         }
     }
 
-    /// A group that is missing is made, with no open port; nothing was started then, and the same launch is asked for again.
+    /// A group that was deleted since is made again; nothing was started then, and the same launch is asked for again.
     async fn run(&self, run: RunInstance) -> Result<InstanceState, ApiError> {
+        let [group] = run.security_groups.as_slice() else { return self.region.api.run_instance(run).await };
         let missing = match self.region.api.run_instance(run.clone()).await {
-            Err(e) if e.code.as_deref() == Some("InvalidGroup.NotFound") => e,
+            Err(e) if no_group(&e) => e,
             answer => return answer,
         };
-        let [name] = run.security_groups.as_slice() else { return Err(missing) };
-        match self.region.api.create_security_group(name.clone()).await {
-            Ok(id) => tracing::info!(group = name, id, "there was no such security group: one with no open port is made"),
-            // Another worker of the same group was quicker.
-            Err(e) if e.code.as_deref() == Some("InvalidGroup.Duplicate") => {}
-            Err(e) => {
-                return Err(ApiError { message: format!("security group {name:?} is missing and can't be made: {}", e.message), ..e });
+        self.region.make_group(group).await?;
+        let mut answer = Err(missing);
+        for _ in 0..GROUP_LOOKS {
+            answer = self.region.api.run_instance(run.clone()).await;
+            if !answer.as_ref().is_err_and(no_group) {
+                break;
             }
+            tokio::time::sleep(self.region.pace.ask).await;
         }
-        self.region.api.run_instance(run).await
+        answer
     }
 
     /// And what it costs an hour at the spot market, as far as that is known.
@@ -434,14 +453,25 @@ impl Parts {
             }
         }
         if let Some(address) = &s.elastic_ip {
-            let done = self.region.api.associate_address(address.clone(), instance.id.clone()).await;
-            done.map_err(|e| Failure::Unknown(format!("the address {address} could not be given to {}: {e}", instance.id)))?;
+            let done = self.given(|| self.region.api.associate_address(address.clone(), instance.id.clone()));
+            done.await.map_err(|e| Failure::Unknown(format!("the address {address} could not be given to {}: {e}", instance.id)))?;
         }
         for (volume, device) in &s.volumes {
-            let done = self.region.api.attach_volume(volume.clone(), device.clone(), instance.id.clone()).await;
-            done.map_err(|e| Failure::Unknown(format!("the volume {volume} could not be attached to {}: {e}", instance.id)))?;
+            let done = self.given(|| self.region.api.attach_volume(volume.clone(), device.clone(), instance.id.clone()));
+            done.await.map_err(|e| Failure::Unknown(format!("the volume {volume} could not be attached to {}: {e}", instance.id)))?;
         }
         Ok(())
+    }
+
+    /// What an earlier instance had may still be on its way back from there: it is asked for again for a while.
+    async fn given<'a>(&self, ask: impl Fn() -> BoxFuture<'a, Result<(), ApiError>>) -> Result<(), ApiError> {
+        let by = Instant::now() + self.region.pace.settling;
+        loop {
+            match ask().await {
+                Err(e) if e.class() == Class::Taken && Instant::now() < by => tokio::time::sleep(self.region.pace.ask).await,
+                answer => return answer,
+            }
+        }
     }
 
     async fn stop(&self, handle: &Json, fast: bool) -> Result<(), String> {
@@ -458,10 +488,11 @@ impl Parts {
                 tracing::warn!(instance = id, "the volume {volume} could not be detached: {e}");
             }
         }
+        let mut found = true;
         match api.terminate(id.to_owned()).await {
             Ok(()) if fast => return Ok(()),
             Ok(()) => {}
-            Err(e) if e.class() == Class::NotFound => return self.absent(handle),
+            Err(e) if e.class() == Class::NotFound => found = false,
             Err(e) if e.class() == Class::Protected => {
                 tracing::warn!(instance = id, "it is protected from termination; the protection is lifted: {e}");
                 api.unprotect(id.to_owned()).await.map_err(|e| e.to_string())?;
@@ -469,11 +500,12 @@ impl Parts {
             }
             Err(e) => return Err(e.to_string()),
         }
-        // The call is no proof.
+        // The call is no proof, whatever it answers.
         loop {
             match region.describer.ask(id).await {
                 Ok(Some(instance)) if instance.over() => return Ok(()),
-                Ok(Some(_)) => {}
+                Ok(Some(_)) if found => {}
+                Ok(Some(instance)) => return Err(format!("instance {id} is {} and was not found when it was to be ended", instance.state)),
                 Ok(None) => return self.absent(handle),
                 Err(e) if e.class() == Class::Throttle => {}
                 Err(e) => return Err(e.to_string()),
@@ -487,8 +519,10 @@ impl Parts {
     }
 
     fn young(&self, handle: &Json) -> bool {
+        let (now, settling) = (self.clock.now(), self.region.pace.settling);
         let launched_at = handle["launched_at"].as_i64().map(Timestamp);
-        launched_at.is_some_and(|at| self.clock.now().since(at) < self.region.pace.settling)
+        // The clock may have been ahead.
+        launched_at.is_some_and(|at| now.since(at) < settling && at.since(now) < settling)
     }
 
     async fn check(&self, handle: &Json) -> Result<Result<(), String>, String> {
@@ -509,6 +543,10 @@ impl Parts {
             Err(e) => Err(e.to_string()),
         }
     }
+}
+
+fn no_group(e: &ApiError) -> bool {
+    e.code.as_deref() == Some("InvalidGroup.NotFound")
 }
 
 /// That it does not run any more, and who ended it.

@@ -21,11 +21,15 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// What there is room for or not.
+    /// What there is room for or not: `on demand m5.large a`.
     pub fn key(&self) -> String {
-        let market = if self.spot { "spot" } else { "on demand" };
-        let place = self.subnet_id.as_deref().or(self.placement.as_deref()).unwrap_or_default();
-        format!("{market} {} {place}", self.instance_type)
+        let market = match self.spot_price {
+            Some(price) => format!("spot at {price}"),
+            None if self.spot => "spot".to_owned(),
+            None => "on demand".to_owned(),
+        };
+        let place = self.subnet_id.as_deref().or(self.placement.as_deref());
+        [&market, self.instance_type.as_str()].into_iter().chain(place).collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Keys {
 pub enum KeysError {
     #[error("{}: {why}", .path.display())]
     Unreadable { path: PathBuf, why: std::io::Error },
+    #[error("{}: it is no file", .path.display())]
+    NoFile { path: PathBuf },
     #[error("{}: it is too long to be a file of keys", .path.display())]
     TooLong { path: PathBuf },
     #[error("{}:{line}: {why}", .path.display())]
@@ -28,6 +30,10 @@ pub enum KeysError {
 pub fn read(path: &Path) -> Result<(Keys, Option<String>), KeysError> {
     let unreadable = |why| KeysError::Unreadable { path: path.to_owned(), why };
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    // A pipe would be waited for, a device read for ever.
+    if !metadata.is_file() {
+        return Err(KeysError::NoFile { path: path.to_owned() });
+    }
     if metadata.len() > LONGEST {
         return Err(KeysError::TooLong { path: path.to_owned() });
     }
@@ -97,6 +103,15 @@ mod tests {
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
         assert!(read(Path::new("/nonexistent/aws_id")).unwrap_err().to_string().starts_with("/nonexistent/aws_id: "));
+    }
+
+    #[test]
+    fn what_is_no_file_of_keys_is_not_read_through() {
+        for (path, expected) in [("/dev/zero", "/dev/zero: it is no file"), ("/dev", "/dev: it is no file")] {
+            assert_eq!(read(Path::new(path)).unwrap_err().to_string(), expected);
+        }
+        let (_folder, path) = written(&"x".repeat(70_000), 0o600);
+        assert!(read(&path).unwrap_err().to_string().ends_with("it is too long to be a file of keys"));
     }
 
     #[test]

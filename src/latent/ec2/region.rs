@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::api::{ApiError, Class, Ec2Api};
@@ -22,6 +23,8 @@ pub struct Region {
     pub name: String,
     /// Choices for which there was no room, until when, and how often in a row.
     cooling: Mutex<HashMap<String, (Instant, u32)>>,
+    /// Security groups by name, once they were looked for.
+    groups: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
     pub(super) pace: Pace,
 }
 
@@ -60,7 +63,32 @@ impl Region {
     }
 
     pub fn at_pace(name: String, api: Arc<dyn Ec2Api>, pace: Pace) -> Arc<Region> {
-        Arc::new(Region { describer: Describer::new(api.clone(), pace.ask), api, name, cooling: Mutex::default(), pace })
+        let describer = Describer::new(api.clone(), pace.ask);
+        Arc::new(Region { describer, api, name, cooling: Mutex::default(), groups: Mutex::default(), pace })
+    }
+
+    /// Before the first launch into a security group it is looked for, and made if it is missing. Keys that may not look may still
+    /// launch: the provider says then whether it is there.
+    pub(super) async fn has_group(&self, name: &str) -> Result<(), ApiError> {
+        let looked = self.groups.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).entry(name.to_owned()).or_default().clone();
+        let look = async || match self.api.security_group(name.to_owned()).await {
+            Ok(None) => self.make_group(name).await,
+            Ok(Some(_)) | Err(_) => Ok(()),
+        };
+        looked.get_or_try_init(look).await.map(drop)
+    }
+
+    /// With no open port.
+    pub(super) async fn make_group(&self, name: &str) -> Result<(), ApiError> {
+        match self.api.create_security_group(name.to_owned()).await {
+            Ok(id) => tracing::info!(group = name, id, "there was no such security group: one with no open port is made"),
+            // Another worker of the same group was quicker.
+            Err(e) if e.code.as_deref() == Some("InvalidGroup.Duplicate") => {}
+            Err(e) => {
+                return Err(ApiError { message: format!("security group {name:?} is missing and can't be made: {}", e.message), ..e });
+            }
+        }
+        Ok(())
     }
 
     /// A failed call before anything can have been started.
@@ -70,7 +98,7 @@ impl Region {
             Class::Permission => Failure::Retry(text, DENIED_REST),
             Class::Configuration | Class::NotFound | Class::Protected => Failure::Configuration(text),
             Class::Capacity => Failure::Capacity(text),
-            Class::Throttle | Class::Ambiguous => Failure::Retry(text, self.pace.throttled_rest),
+            Class::Throttle | Class::Taken | Class::Ambiguous => Failure::Retry(text, self.pace.throttled_rest),
         }
     }
 

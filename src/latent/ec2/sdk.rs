@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::config::interceptors::InterceptorContext;
 use aws_sdk_ec2::config::retry::{ClassifyRetry, RetryAction, RetryConfig};
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
@@ -108,11 +109,12 @@ impl Ec2 {
     }
 }
 
-fn error<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::fmt::Debug + 'static>(e: SdkError<E, R>) -> ApiError {
+fn error<E: ProvideErrorMetadata + std::error::Error + 'static>(e: SdkError<E, HttpResponse>) -> ApiError {
     match &e {
         SdkError::ServiceError(service) => {
             let meta = service.err();
-            let message = meta.message().unwrap_or("no message").to_owned();
+            let status = || format!("HTTP status {} and no message", service.raw().status().as_u16());
+            let message = meta.message().map_or_else(status, str::to_owned);
             ApiError { code: meta.code().map(str::to_owned), message }
         }
         // Nothing was sent.

@@ -134,6 +134,32 @@ fn who_attached_was_there() {
 }
 
 #[test]
+fn who_waits_asks_after_a_restart_before_a_machine_counts_as_idle() {
+    let recovered = |attached_at: Option<Timestamp>| {
+        let row = Row { id: id(1), created_at: Timestamp(0), handle: Some(json!("i-1")), attached_at, stop: None, leak_told_at: None };
+        let mut told = Told::new(policy());
+        told.life = Lifecycle::recovered(row, Quarantine::default(), told.now, &told.policy);
+        told
+    };
+    // Its build was killed with the master, and is to be done again.
+    let mut told = recovered(Some(Timestamp(0)));
+    assert_eq!(told.after(0, Event::Tick), []);
+    assert_eq!(told.after(1, Event::Wanted(RequestId(1))), []);
+    assert_eq!(told.after(60, Event::Tick), []);
+    assert_eq!(told.after(0, Event::Attached), [Action::Answer(RequestId(1), Ok(()))]);
+    // Nobody asks.
+    let mut told = recovered(Some(Timestamp(0)));
+    assert_eq!(told.after(9, Event::Tick), []);
+    assert!(matches!(told.after(1, Event::Tick)[..], [Action::Stop { .. }]));
+    // Its worker was still to come; who asked for it is cancelled.
+    let mut told = recovered(None);
+    assert_eq!(told.after(60, Event::Tick), []);
+    told.after(0, Event::Wanted(RequestId(1)));
+    let actions = told.after(1, Event::Unwanted(RequestId(1)));
+    assert!(matches!(&actions[..], [Action::Answer(..), Action::Stop { .. }]), "{actions:?}");
+}
+
+#[test]
 fn a_clock_that_was_ahead_closes_no_worker_for_years() {
     let now = Timestamp(1_000_000);
     let ahead = Quarantine { failures: 1, until: Some(now.plus(seconds(400 * 86_400))), reason: Some("no room".into()) };

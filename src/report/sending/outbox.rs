@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::base::{Clock, Timestamp};
-use crate::model::{NewOutboxItem, OutboxDelay, OutboxItem, OutboxState};
+use crate::model::{NewOutboxItem, OutboxCount, OutboxDelay, OutboxItem, OutboxState};
 use crate::store::{Store, StoreError};
 use crate::workers::BoxFuture;
 
@@ -122,6 +122,7 @@ pub struct Outbox {
     started: Timestamp,
     targets: Mutex<HashMap<String, Target>>,
     housekeeping: Mutex<Option<JoinHandle<()>>>,
+    configured: Arc<Notify>,
 }
 
 struct Target {
@@ -155,8 +156,10 @@ impl Outbox {
     /// Sends nothing before [`Outbox::configure`].
     pub fn new(store: Store, clock: Arc<dyn Clock>, policy: Policy) -> Arc<Outbox> {
         let started = clock.now();
-        let outbox = Arc::new(Outbox { store, clock, policy, started, targets: Mutex::default(), housekeeping: Mutex::default() });
-        let task = tokio::spawn(keep_house(Arc::downgrade(&outbox)));
+        let configured = Arc::<Notify>::default();
+        let (targets, housekeeping) = (Mutex::default(), Mutex::default());
+        let outbox = Arc::new(Outbox { store, clock, policy, started, targets, housekeeping, configured: configured.clone() });
+        let task = tokio::spawn(keep_house(Arc::downgrade(&outbox), configured));
         *outbox.housekeeping.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         outbox
     }
@@ -205,6 +208,7 @@ impl Outbox {
             drop(orders);
             target.shared.wake.notify_one();
         }
+        self.configured.notify_one();
     }
 
     /// Lets each target end the message it is at, for a while; the rest waits for the next start.
@@ -229,16 +233,34 @@ impl Outbox {
         self.targets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What waits for reporters that are not configured.
+    async fn orphans(&self) -> Result<Vec<OutboxCount>, StoreError> {
+        let mut counts = self.store.outbox_counts().await?;
+        let targets = self.targets();
+        counts.retain(|c| c.waiting > 0 && targets.get(&c.reporter).is_none_or(|target| target.shared.orders().gone));
+        Ok(counts)
+    }
+
+    async fn tell_of_orphans(&self) -> Result<(), StoreError> {
+        for count in self.orphans().await? {
+            let (reporter, waiting) = (&count.reporter, count.waiting);
+            let days = self.policy.patience.as_secs() / (24 * 3600);
+            tracing::warn!(
+                reporter,
+                waiting,
+                "messages wait for a reporter that is not configured: give the one that shall send them name = \"{reporter}\"; \
+                 after {days} days they are given up"
+            );
+        }
+        Ok(())
+    }
+
     /// Forgets what was settled long ago, and gives up what nobody sends any more.
     async fn tidy(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
         let old = Timestamp(now.0.saturating_sub(REMEMBERED.as_millis() as i64));
         while self.store.forget_outbox(old).await? {}
-        for count in self.store.outbox_counts().await? {
-            let known = self.targets().get(&count.reporter).is_some_and(|t| !t.shared.orders().gone);
-            if known || count.waiting == 0 {
-                continue;
-            }
+        for count in self.orphans().await? {
             let error = "no reporter of that name is configured";
             let patience = self.policy.patience_ends(self.started, now);
             loop {
@@ -253,11 +275,17 @@ impl Outbox {
     }
 }
 
-async fn keep_house(outbox: Weak<Outbox>) {
+async fn keep_house(outbox: Weak<Outbox>, configured: Arc<Notify>) {
+    let mut hourly = tokio::time::interval_at(tokio::time::Instant::now() + HOUSEKEEPING, HOUSEKEEPING);
+    hourly.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::time::sleep(HOUSEKEEPING).await;
+        let new = tokio::select! {
+            _ = hourly.tick() => false,
+            () = configured.notified() => true,
+        };
         let Some(outbox) = outbox.upgrade() else { return };
-        if let Err(e) = outbox.tidy().await {
+        let done = if new { outbox.tell_of_orphans().await } else { outbox.tidy().await };
+        if let Err(e) = done {
             tracing::warn!("the outbox can't be tidied: {e}");
         }
     }

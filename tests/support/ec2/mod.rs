@@ -151,7 +151,7 @@ impl FakeEc2 {
 
     /// Nothing that was started for the master costs anything any more: soon, and a day later.
     pub fn assert_bill_stops(&self) {
-        let end = Moment::now() + Duration::from_secs(30);
+        let end = Moment::now() + crate::support::DEADLINE;
         loop {
             let costs = self.with(|w| w.costs());
             if costs.is_empty() {

@@ -6,7 +6,7 @@ use super::*;
 use crate::base::Secret;
 use crate::latent::ec2::api::Ec2Api;
 use crate::latent::ec2::image::{Filters, Image};
-use crate::latent::ec2::settings::{MadeSettings, Price};
+use crate::latent::ec2::settings::{MadeSettings, MadeUserData, MakeUserData, Price};
 
 /// A provider in memory. `refuse` holds the codes of the next starts, the last first.
 #[derive(Default)]
@@ -21,6 +21,9 @@ struct Provider {
     /// What a look at these things comes to: nothing is there, or that code.
     looks: Mutex<Vec<(&'static str, Option<&'static str>)>>,
     groups_made: AtomicUsize,
+    images_listed: AtomicUsize,
+    /// Of the next attempts to attach a volume, the last first.
+    attach_refuses: Mutex<Vec<&'static str>>,
     /// Addresses and volumes that instances were given, and those that were taken back.
     lent: Mutex<Vec<String>>,
     taken_back: Mutex<Vec<String>>,
@@ -86,6 +89,7 @@ impl Ec2Api for Provider {
             state: "available".into(),
             ..Image::default()
         };
+        self.images_listed.fetch_add(1, Ordering::SeqCst);
         done(Ok((1..=12).map(image).collect()))
     }
     fn image(&self, id: String) -> BoxFuture<'_, Result<Option<Image>, ApiError>> {
@@ -103,6 +107,9 @@ impl Ec2Api for Provider {
         done(Ok(()))
     }
     fn attach_volume(&self, volume: String, device: String, id: String) -> BoxFuture<'_, Result<(), ApiError>> {
+        if let Some(code) = self.attach_refuses.lock().unwrap().pop() {
+            return done(Err(error(code)));
+        }
         self.lent.lock().unwrap().push(format!("{volume} to {id} as {device}"));
         done(Ok(()))
     }
@@ -297,7 +304,27 @@ async fn what_is_known_of_the_price() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_group_is_made_and_the_launch_asked_for_again() {
+async fn a_missing_group_is_made_before_the_first_launch() {
+    let provider = Arc::new(Provider::default());
+    provider.looks.lock().unwrap().push(("group", None));
+    let named = |group: &str| Settings {
+        instance_types: types(&["m5"]),
+        ami: Some("ami-1".into()),
+        security_name: Some(group.into()),
+        ..Settings::default()
+    };
+    let backend = backend(&provider, named("ci"));
+    let all = ["a", "b", "c"].map(|launch| backend.start(start(launch)));
+    assert!(futures_util::future::join_all(all).await.iter().all(Result::is_ok));
+    assert_eq!((provider.groups_made.load(Ordering::SeqCst), provider.runs.lock().unwrap().len()), (1, 3));
+    // Keys that may not look leave it to the launch.
+    *provider.looks.lock().unwrap() = vec![("group", Some("UnauthorizedOperation"))];
+    super::tests::backend(&provider, named("other")).start(start("d")).await.unwrap();
+    assert_eq!(provider.groups_made.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_is_gone_is_made_again_and_the_launch_asked_for_again() {
     let provider = Arc::new(Provider::default());
     let settings =
         Settings { instance_types: types(&["m5"]), ami: Some("ami-1".into()), security_name: Some("ci".into()), ..Settings::default() };
@@ -440,4 +467,114 @@ async fn a_preflight_tells_all_that_is_wrong_at_once() {
         assert!(found.len() == expected.len() && found.iter().zip(&expected).all(|(f, e)| f.starts_with(e)), "{found:#?}");
         assert!(provider.runs.lock().unwrap().is_empty() && provider.groups_made.load(Ordering::SeqCst) == 0);
     }
+}
+
+fn plain() -> Settings {
+    Settings { instance_types: types(&["m5"]), ami: Some("ami-1".into()), ..Settings::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_it_is_not_found_once_is_no_proof() {
+    let provider = Arc::new(Provider::default());
+    let backend = backend(&provider, plain());
+    backend.start(start("a")).await.unwrap();
+    let launch = LaunchId("a".into());
+    // It is old enough, and one look does not know it: another one does.
+    *provider.terminate_refuses.lock().unwrap() = vec!["InvalidInstanceID.NotFound"];
+    let old = json!({ "instance": "i-0", "launched_at": 1000 });
+    let told = backend.stop(launch.clone(), old.clone(), false).await;
+    assert!(told.as_ref().is_err_and(|why| why.contains("i-0")), "{told:?}");
+    assert!(!provider.instances.lock().unwrap()[0].over());
+    assert_eq!(backend.stop(launch.clone(), old, false).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_listed_a_moment_ago_is_not_gone_for_not_being_found() {
+    let provider = Arc::new(Provider::default());
+    let backend = backend(&provider, plain());
+    backend.start(start("a")).await.unwrap();
+    let handle = backend.list().await.unwrap().remove(0).handle;
+    provider.instances.lock().unwrap().clear();
+    let launch = LaunchId("a".into());
+    assert_eq!(backend.stop(launch.clone(), handle.clone(), false).await, Err("the provider does not show it yet".into()));
+    assert_eq!(backend.check(launch, handle).await, Ok(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_ahead_keeps_nothing_young() {
+    let provider = Arc::new(Provider::default());
+    let ahead = json!({ "instance": "i-0", "launched_at": SystemClock.now().plus(Duration::from_secs(86_400)) });
+    assert_eq!(backend(&provider, plain()).stop(LaunchId("a".into()), ahead, false).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_is_deregistered_is_replaced_by_another() {
+    let provider = Arc::new(Provider::default());
+    let filters = Filters { owners: vec![], location: image::anchored(r"ci-(\d+)/").ok() };
+    let backend = backend(&provider, Settings { ami: None, filters, ..plain() });
+    backend.start(start("a")).await.unwrap();
+    provider.refuse.lock().unwrap().push("InvalidAMIID.NotFound");
+    let failed = backend.start(start("b")).await.unwrap_err();
+    assert!(matches!(failed, Failure::Retry(..)), "{failed:?}");
+    backend.start(start("c")).await.unwrap();
+    assert_eq!(provider.images_listed.load(Ordering::SeqCst), 2, "it is chosen anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_fits_may_come_later() {
+    let provider = Arc::new(Provider::default());
+    let filters = Filters { owners: vec!["2".into()], location: None };
+    let failed = backend(&provider, Settings { ami: None, filters, ..plain() }).start(start("a")).await.unwrap_err();
+    assert!(matches!(&failed, Failure::Retry(why, _) if why.contains("no image fits: 12 seen")), "{failed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn user_data_that_can_t_be_rendered_now_is_rendered_later() {
+    let provider = Arc::new(Provider::default());
+    let make: MakeUserData = Arc::new(|_| done(Err("the vault is sealed".to_owned())));
+    let made_user_data = Some(MadeUserData { of: "vault".into(), make });
+    let failed = backend(&provider, Settings { made_user_data, ..plain() }).start(start("a")).await.unwrap_err();
+    assert!(matches!(&failed, Failure::Retry(why, _) if why == "user_data: the vault is sealed"), "{failed:?}");
+    assert!(provider.runs.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_was_made_may_not_be_known_everywhere_at_once() {
+    let provider = Arc::new(Provider::default());
+    *provider.refuse.lock().unwrap() = vec!["InvalidGroup.NotFound"; 4];
+    backend(&provider, Settings { security_name: Some("ci".into()), ..plain() }).start(start("a")).await.unwrap();
+    assert_eq!((provider.runs.lock().unwrap().len(), provider.groups_made.load(Ordering::SeqCst)), (5, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_on_its_way_back_is_waited_for() {
+    let provider = Arc::new(Provider::default());
+    let lends = Settings { volumes: vec![("vol-7".into(), "/dev/sdf".into())], ..plain() };
+    *provider.attach_refuses.lock().unwrap() = vec!["VolumeInUse", "IncorrectState"];
+    backend(&provider, lends.clone()).start(start("a")).await.unwrap();
+    assert_eq!(*provider.lent.lock().unwrap(), ["vol-7 to i-0 as /dev/sdf"]);
+    // Not for ever: somebody else may have it.
+    *provider.attach_refuses.lock().unwrap() = vec!["VolumeInUse"; 1000];
+    let failed = backend(&provider, lends).start(start("b")).await.unwrap_err();
+    assert!(matches!(&failed, Failure::Unknown(why) if why.contains("vol-7") && why.contains("VolumeInUse")), "{failed:?}");
+    assert!(provider.attach_refuses.lock().unwrap().len() > 900);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_price_that_is_too_low_says_nothing_of_a_higher_one() {
+    let provider = Arc::new(Provider::default());
+    provider.refuse.lock().unwrap().push("SpotMaxPriceTooLow");
+    let choices = json!([{ "spot_price": 0.1 }, { "spot_price": 0.2 }]);
+    let started = backend(&provider, plain()).start_with(start("a"), choices).await.unwrap();
+    assert_eq!(provider.runs.lock().unwrap()[1].spot, Some(Spot { max_price: Some(0.2) }));
+    assert_eq!(started.status[1], "spot at 0.2 m5");
+}
+
+#[tokio::test]
+async fn an_image_that_differs_from_build_to_build_is_not_looked_for_before() {
+    let provider = Arc::new(Provider::default());
+    let make = |_: Start| -> BoxFuture<'static, Result<Settings, String>> { done(Err("no build".into())) };
+    let made = Some(MadeSettings { of: "ami".into(), make: Arc::new(make) });
+    let found = backend(&provider, Settings { ami: None, made, ..plain() }).preflight().await;
+    assert_eq!((found, provider.images_listed.load(Ordering::SeqCst)), (vec![], 0), "every image there is would be listed");
 }
