@@ -255,6 +255,10 @@ fn build(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Optio
     if keys.is_some() && args.aws_id_file_path.is_some() {
         reader.wrong("both 'identifier' and 'aws_id_file_path' are given: only one can hold the keys");
     }
+    if args.profile.is_some() && (keys.is_some() || args.aws_id_file_path.is_some()) {
+        let other = if keys.is_some() { "identifier" } else { "aws_id_file_path" };
+        reader.wrong(format!("both '{other}' and 'profile' are given: only one can hold the keys"));
+    }
     let by_id = !args.subnet_id.0.is_empty() || !args.security_group_ids.0.is_empty();
     let default_name = if old { OLD_KEY_PAIR } else { KEY_PAIR };
     let security_name = match args.security_name {
@@ -266,6 +270,11 @@ fn build(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Optio
         Named::Default if !by_id => Some(default_name.to_owned()),
         Named::Default | Named::None => None,
     };
+    if args.associate_public_ip.is_some() && security_name.is_some() {
+        reader.wrong(
+            "'associate_public_ip' needs 'security_group_ids', 'subnet_id' or security_name = None: Amazon takes no group's name beside it",
+        );
+    }
     if !args.subnet_id.0.is_empty() && !args.placement.0.is_empty() {
         reader.wrong("'placement' has no meaning with 'subnet_id': a subnet lies in one zone");
     }

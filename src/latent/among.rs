@@ -1,5 +1,6 @@
 //! Ends an instance of which it is not known which of several backends made it: the one that lists it does. Since handles of two
-//! backends may look alike, a handle alone is never enough where somebody could be asked. Starts nothing.
+//! backends may look alike, a handle alone is never enough where somebody could be asked, but for backends that say that they end by
+//! the handle whatever their settings are: these try it one after the other. Starts nothing.
 
 use std::sync::Arc;
 
@@ -19,13 +20,16 @@ pub fn who_ends(record: &LaunchRecord, backends: &[Arc<dyn Backend>]) -> Option<
     let place = record.place.as_deref().filter(|_| record.handle.is_none());
     let there = || place.and_then(|place| alike.iter().find(|b| b.place().as_deref() == Some(place)));
     let afar = || place.and_then(|place| alike.iter().find_map(|b| b.at(place)));
-    let serves = || alike.iter().find(|b| record.handle.is_some() && b.serves(&record.settings));
-    let any = || (!alike.is_empty()).then(|| Arc::new(Among::new(alike.iter().cloned())) as Arc<dyn Backend>);
-    same.or_else(there).or_else(serves).cloned().or_else(afar).or_else(any)
+    let serves: Vec<_> = alike.iter().filter(|b| record.handle.is_some() && b.serves(&record.settings)).cloned().collect();
+    let found = same.or_else(there).cloned().or_else(afar).or_else(|| Among::new(serves).by_handle());
+    found.or_else(|| (!alike.is_empty()).then(|| Arc::new(Among::new(alike)) as _))
 }
 
 /// Backends of one class, one of each group.
-pub struct Among(Vec<Arc<dyn Backend>>);
+pub struct Among {
+    backends: Vec<Arc<dyn Backend>>,
+    by_handle: bool,
+}
 
 impl Among {
     pub fn new(backends: impl IntoIterator<Item = Arc<dyn Backend>>) -> Among {
@@ -35,17 +39,39 @@ impl Among {
                 groups.push(backend);
             }
         }
-        Among(groups)
+        Among { backends: groups, by_handle: false }
     }
+
+    /// Each of them ends it by its handle, if it can; none: nobody does.
+    fn by_handle(self) -> Option<Arc<dyn Backend>> {
+        match self.backends.as_slice() {
+            [] => None,
+            [only] => Some(only.clone()),
+            _ => Some(Arc::new(Among { by_handle: true, ..self })),
+        }
+    }
+}
+
+/// The first that ends it does; keys or regions of the others may be wrong for it.
+async fn stop_in_turn(backends: &[Arc<dyn Backend>], launch: LaunchId, handle: Json, fast: bool) -> Result<(), String> {
+    let mut refusals = Vec::new();
+    for backend in backends {
+        match backend.stop(launch.clone(), handle.clone(), fast).await {
+            Ok(()) => return Ok(()),
+            Err(why) => refusals.push(why),
+        }
+    }
+    refusals.dedup();
+    Err(refusals.join("; "))
 }
 
 impl Backend for Among {
     fn class(&self) -> &str {
-        self.0.first().map_or("", |backend| backend.class())
+        self.backends.first().map_or("", |backend| backend.class())
     }
 
     fn group(&self) -> String {
-        let groups: Vec<String> = self.0.iter().map(|backend| backend.group()).collect();
+        let groups: Vec<String> = self.backends.iter().map(|backend| backend.group()).collect();
         format!("one of: {}", groups.join(", "))
     }
 
@@ -58,7 +84,11 @@ impl Backend for Among {
     }
 
     fn can_list(&self) -> bool {
-        self.0.iter().all(|backend| backend.can_list())
+        self.backends.iter().all(|backend| backend.can_list())
+    }
+
+    fn lists(&self, handle: &Json, settings: &str) -> bool {
+        self.can_list() && (!self.by_handle || self.backends.iter().any(|backend| backend.lists(handle, settings)))
     }
 
     fn start(&self, _: Start) -> BoxFuture<'static, Result<Started, Failure>> {
@@ -66,8 +96,11 @@ impl Backend for Among {
     }
 
     fn stop(&self, launch: LaunchId, handle: Json, fast: bool) -> BoxFuture<'static, Result<(), String>> {
-        let backends = self.0.clone();
+        let (backends, by_handle) = (self.backends.clone(), self.by_handle);
         Box::pin(async move {
+            if by_handle {
+                return stop_in_turn(&backends, launch, handle, fast).await;
+            }
             let blind = backends.iter().filter(|backend| !backend.can_list()).count();
             if let ([only], 1) = (&backends[..], blind) {
                 return only.stop(launch, handle, fast).await;
@@ -91,7 +124,7 @@ impl Backend for Among {
     }
 
     fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
-        let backends = self.0.clone();
+        let backends = self.backends.clone();
         Box::pin(async move {
             let mut all = Vec::new();
             for backend in backends {
@@ -141,6 +174,9 @@ mod tests {
             unreachable!()
         }
         fn stop(&self, _: LaunchId, handle: Json, _: bool) -> BoxFuture<'static, Result<(), String>> {
+            if handle == "foreign" && self.name == "a" {
+                return Box::pin(async { Err("its keys are wrong for it".to_owned()) });
+            }
             self.stopped.lock().unwrap().push(format!("{} {handle}", self.name));
             Box::pin(async { Ok(()) })
         }
@@ -177,10 +213,27 @@ mod tests {
         let who = |settings: &str, handle: Option<Json>| who_ends(&record(settings, handle), &sites).expect("somebody").group();
         assert_eq!(who("b", None), "b");
         assert_eq!(who("before", None), "one of: a, b");
-        assert_eq!(who("before", Some(7.into())), "a", "any of them serves");
+        assert_eq!(who("before", Some(7.into())), "one of: a, b", "any of them serves");
         let at = |place: &str| who_ends(&LaunchRecord { place: Some(place.into()), ..record("before", None) }, &sites).expect("somebody");
         assert_eq!(["b", "left", "nowhere"].map(|place| at(place).group()), ["b", "afar", "one of: a, b"]);
         assert!(who_ends(&LaunchRecord { backend: "Other".into(), ..record("b", None) }, &sites).is_none());
+    }
+
+    #[tokio::test]
+    async fn who_can_end_it_by_its_handle_does() {
+        let stopped = Arc::new(Mutex::new(Vec::new()));
+        let site = |name| Arc::new(Site { name, lists: Some(vec![]), stopped: stopped.clone() }) as Arc<dyn Backend>;
+        let record = LaunchRecord {
+            handle: Some("foreign".into()),
+            ..LaunchRecord::new(LaunchId("x".into()), "gone", "Site", "before".into(), crate::base::Timestamp(0))
+        };
+        for (sites, told) in
+            [(vec![site("a"), site("b")], Ok(())), (vec![site("a"), site("a")], Err("its keys are wrong for it".to_owned()))]
+        {
+            let ends = who_ends(&record, &sites).expect("somebody");
+            assert_eq!(ends.stop(record.id.clone(), Json::from("foreign"), false).await, told);
+        }
+        assert_eq!(*stopped.lock().unwrap(), ["b \"foreign\""]);
     }
 
     #[tokio::test]

@@ -16,6 +16,7 @@ use crate::config::{Arg, Ec2Spec, FromValue, Password, Value, WorkerSpec, Wrong}
 use crate::latent::backend::{Backend, Start, Unusable};
 use crate::latent::ec2::backend::{Ec2Backend, Elsewhere};
 use crate::latent::ec2::credentials::{self, Keys};
+use crate::latent::ec2::handle::Place;
 use crate::latent::ec2::region::Region;
 use crate::latent::ec2::sdk;
 use crate::latent::ec2::settings::{MadeSettings, MadeUserData, Settings};
@@ -65,12 +66,12 @@ impl Ec2 {
         }
     }
 
-    /// The other regions, with the worker's keys.
+    /// Other places, with the worker's keys.
     fn elsewhere(&self, spec: &Ec2Spec, source: &SecretSource) -> Elsewhere {
         let (folder, regions, spec, source) = (self.folder.clone(), self.regions.clone(), spec.clone(), source.clone());
-        Arc::new(move |region: String| {
+        Arc::new(move |Place { region, endpoint_url }| {
             let (folder, regions, source) = (folder.clone(), regions.clone(), source.clone());
-            let spec = Ec2Spec { region, ..spec.clone() };
+            let spec = Ec2Spec { region, endpoint_url, ..spec.clone() };
             Box::pin(async move { region_of(&folder, &regions, &spec, &source).await })
         })
     }

@@ -54,6 +54,13 @@ fn what_is_left_out() {
 fn groups_and_lists() {
     let (_, ec2) = spec(with("subnet_id", table!["subnet-1", "subnet-2"].into()));
     assert_eq!((ec2.security_name.as_deref(), ec2.subnet_ids.len()), (None, 2));
+    for (name, value) in
+        [("subnet_id", Value::from("subnet-1")), ("security_group_ids", table!["sg-1"].into()), ("security_name", Value::None)]
+    {
+        let mut args = with("associate_public_ip", false.into());
+        args.named.insert(name.into(), value);
+        assert_eq!(spec(args).1.associate_public_ip, Some(false));
+    }
     let (_, ec2) = spec(with("keypair_name", Value::None));
     assert_eq!(ec2.keypair_name, None);
     let mut args = plain();
@@ -86,6 +93,8 @@ fn what_is_wrong_is_told() {
         (with("identifier", "AKIA".into()), "'identifier' is given without 'secret_identifier'"),
         (with("secret_identifier", "x".into()), "'secret_identifier' is given without 'identifier'"),
         (two(("security_name", "sg".into()), ("subnet_id", "subnet-1".into())), "'security_name' has no meaning in a subnet"),
+        (with("associate_public_ip", true.into()), "'associate_public_ip' needs 'security_group_ids'"),
+        (two(("profile", "ci".into()), ("aws_id_file_path", "keys".into())), "both 'aws_id_file_path' and 'profile' are given"),
         (with("placement", "us-east-1a".into()), "'placement' must be the letter of a zone"),
         (with("tags", table![; x = 1].into()), "tags.x must be text"),
         (with("volumes", table![table!["vol-1"]].into()), "volumes[1] must be a pair"),

@@ -49,7 +49,8 @@ pub struct InstanceState {
     /// Why it came to that: `Server.SpotInstanceTermination: …`.
     pub reason: Option<String>,
     pub tags: Vec<(String, String)>,
-    pub public_dns: Option<String>,
+    /// The number of the account that has it.
+    pub account: Option<String>,
     pub price_per_hour: Option<f64>,
 }
 
@@ -93,6 +94,8 @@ pub enum Class {
     Ambiguous,
     /// The keys may not do that.
     Permission,
+    /// There are no keys, or nobody knows these, or not any more.
+    Keys,
     /// The configuration is wrong.
     Configuration,
     /// There is no such thing, or not yet.
@@ -103,13 +106,13 @@ pub enum Class {
     Taken,
 }
 
+/// The code of a call that was not made.
+const NOT_SENT: &str = "Client.NotSent";
+const NO_KEYS: &str = "Client.NoKeys";
+
 /// Codes by what they begin with, the first that fits.
 const CLASSES: &[(&str, Class)] = &[
-    ("InsufficientInstanceCapacity", Class::Capacity),
-    ("InsufficientHostCapacity", Class::Capacity),
-    ("InsufficientReservedInstanceCapacity", Class::Capacity),
-    ("InsufficientFreeAddressesInSubnet", Class::Capacity),
-    ("InsufficientCapacity", Class::Capacity),
+    ("Insufficient", Class::Capacity),
     ("ReservationCapacityExceeded", Class::Capacity),
     ("UnfulfillableCapacity", Class::Capacity),
     ("SpotMaxPriceTooLow", Class::Capacity),
@@ -119,6 +122,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("Unsupported", Class::Capacity),
     ("Server.InsufficientInstanceCapacity", Class::Capacity),
     ("Server.SpotInstanceTermination", Class::Capacity),
+    ("Server.SpotInstanceShutdown", Class::Capacity),
     ("RequestLimitExceeded", Class::Throttle),
     ("Throttl", Class::Throttle),
     ("EC2ThrottledException", Class::Throttle),
@@ -130,10 +134,18 @@ const CLASSES: &[(&str, Class)] = &[
     // The token was used with other parameters before: something of that name was started.
     ("IdempotentParameterMismatch", Class::Ambiguous),
     ("UnauthorizedOperation", Class::Permission),
-    ("AuthFailure", Class::Permission),
-    ("ExpiredToken", Class::Permission),
-    ("RequestExpired", Class::Permission),
-    ("InvalidClientTokenId", Class::Permission),
+    (NO_KEYS, Class::Keys),
+    ("AuthFailure", Class::Keys),
+    ("ExpiredToken", Class::Keys),
+    ("RequestExpired", Class::Keys),
+    ("InvalidClientTokenId", Class::Keys),
+    ("InvalidAccessKeyId", Class::Keys),
+    ("InvalidSignature", Class::Keys),
+    ("IncompleteSignature", Class::Keys),
+    ("SignatureDoesNotMatch", Class::Keys),
+    ("MissingAuthenticationToken", Class::Keys),
+    ("UnrecognizedClient", Class::Keys),
+    ("AccessDenied", Class::Permission),
     ("OptInRequired", Class::Permission),
     ("PendingVerification", Class::Permission),
     ("Blocked", Class::Permission),
@@ -156,6 +168,16 @@ const CLASSES: &[(&str, Class)] = &[
 ];
 
 impl ApiError {
+    /// The call could not be made.
+    pub fn not_sent(message: String) -> ApiError {
+        ApiError { code: Some(NOT_SENT.into()), message }
+    }
+
+    /// It was not made for want of keys.
+    pub fn no_keys(message: String) -> ApiError {
+        ApiError { code: Some(NO_KEYS.into()), message }
+    }
+
     pub fn class(&self) -> Class {
         match &self.code {
             None => Class::Ambiguous,
@@ -238,7 +260,10 @@ mod tests {
             ("InternalError", Class::Ambiguous),
             ("SomethingOfTheFuture", Class::Ambiguous),
             ("UnauthorizedOperation", Class::Permission),
-            ("InvalidClientTokenId", Class::Permission),
+            ("InvalidClientTokenId", Class::Keys),
+            ("SignatureDoesNotMatch", Class::Keys),
+            ("InvalidAccessKeyId", Class::Keys),
+            ("InsufficientVolumeCapacity", Class::Capacity),
             ("InvalidAMIID.NotFound", Class::Configuration),
             ("InvalidUserData.Malformed", Class::Configuration),
             ("InvalidInstanceID.NotFound", Class::NotFound),

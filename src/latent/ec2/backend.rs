@@ -1,6 +1,6 @@
 //! One latent worker's machine at EC2: how it is started, found, checked and stopped. Makes single attempts; the engine repeats.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use md5::{Digest, Md5};
@@ -10,12 +10,13 @@ use tokio::time::Instant;
 use super::afar::Afar;
 use super::api::{ApiError, BlockDevice, Class, InstanceState, LAUNCH_TAG, MASTER_TAG, RunInstance, Spot, WORKER_TAG};
 use super::choices::{self, Choice};
+use super::handle::{Handle, Place};
 use super::image::{self, Image};
 use super::preflight;
 use super::query::Query;
 use super::region::Region;
 use super::settings::{Settings, SpotSettings};
-use crate::base::{Clock, SystemClock, Timestamp};
+use crate::base::{Clock, SystemClock};
 use crate::latent::backend::{Ask, Backend, Finding, Instance, Start, Started};
 use crate::latent::lifecycle::Failure;
 use crate::model::LaunchId;
@@ -36,16 +37,14 @@ pub struct Ec2Backend {
     parts: Arc<Parts>,
 }
 
-/// Finds another region, with the same keys.
-pub type Elsewhere = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Arc<Region>, String>> + Send + Sync>;
+/// Finds another place, with the same keys.
+pub type Elsewhere = Arc<dyn Fn(Place) -> BoxFuture<'static, Result<Arc<Region>, String>> + Send + Sync>;
 
 struct Parts {
     master_id: String,
     settings: Settings,
     region: Arc<Region>,
     elsewhere: Option<Elsewhere>,
-    /// The one that was chosen, and until when.
-    image: Mutex<Option<(Image, Instant)>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -54,10 +53,10 @@ impl Ec2Backend {
         Ec2Backend::reaching(master_id, settings, region, None)
     }
 
-    /// One that can also end what was started in another region, before the configuration changed.
+    /// One that can also end what was started elsewhere, before the configuration changed.
     pub fn reaching(master_id: String, settings: Settings, region: Arc<Region>, elsewhere: Option<Elsewhere>) -> Ec2Backend {
         let clock = Arc::new(SystemClock);
-        Ec2Backend { parts: Arc::new(Parts { master_id, settings, region, elsewhere, image: Mutex::default(), clock }) }
+        Ec2Backend { parts: Arc::new(Parts { master_id, settings, region, elsewhere, clock }) }
     }
 }
 
@@ -71,24 +70,27 @@ impl Backend for Ec2Backend {
     }
 
     fn knows(&self, handle: &Json) -> bool {
-        self.parts.elsewhere.is_some() || self.lists(handle, "")
+        self.parts.elsewhere.is_some() || Handle::read(handle).is_ok_and(|handle| self.parts.is_here(&handle))
     }
 
     fn lists(&self, handle: &Json, _: &str) -> bool {
-        handle["region"].as_str().is_none_or(|region| region == self.parts.settings.region)
+        let parts = &self.parts;
+        let foreign = |account: &String| parts.region.known_account().is_some_and(|ours| ours != account);
+        Handle::read(handle).is_ok_and(|handle| parts.is_here(&handle) && !handle.account.as_ref().is_some_and(foreign))
     }
 
     fn console(&self, handle: Json) -> BoxFuture<'static, Result<Option<String>, String>> {
         let parts = self.parts.clone();
         Box::pin(async move {
-            let (id, region) = parts.place_of(&handle).await?;
-            region.api.console_tail(id.to_owned()).await.map(Some).map_err(|e| e.to_string())
+            let handle = Handle::read(&handle)?;
+            let region = parts.region_of(&handle).await?;
+            region.api.console_tail(handle.instance).await.map(Some).map_err(|e| e.to_string())
         })
     }
 
     fn preflight(&self) -> BoxFuture<'static, Vec<Finding>> {
         let parts = self.parts.clone();
-        Box::pin(async move { preflight::ask(&parts.settings, &*parts.region.api).await })
+        Box::pin(async move { preflight::ask(&parts.settings, &parts.region).await })
     }
 
     fn settings(&self) -> String {
@@ -144,11 +146,11 @@ impl Backend for Ec2Backend {
 
     fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
         let parts = self.parts.clone();
-        Box::pin(async move { parts.list(&parts.settings.region, &parts.region).await })
+        Box::pin(async move { parts.list(&parts.settings, &parts.region).await })
     }
 
     fn place(&self) -> Option<String> {
-        Some(self.parts.settings.region.clone())
+        Some(Place::of(&self.parts.settings).to_string())
     }
 
     fn at(&self, place: &str) -> Option<Arc<dyn Backend>> {
@@ -157,13 +159,15 @@ impl Backend for Ec2Backend {
 }
 
 impl Ec2Backend {
-    /// As `list`, in another region.
-    pub(super) fn list_at(&self, region: String) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
+    /// As `list`, at another place.
+    pub(super) fn list_at(&self, place: String) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
         let parts = self.parts.clone();
         Box::pin(async move {
-            let elsewhere = parts.elsewhere.as_ref().ok_or_else(|| format!("region {region} can't be asked"))?;
-            let there = elsewhere(region.clone()).await?;
-            parts.list(&region, &there).await
+            let place = Place::read(&place);
+            let elsewhere = parts.elsewhere.as_ref().ok_or_else(|| format!("{place} can't be asked"))?;
+            let settings = Settings { region: place.region.clone(), endpoint_url: place.endpoint_url.clone(), ..parts.settings.clone() };
+            let there = elsewhere(place).await?;
+            parts.list(&settings, &there).await
         })
     }
 }
@@ -181,91 +185,65 @@ fn devices(image: &Image, configured: &[BlockDevice]) -> Vec<BlockDevice> {
 }
 
 impl Parts {
-    /// Those with the master's mark in a region.
-    async fn list(&self, name: &str, region: &Region) -> Result<Vec<Instance>, String> {
+    /// Those with the master's mark in a region; with settings that name it.
+    async fn list(&self, settings: &Settings, region: &Region) -> Result<Vec<Instance>, String> {
         let all = region.api.list(MASTER_TAG, self.master_id.clone()).await.map_err(|e| e.to_string())?;
+        region.learn_account(&all).await;
         // One look knows it; the next may not.
         let seen_at = self.clock.now();
         let ours = all.iter().filter(|i| !i.over()).filter_map(|i| {
             let launch = LaunchId(i.tag(LAUNCH_TAG)?.into());
-            Some(Instance { launch, handle: self.handle(name, i, seen_at, None) })
+            Some(Instance { launch, handle: json!(Handle::new(i, settings, seen_at)) })
         });
         Ok(ours.collect())
     }
 
-    /// With its choice, if it was started here; `seen_at`: since when it is known to be there.
-    fn handle(&self, region: &str, instance: &InstanceState, seen_at: Timestamp, launched: Option<&Choice>) -> Json {
-        json!({
-            "instance": instance.id, "region": region, "launched_at": seen_at,
-            "choice": launched.map(Choice::key), "address": launched.and_then(|_| self.settings.elastic_ip.clone()),
-            "volumes": launched.map(|_| self.settings.volumes.iter().map(|(volume, _)| volume).collect::<Vec<_>>()),
-        })
+    fn is_here(&self, handle: &Handle) -> bool {
+        handle.place(&self.settings) == Place::of(&self.settings)
     }
 
-    /// The address and the volumes that it got when it was started, which may be others than those of now.
-    fn furniture(&self, handle: &Json) -> (Option<String>, Vec<String>) {
-        let text = |value: &Json| value.as_str().map(str::to_owned);
-        match handle["volumes"].as_array() {
-            Some(volumes) => (text(&handle["address"]), volumes.iter().filter_map(text).collect()),
-            None => (self.settings.elastic_ip.clone(), self.settings.volumes.iter().map(|(volume, _)| volume.clone()).collect()),
+    /// Where it is to be asked for: that an id is unknown elsewhere must not look as if the instance were gone.
+    async fn region_of(&self, handle: &Handle) -> Result<Arc<Region>, String> {
+        if self.is_here(handle) {
+            return Ok(self.region.clone());
         }
-    }
-
-    /// The instance's id and the region that it is in: elsewhere its id means nothing, and that must not look as if it were gone.
-    async fn place_of<'a>(&self, handle: &'a Json) -> Result<(&'a str, Arc<Region>), String> {
-        let id = handle["instance"].as_str().ok_or_else(|| format!("{handle} is no handle of an instance"))?;
-        let region = match (handle["region"].as_str(), &self.elsewhere) {
-            (Some(region), Some(elsewhere)) if region != self.settings.region => elsewhere(region.to_owned()).await?,
-            (Some(region), None) if region != self.settings.region => {
-                return Err(format!("instance {id} is in region {region}, which can't be asked"));
-            }
-            _ => self.region.clone(),
-        };
-        Ok((id, region))
+        let Place { region, endpoint_url } = handle.place(&self.settings);
+        match &self.elsewhere {
+            Some(elsewhere) => elsewhere(Place { region, endpoint_url }).await,
+            None => Err(format!("instance {} is in region {region}, which can't be asked", handle.instance)),
+        }
     }
 
     async fn image(&self) -> Result<Image, Failure> {
-        let kept = self.kept_image().clone();
-        if let Some((image, until)) = kept
-            && until > Instant::now()
-        {
-            return Ok(image);
-        }
         if let Some(ami) = &self.settings.ami {
-            let image = self.named_image(ami).await?;
-            self.keep(&image);
-            return Ok(image);
+            return self.named_image(ami).await;
         }
         let filters = &self.settings.filters;
-        let images =
-            self.region.api.images(filters.owners.clone()).await.map_err(|e| self.region.failure("the images can't be listed", &e))?;
-        let image = image::choose(&images, filters).map_err(|none| Failure::Retry(none.to_string(), IMAGE_REST))?;
+        let images = self.region.images(&filters.owners).await.map_err(|e| self.region.failure("the images can't be listed", &e))?;
+        let image = image::choose(images.iter(), filters).map_err(|none| {
+            self.region.forget_images();
+            Failure::Retry(none.to_string(), IMAGE_REST)
+        })?;
         tracing::info!(image = image.id, location = image.location, "image chosen of {}", images.len());
-        self.keep(image);
         Ok(image.clone())
     }
 
     async fn named_image(&self, ami: &str) -> Result<Image, Failure> {
         let bare = || Image { id: ami.to_owned(), ..Image::default() };
-        match self.region.api.image(ami.to_owned()).await {
-            // If there is none, the launch itself will tell.
-            Ok(image) => Ok(image.unwrap_or_else(bare)),
+        match self.region.image(ami).await {
+            Ok(Some(image)) => Ok(image),
+            // The launch itself will tell.
+            Ok(None) => {
+                self.region.forget_images();
+                Ok(bare())
+            }
             // Keys that may start instances need not be allowed more than that.
-            Err(e) if e.class() == Class::Permission => {
+            Err(e) if matches!(e.class(), Class::Permission | Class::Keys) => {
                 tracing::warn!(image = ami, "what volumes the image leaves behind can't be found out: {e}");
                 Ok(bare())
             }
             Err(e) => Err(self.region.failure("the image can't be looked up", &e)),
         }
-    }
-
-    fn keep(&self, image: &Image) {
-        let until = Instant::now() + self.region.pace.image_kept;
-        *self.kept_image() = Some((image.clone(), until));
-    }
-
-    fn kept_image(&self) -> MutexGuard<'_, Option<(Image, Instant)>> {
-        self.image.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// The same with settings for that build; none if they are the same for all.
@@ -277,7 +255,6 @@ impl Parts {
             settings,
             region: self.region.clone(),
             elsewhere: self.elsewhere.clone(),
-            image: Mutex::default(),
             clock: self.clock.clone(),
         }))
     }
@@ -320,11 +297,8 @@ impl Parts {
                     self.furnish(&instance).await?;
                     let status = vec![instance.id.clone(), choice.key(), image.id];
                     let price_per_hour = instance.price_per_hour.or(market).or(self.settings.price_per_hour.0);
-                    return Ok(Started {
-                        handle: self.handle(&self.settings.region, &instance, launched_at, Some(choice)),
-                        status,
-                        price_per_hour,
-                    });
+                    let handle = Handle::new(&instance, &self.settings, launched_at).launched(choice, &self.settings);
+                    return Ok(Started { handle: json!(handle), status, price_per_hour });
                 }
                 Err(e) => match e.class() {
                     Class::Capacity => {
@@ -345,7 +319,7 @@ impl Parts {
         match (&e.code, &self.settings.key_name) {
             // It was there when it was chosen; now another one is.
             (Some(code), _) if code.starts_with("InvalidAMIID") && choice.ami.is_none() && self.settings.ami.is_none() => {
-                *self.kept_image() = None;
+                self.region.forget_images();
                 Failure::Retry(format!("the image that was chosen can't be used: {e}"), self.region.pace.throttled_rest)
             }
             (Some(code), Some(name)) if code == "InvalidKeyPair.NotFound" => {
@@ -475,9 +449,10 @@ impl Parts {
     }
 
     async fn stop(&self, handle: &Json, fast: bool) -> Result<(), String> {
-        let (id, region) = self.place_of(handle).await?;
-        let api = &region.api;
-        let (address, volumes) = self.furniture(handle);
+        let handle = Handle::read(handle)?;
+        let region = self.region_of(&handle).await?;
+        let (api, id) = (&region.api, handle.instance.as_str());
+        let (address, volumes) = handle.clone().furniture(&self.settings);
         if let Some(address) = &address
             && let Err(e) = api.disassociate_address(address.clone(), id.to_owned()).await
         {
@@ -506,39 +481,51 @@ impl Parts {
                 Ok(Some(instance)) if instance.over() => return Ok(()),
                 Ok(Some(_)) if found => {}
                 Ok(Some(instance)) => return Err(format!("instance {id} is {} and was not found when it was to be ended", instance.state)),
-                Ok(None) => return self.absent(handle),
+                Ok(None) => return self.absent(&handle, &region).await,
                 Err(e) if e.class() == Class::Throttle => {}
                 Err(e) => return Err(e.to_string()),
             }
         }
     }
 
-    /// It is not known to the provider: gone, unless it is so young that it may not be visible.
-    fn absent(&self, handle: &Json) -> Result<(), String> {
-        if self.young(handle) { Err("the provider does not show it yet".into()) } else { Ok(()) }
+    /// It is not known to the provider: gone, unless it is so young that it may not be visible, or can't be visible with these keys.
+    async fn absent(&self, handle: &Handle, region: &Region) -> Result<(), String> {
+        if self.is_young(handle) {
+            return Err("the provider does not show it yet".into());
+        }
+        let Handle { instance, account: Some(account), .. } = handle else { return Ok(()) };
+        match region.account().await {
+            Ok(ours) if ours != account => Err(format!(
+                "instance {instance} is of account {account}, and the keys are of account {ours} now: configure keys of account {account} to end it"
+            )),
+            Ok(_) => Ok(()),
+            Err(e) => {
+                tracing::warn!(instance, account, "whose keys these are can't be found out, and the instance counts as gone: {e}");
+                Ok(())
+            }
+        }
     }
 
-    fn young(&self, handle: &Json) -> bool {
-        let (now, settling) = (self.clock.now(), self.region.pace.settling);
-        let launched_at = handle["launched_at"].as_i64().map(Timestamp);
-        // The clock may have been ahead.
-        launched_at.is_some_and(|at| now.since(at) < settling && at.since(now) < settling)
+    fn is_young(&self, handle: &Handle) -> bool {
+        handle.is_young(self.clock.now(), self.region.pace.settling)
     }
 
     async fn check(&self, handle: &Json) -> Result<Result<(), String>, String> {
-        let (id, region) = self.place_of(handle).await?;
+        let handle = Handle::read(handle)?;
+        let region = self.region_of(&handle).await?;
+        let id = handle.instance.as_str();
         match region.describer.ask(id).await {
             Ok(Some(instance)) if matches!(instance.state.as_str(), "pending" | "running") => Ok(Ok(())),
             Ok(Some(instance)) => {
                 let ended = ApiError { code: instance.reason.clone(), message: String::new() };
                 if ended.class() == Class::Capacity
-                    && let Some(choice) = handle["choice"].as_str()
+                    && let Some(choice) = &handle.choice
                 {
-                    region.cool(choice.to_owned());
+                    region.cool(choice.clone());
                 }
                 Ok(Err(ended_text(&instance)))
             }
-            Ok(None) if self.young(handle) => Ok(Ok(())),
+            Ok(None) if self.is_young(&handle) => Ok(Ok(())),
             Ok(None) => Ok(Err(format!("instance {id} is not there any more"))),
             Err(e) => Err(e.to_string()),
         }

@@ -1,25 +1,15 @@
 //! Could an instance be started as a worker is configured? Asks only; nothing is started, made or changed.
 
-use super::api::{ApiError, Class, Ec2Api};
+use super::api::{ApiError, Class};
 use super::image;
+use super::region::{Needed, Region};
 use super::settings::Settings;
 use crate::latent::backend::Finding;
 
-/// Refusals of the keys themselves, whatever is asked with them.
-const BAD_KEYS: [&str; 7] = [
-    "AuthFailure",
-    "InvalidClientTokenId",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-    "ExpiredToken",
-    "RequestExpired",
-    "InvalidAccessKeyId",
-];
-
 /// Everything that is wrong. Where no answer can be had at all, that alone.
-pub async fn ask(settings: &Settings, api: &dyn Ec2Api) -> Vec<Finding> {
+pub async fn ask(settings: &Settings, region: &Region) -> Vec<Finding> {
     let mut found = Findings { region: &settings.region, list: Vec::new() };
-    match found.look(settings, api).await {
+    match found.look(settings, region).await {
         Ok(()) => {}
         Err(Useless(why)) => found.list = vec![Finding::Wrong(why)],
     }
@@ -35,40 +25,40 @@ struct Findings<'a> {
 }
 
 impl Findings<'_> {
-    async fn look(&mut self, s: &Settings, api: &dyn Ec2Api) -> Result<(), Useless> {
-        self.image(s, api).await?;
+    async fn look(&mut self, s: &Settings, region: &Region) -> Result<(), Useless> {
+        self.image(s, region).await?;
         if let Some(name) = &s.key_name
-            && self.answer("key pairs", api.has_key_pair(name.clone()).await)? == Some(false)
+            && self.answer("key pairs", region.has(Needed::KeyPair(name.clone())).await)? == Some(false)
         {
             self.wrong(no_key_pair(name, self.region));
         }
         // Its name has no meaning beside these.
         if let Some(name) = s.security_name.as_ref().filter(|_| s.security_group_ids.is_empty() && s.subnet_ids.is_empty())
-            && self.answer("security groups", api.security_group(name.clone()).await)? == Some(None)
+            && self.answer("security groups", region.has(Needed::GroupNamed(name.clone())).await)? == Some(false)
         {
             self.note(format!("there is no security group \"{name}\" in {}: the first launch makes it, with no open port", self.region));
         }
         for id in &s.security_group_ids {
-            if self.answer("security groups", api.has_security_group(id.clone()).await)? == Some(false) {
+            if self.answer("security groups", region.has(Needed::Group(id.clone())).await)? == Some(false) {
                 self.wrong(format!("there is no security group {id} in {}", self.region));
             }
         }
         for id in &s.subnet_ids {
-            if self.answer("subnets", api.has_subnet(id.clone()).await)? == Some(false) {
+            if self.answer("subnets", region.has(Needed::Subnet(id.clone())).await)? == Some(false) {
                 self.wrong(format!("there is no subnet {id} in {}", self.region));
             }
         }
         if let Some(address) = &s.elastic_ip
-            && self.answer("addresses", api.has_address(address.clone()).await)? == Some(false)
+            && self.answer("addresses", region.has(Needed::Address(address.clone())).await)? == Some(false)
         {
             self.wrong(format!("this account has no address {address} in {}", self.region));
         }
         Ok(())
     }
 
-    async fn image(&mut self, s: &Settings, api: &dyn Ec2Api) -> Result<(), Useless> {
+    async fn image(&mut self, s: &Settings, region: &Region) -> Result<(), Useless> {
         if let Some(ami) = &s.ami {
-            match self.answer("images", api.image(ami.clone()).await)? {
+            match self.answer("images", region.image(ami).await)? {
                 Some(None) => self.wrong(format!("there is no image {ami} in {} that these keys may use", self.region)),
                 Some(Some(image)) if image.state != "available" => self.wrong(format!("the image {ami} is {}, not available", image.state)),
                 _ => {}
@@ -79,8 +69,8 @@ impl Findings<'_> {
         if s.filters.owners.is_empty() && s.filters.location.is_none() {
             return Ok(());
         }
-        if let Some(images) = self.answer("images", api.images(s.filters.owners.clone()).await)?
-            && let Err(none) = image::choose(&images, &s.filters)
+        if let Some(images) = self.answer("images", region.images(&s.filters.owners).await)?
+            && let Err(none) = image::choose(images.iter(), &s.filters)
         {
             self.wrong(none.to_string());
         }
@@ -93,12 +83,12 @@ impl Findings<'_> {
             Ok(answer) => return Ok(Some(answer)),
             Err(error) => error,
         };
-        match &error.code {
-            None => Err(Useless(format!("region {} does not answer (is its name right?): {error}", self.region))),
-            Some(code) if BAD_KEYS.iter().any(|bad| code.starts_with(bad)) => Err(Useless(format!("the keys are refused: {error}"))),
+        match (&error.code, error.class()) {
+            (None, _) => Err(Useless(format!("region {} does not answer (is its name right?): {error}", self.region))),
+            (Some(_), Class::Keys) => Err(Useless(format!("the keys are refused: {error}"))),
             // Keys that may start instances need not be allowed to look.
-            Some(_) => {
-                let may = if error.class() == Class::Permission { "these keys may not look at" } else { "there was no answer about" };
+            (Some(_), class) => {
+                let may = if class == Class::Permission { "these keys may not look at" } else { "there was no answer about" };
                 self.note(format!("not checked, since {may} {what}: {error}"));
                 Ok(None)
             }

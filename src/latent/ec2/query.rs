@@ -61,10 +61,6 @@ impl Caller {
     }
 }
 
-fn not_sent(message: String) -> ApiError {
-    ApiError { code: Some("Client.NotSent".into()), message }
-}
-
 pub fn client() -> Result<reqwest::Client, String> {
     // Refused if there is one already, which does as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -79,9 +75,9 @@ pub async fn call(client: &reqwest::Client, caller: &Caller, query: &Query, now:
 }
 
 async fn call_openly(client: &reqwest::Client, caller: &Caller, query: &Query, now: Timestamp) -> Result<Json, ApiError> {
-    let url = endpoint(&query.service, caller).map_err(not_sent)?;
-    let body = form(query).map_err(not_sent)?;
-    let at = jiff::Timestamp::from_millisecond(now.0).map_err(|e| not_sent(e.to_string()))?;
+    let url = endpoint(&query.service, caller).map_err(ApiError::not_sent)?;
+    let body = form(query).map_err(ApiError::not_sent)?;
+    let at = jiff::Timestamp::from_millisecond(now.0).map_err(|e| ApiError::not_sent(e.to_string()))?;
     let at = at.strftime("%Y%m%dT%H%M%SZ").to_string();
     let host = match (url.host_str(), url.port()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),
@@ -111,7 +107,7 @@ async fn call_openly(client: &reqwest::Client, caller: &Caller, query: &Query, n
     answer(status, &content)
 }
 
-fn innermost(e: &dyn std::error::Error) -> String {
+pub(super) fn innermost(e: &dyn std::error::Error) -> String {
     let mut e = e;
     while let Some(source) = e.source() {
         e = source;

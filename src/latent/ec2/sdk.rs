@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::config::interceptors::InterceptorContext;
@@ -96,10 +97,9 @@ impl Ec2 {
         Ec2 { client: Client::new(&config), config, endpoint_url, http: OnceCell::new() }
     }
 
-    async fn caller(&self) -> Result<Caller, String> {
-        let keys = self.config.credentials_provider().ok_or("there are no keys")?.provide_credentials().await;
-        // The text that it shows by itself says only that it failed.
-        let keys = keys.map_err(|e| format!("there are no keys: {}", DisplayErrorContext(&e)))?;
+    async fn caller(&self) -> Result<Caller, ApiError> {
+        let provider = self.config.credentials_provider().ok_or_else(|| ApiError::no_keys("there are no keys".into()))?;
+        let keys = provider.provide_credentials().await.map_err(|e| no_keys(&e))?;
         Ok(Caller {
             keys: Keys { identifier: Secret::new(keys.access_key_id()), secret: Secret::new(keys.secret_access_key()) },
             token: keys.session_token().map(Secret::new),
@@ -118,9 +118,20 @@ fn error<E: ProvideErrorMetadata + std::error::Error + 'static>(e: SdkError<E, H
             ApiError { code: meta.code().map(str::to_owned), message }
         }
         // Nothing was sent.
-        SdkError::ConstructionFailure(_) => ApiError { code: Some("Client.NotSent".into()), message: DisplayErrorContext(&e).to_string() },
+        SdkError::ConstructionFailure(_) => ApiError::not_sent(DisplayErrorContext(&e).to_string()),
+        _ if is_keyless(&e) => no_keys(&e),
         _ => ApiError { code: None, message: DisplayErrorContext(&e).to_string() },
     }
+}
+
+/// It failed for want of keys, before anything was sent.
+fn is_keyless(e: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(e), |e| e.source()).any(|e| e.is::<CredentialsError>())
+}
+
+/// The last of the causes tells most.
+fn no_keys(e: &(dyn std::error::Error + 'static)) -> ApiError {
+    ApiError::no_keys(format!("there are no keys: {}", query::innermost(e)))
 }
 
 /// The attempts of one launch. Where there is no room a repetition only takes time; and after an attempt of which nobody knows whether
@@ -133,6 +144,9 @@ struct Attempts {
 impl ClassifyRetry for Attempts {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let Some(Err(failed)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
+        if is_keyless(failed) {
+            return RetryAction::NoActionIndicated;
+        }
         let answer = failed.as_operation_error().and_then(|e| e.downcast_ref::<RunInstancesError>());
         let known = answer.map(|e| ApiError { code: e.code().map(str::to_owned), message: String::new() });
         match known.map_or(Class::Ambiguous, |e| e.class()) {
@@ -158,7 +172,7 @@ fn tags(pairs: &[(String, String)]) -> Vec<sdk::Tag> {
     pairs.iter().map(|(key, value)| sdk::Tag::builder().key(key).value(value).build()).collect()
 }
 
-fn state(i: &sdk::Instance) -> Option<InstanceState> {
+fn state(i: &sdk::Instance, account: Option<&str>) -> Option<InstanceState> {
     let reason = i.state_reason().and_then(|r| match (r.code(), r.message()) {
         (Some(code), Some(message)) if !message.starts_with(code) => Some(format!("{code}: {message}")),
         (code, message) => message.or(code).map(str::to_owned),
@@ -168,7 +182,7 @@ fn state(i: &sdk::Instance) -> Option<InstanceState> {
         state: i.state().and_then(|s| s.name()).map(|n| n.as_str().to_owned()).unwrap_or_default(),
         reason: reason.filter(|r| !r.is_empty()),
         tags: i.tags().iter().filter_map(|t| Some((t.key()?.to_owned(), t.value().unwrap_or_default().to_owned()))).collect(),
-        public_dns: i.public_dns_name().filter(|n| !n.is_empty()).map(str::to_owned),
+        account: account.map(str::to_owned),
         price_per_hour: None,
     })
 }
@@ -254,16 +268,16 @@ impl Ec2 {
         let ids = (!run.security_group_ids.is_empty()).then_some(run.security_group_ids);
         let names = (!run.security_groups.is_empty()).then_some(run.security_groups);
         // Where a public address is asked for, subnet and groups belong to the interface.
-        call = match (run.associate_public_ip, run.subnet_id) {
-            (Some(public), Some(subnet)) => call.network_interfaces(
+        call = match run.associate_public_ip {
+            Some(public) => call.network_interfaces(
                 sdk::InstanceNetworkInterfaceSpecification::builder()
                     .device_index(0)
                     .associate_public_ip_address(public)
-                    .subnet_id(subnet)
+                    .set_subnet_id(run.subnet_id)
                     .set_groups(ids)
                     .build(),
             ),
-            (_, subnet) => call.set_subnet_id(subnet).set_security_group_ids(ids).set_security_groups(names),
+            None => call.set_subnet_id(run.subnet_id).set_security_group_ids(ids).set_security_groups(names),
         };
         let attempts = Attempts::default();
         let how = aws_sdk_ec2::Config::builder().retry_classifier(attempts.clone());
@@ -273,7 +287,7 @@ impl Ec2 {
             }
             e => e,
         })?;
-        match answer.instances().iter().find_map(state) {
+        match answer.instances().iter().find_map(|i| state(i, answer.owner_id())) {
             Some(instance) => Ok(instance),
             None => nothing("instance"),
         }
@@ -285,7 +299,8 @@ impl Ec2 {
         let mut count = 0;
         while let Some(page) = pages.next().await {
             let page = page.map_err(error)?;
-            found.extend(page.reservations().iter().flat_map(|r| r.instances()).filter_map(state));
+            let of = |r: &sdk::Reservation| r.instances().iter().filter_map(|i| state(i, r.owner_id())).collect::<Vec<_>>();
+            found.extend(page.reservations().iter().flat_map(of));
             count += 1;
             if count >= MOST_PAGES {
                 return Err(ApiError { code: None, message: format!("the listing does not end after {MOST_PAGES} pages") });
@@ -307,6 +322,15 @@ impl Ec2 {
             }
         }
         Ok(found)
+    }
+
+    async fn has_volume(&self, instance: &str, volume: String) -> Result<bool, ApiError> {
+        let answer = self.client.describe_volumes().volume_ids(volume).send().await.map_err(error)?;
+        let attached = |a: &sdk::VolumeAttachment| {
+            let state = a.state().map(|s| s.as_str()).unwrap_or_default();
+            a.instance_id() == Some(instance) && ["attaching", "attached"].contains(&state)
+        };
+        Ok(answer.volumes().iter().flat_map(|v| v.attachments()).any(attached))
     }
 
     /// The address with what it takes to give it away.
@@ -409,8 +433,14 @@ impl Ec2Api for Ec2 {
     }
 
     fn attach_volume(&self, volume: String, device: String, instance: String) -> BoxFuture<'_, Result<(), ApiError>> {
-        let call = self.client.attach_volume().volume_id(volume).device(device).instance_id(instance);
-        Box::pin(async move { call.send().await.map(drop).map_err(error) })
+        Box::pin(async move {
+            let call = self.client.attach_volume().volume_id(&volume).device(device).instance_id(&instance);
+            match call.send().await.map_err(error) {
+                // An earlier attempt may have done it.
+                Err(e) if e.class() == Class::Taken && self.has_volume(&instance, volume).await.unwrap_or(false) => Ok(()),
+                answer => answer.map(drop),
+            }
+        })
     }
 
     fn detach_volume(&self, volume: String, instance: String) -> BoxFuture<'_, Result<(), ApiError>> {
@@ -466,12 +496,11 @@ impl Ec2Api for Ec2 {
     }
 
     fn query(&self, query: Query) -> BoxFuture<'_, Result<Json, ApiError>> {
-        let not_sent = |message: String| ApiError { code: Some("Client.NotSent".into()), message };
         Box::pin(async move {
-            let caller = self.caller().await.map_err(not_sent)?;
+            let caller = self.caller().await?;
             // The system's roots are read from files, once.
             let made = self.http.get_or_try_init(|| async { tokio::task::spawn_blocking(query::client).await.map_err(|e| e.to_string())? });
-            query::call(made.await.map_err(not_sent)?, &caller, &query, SystemClock.now()).await
+            query::call(made.await.map_err(ApiError::not_sent)?, &caller, &query, SystemClock.now()).await
         })
     }
 }

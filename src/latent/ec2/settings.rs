@@ -12,6 +12,8 @@ use crate::workers::link::BoxFuture;
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     pub region: String,
+    /// None: Amazon's.
+    pub endpoint_url: Option<String>,
     pub instance_types: Vec<String>,
     /// Either this …
     pub ami: Option<String>,
@@ -94,6 +96,7 @@ impl Settings {
     pub fn of(spec: &Ec2Spec, made: Option<MadeUserData>) -> Settings {
         Settings {
             region: spec.region.clone(),
+            endpoint_url: spec.endpoint_url.clone(),
             instance_types: spec.instance_types.clone(),
             ami: spec.ami.clone(),
             filters: Filters { owners: spec.owners.clone(), location: spec.location.clone() },

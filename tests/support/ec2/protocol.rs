@@ -12,9 +12,11 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use super::faults::Act;
-use super::world::{Instance, Params, Refused, World, list, refuse};
+use super::world::{Instance, Params, Refused, Volume, World, list, refuse};
 use super::{Call, lock};
 
+/// Whose everything here is.
+const ACCOUNT: &str = "111111111111";
 /// The most values of one filter.
 const MOST_VALUES: usize = 200;
 
@@ -119,7 +121,10 @@ fn perform(world: &mut World, action: &str, params: &Params, act: Option<&Act>) 
     match action {
         "RunInstances" => {
             let at = world.run(params, act)?;
-            Ok(format!("<reservationId>r-1</reservationId><instancesSet>{}</instancesSet>", instance(world, &world.instances[at])))
+            Ok(format!(
+                "<reservationId>r-1</reservationId><ownerId>{ACCOUNT}</ownerId><instancesSet>{}</instancesSet>",
+                instance(world, &world.instances[at])
+            ))
         }
         "DescribeInstances" => describe(world, params),
         "TerminateInstances" => {
@@ -158,6 +163,18 @@ fn perform(world: &mut World, action: &str, params: &Params, act: Option<&Act>) 
             world.disassociate(&ip).map(|()| "<return>true</return>".into())
         }
         "AttachVolume" => world.attach(get("VolumeId"), get("InstanceId"), get("Device")).map(|()| "<status>attaching</status>".into()),
+        "DescribeVolumes" => {
+            let wanted: Vec<String> = list(params, "VolumeId", "").into_iter().map(|(_, id)| id).collect();
+            let held = |(instance, device): &(String, String)| {
+                format!("<item><instanceId>{instance}</instanceId><device>{device}</device><status>attached</status></item>")
+            };
+            let volumes = world.volumes.iter().filter(|v| wanted.is_empty() || wanted.contains(&v.id));
+            let item = |v: &Volume| {
+                let held = v.attached.iter().map(held).collect::<String>();
+                format!("<item><volumeId>{}</volumeId><attachmentSet>{held}</attachmentSet></item>", v.id)
+            };
+            Ok(format!("<volumeSet>{}</volumeSet>", volumes.map(item).collect::<String>()))
+        }
         "DetachVolume" => world.detach(get("VolumeId"), get("InstanceId")).map(|()| "<status>detaching</status>".into()),
         "DescribeKeyPairs" => {
             let wanted = filter(params, "key-name")?;
@@ -189,7 +206,7 @@ fn perform(world: &mut World, action: &str, params: &Params, act: Option<&Act>) 
             list(params, "ResourceId", "").iter().try_for_each(|(_, id)| world.tag(id, &tags))?;
             Ok("<return>true</return>".into())
         }
-        "GetCallerIdentity" => Ok("<GetCallerIdentityResult><Account>111111111111</Account></GetCallerIdentityResult>".into()),
+        "GetCallerIdentity" => Ok(format!("<GetCallerIdentityResult><Account>{ACCOUNT}</Account></GetCallerIdentityResult>")),
         "DescribeRegions" => Ok("<regionInfo><item><regionName>us-east-1</regionName></item></regionInfo>".into()),
         "GetConsoleOutput" => {
             let output = base64::engine::general_purpose::STANDARD.encode(&world.console);
@@ -233,7 +250,10 @@ fn describe(world: &World, params: &Params) -> Result<String, Refused> {
     };
     let all: Vec<&Instance> = world.visible().filter(fits).collect();
     let (some, next) = page(&all, params, world.page)?;
-    let items: String = some.iter().map(|i| format!("<item><instancesSet>{}</instancesSet></item>", instance(world, i))).collect();
+    let items: String = some
+        .iter()
+        .map(|i| format!("<item><ownerId>{ACCOUNT}</ownerId><instancesSet>{}</instancesSet></item>", instance(world, i)))
+        .collect();
     Ok(format!("<reservationSet>{items}</reservationSet>{next}"))
 }
 

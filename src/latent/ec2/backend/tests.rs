@@ -1,5 +1,6 @@
 //! The backend against a provider in memory: what is asked of it, and what its answers mean.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
@@ -11,6 +12,8 @@ use crate::latent::ec2::settings::{MadeSettings, MadeUserData, MakeUserData, Pri
 /// A provider in memory. `refuse` holds the codes of the next starts, the last first.
 #[derive(Default)]
 struct Provider {
+    /// The number of the account.
+    account: Option<&'static str>,
     runs: Mutex<Vec<RunInstance>>,
     refuse: Mutex<Vec<&'static str>>,
     instances: Mutex<Vec<InstanceState>>,
@@ -56,7 +59,8 @@ impl Ec2Api for Provider {
         }
         let mut instances = self.instances.lock().unwrap();
         let id = format!("i-{}", instances.len());
-        let instance = InstanceState { id, state: "running".into(), tags: run.tags, ..InstanceState::default() };
+        let account = self.account.map(str::to_owned);
+        let instance = InstanceState { id, state: "running".into(), tags: run.tags, account, ..InstanceState::default() };
         instances.push(instance.clone());
         done(Ok(instance))
     }
@@ -142,7 +146,10 @@ impl Ec2Api for Provider {
         done(Ok(format!("{id} boots")))
     }
     fn query(&self, query: Query) -> BoxFuture<'_, Result<Json, ApiError>> {
-        done(Ok(json!({ "asked": query.action })))
+        done(match (query.action.as_str(), self.account) {
+            ("GetCallerIdentity", Some(account)) => Ok(json!({ "GetCallerIdentityResult": { "Account": account } })),
+            _ => Err(error("InvalidAction")),
+        })
     }
 }
 
@@ -369,7 +376,7 @@ async fn what_was_started_in_another_region_is_ended_there() {
     assert!(!blind.knows(&handle) && blind.stop(launch.clone(), handle.clone(), false).await.is_err_and(|e| e.contains("eu-west-1")));
 
     let far = there.clone();
-    let elsewhere: Elsewhere = Arc::new(move |region: String| {
+    let elsewhere: Elsewhere = Arc::new(move |Place { region, .. }| {
         let found = Region::new(format!("1 {region}"), far.clone());
         Box::pin(async move { if region == "eu-west-1" { Ok(found) } else { Err("no such region".into()) } })
     });
@@ -577,4 +584,53 @@ async fn an_image_that_differs_from_build_to_build_is_not_looked_for_before() {
     let made = Some(MadeSettings { of: "ami".into(), make: Arc::new(make) });
     let found = backend(&provider, Settings { ami: None, made, ..plain() }).preflight().await;
     assert_eq!((found, provider.images_listed.load(Ordering::SeqCst)), (vec![], 0), "every image there is would be listed");
+}
+
+/// As it is when the clock has gone on.
+fn aged(mut handle: Json) -> Json {
+    handle["launched_at"] = json!(1000);
+    handle
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_of_another_account_is_not_gone() {
+    let provider = |account| Arc::new(Provider { account: Some(account), ..Provider::default() });
+    let (before, now) = (provider("111111111111"), provider("222222222222"));
+    let handle = aged(backend(&before, plain()).start(start("a")).await.unwrap().handle);
+    assert_eq!(handle["account"], "111111111111");
+    // The keys are others now, and the settings the same.
+    let (launch, changed) = (LaunchId("a".into()), backend(&now, plain()));
+    let told = changed.stop(launch.clone(), handle.clone(), false).await.unwrap_err();
+    assert!(told.contains("i-0 is of account 111111111111, and the keys are of account 222222222222"), "{told}");
+    let fresh = backend(&now, plain());
+    assert_eq!(fresh.list().await, Ok(vec![]));
+    assert!(!fresh.lists(&handle, "") && fresh.knows(&handle), "that it is not listed says nothing");
+    let busy = backend(&now, plain());
+    busy.start(start("b")).await.unwrap();
+    assert!(busy.list().await.unwrap().len() == 1 && !busy.lists(&handle, ""));
+    // New keys of the same account do.
+    assert_eq!(backend(&before, plain()).stop(launch.clone(), handle.clone(), false).await, Ok(()));
+    before.instances.lock().unwrap().clear();
+    assert_eq!(backend(&before, plain()).stop(launch.clone(), handle.clone(), false).await, Ok(()));
+    // Where nobody tells whose they are it counts as gone.
+    assert_eq!(backend(&Arc::default(), plain()).stop(launch, handle, false).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_started_at_another_address_is_ended_there() {
+    let (here, there) = (Arc::new(Provider::default()), Arc::new(Provider::default()));
+    let at = |url: Option<&str>| Settings { endpoint_url: url.map(str::to_owned), ..plain() };
+    let old = backend(&there, at(Some("http://cloud.example.org")));
+    let handle = old.start(start("a")).await.unwrap().handle;
+    let far = there.clone();
+    let elsewhere: Elsewhere = Arc::new(move |place: Place| {
+        assert_eq!(place, Place { region: "us-east-1".into(), endpoint_url: Some("http://cloud.example.org".into()) });
+        done(Ok(Region::new("far".into(), far.clone())))
+    });
+    let settings = Settings { region: "us-east-1".into(), ..at(None) };
+    assert_ne!(old.settings(), backend(&here, at(None)).settings());
+    let new = Ec2Backend::reaching("m-1".into(), settings, Region::new("near".into(), here.clone()), Some(elsewhere));
+    assert!(new.knows(&handle) && !new.lists(&handle, ""));
+    assert_eq!(new.stop(LaunchId("a".into()), handle, false).await, Ok(()));
+    assert!(there.instances.lock().unwrap()[0].over());
 }
