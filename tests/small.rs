@@ -128,3 +128,22 @@ fn a_local_worker_that_can_not_come_back_is_tried_again() {
     assert_eq!(master.wait_request(request), SUCCESS);
     assert!(master.worker("here")["attach_error"].is_null());
 }
+
+/// Which SecretInEnvironment keeps from them, and which a command finds nowhere else.
+#[test]
+fn commands_of_local_workers_do_not_inherit_secrets() {
+    let mut master = Master::create(
+        r#"
+        c.secretsProviders = { secrets.SecretInEnvironment{ prefix = "SMALL_SECRET_" } }
+        c.workers = { LocalWorker{ "here" } }
+        c.builders = { util.BuilderConfig{ name = "b", workernames = { "here" },
+          factory = util.BuildFactory{ steps.ShellCommand{ name = "env", command = "env" } } } }
+        c.schedulers = { schedulers.ForceScheduler{ name = "force", builderNames = { "b" } } }
+        "#,
+    );
+    master.launch_in("SMALL_SECRET_x=hidden-value SMALL_OTHER=seen-value; export SMALL_SECRET_x SMALL_OTHER; exec \"$@\"");
+    let build = master.build("b", json!({}));
+    let log = master.log_contents(&build, "env", "stdio");
+    assert!(log.contains("\noSMALL_OTHER=seen-value"), "{log}");
+    assert!(!log.contains("SMALL_SECRET_x"), "{log}");
+}

@@ -16,9 +16,13 @@ pub fn who_ends(record: &LaunchRecord, backends: &[Arc<dyn Backend>]) -> Option<
     let knows = |b: &Arc<dyn Backend>| b.class() == record.backend && record.handle.as_ref().is_none_or(|handle| b.knows(handle));
     let alike: Vec<Arc<dyn Backend>> = backends.iter().filter(|b| knows(b)).cloned().collect();
     let same = alike.iter().find(|b| b.settings() == record.settings);
-    // Without a handle it may be wherever one of them looks.
+    // Without a handle it is where it was to be started, or, if that is not known, wherever one of them looks.
+    let place = record.place.as_deref().filter(|_| record.handle.is_none());
+    let there = || place.and_then(|place| alike.iter().find(|b| b.place().as_deref() == Some(place)));
+    let afar = || place.and_then(|place| alike.iter().find_map(|b| b.at(place)));
     let serves: Vec<_> = alike.iter().filter(|b| record.handle.is_some() && b.serves(&record.settings)).cloned().collect();
-    same.cloned().or_else(|| Among::new(serves).by_handle()).or_else(|| (!alike.is_empty()).then(|| Arc::new(Among::new(alike)) as _))
+    let found = same.or_else(there).cloned().or_else(afar).or_else(|| Among::new(serves).by_handle());
+    found.or_else(|| (!alike.is_empty()).then(|| Arc::new(Among::new(alike)) as _))
 }
 
 /// Backends of one class, one of each group.
@@ -153,6 +157,13 @@ mod tests {
         fn settings(&self) -> String {
             self.name.into()
         }
+        fn place(&self) -> Option<String> {
+            Some(self.name.into())
+        }
+        fn at(&self, place: &str) -> Option<Arc<dyn Backend>> {
+            let afar = || Site { name: "afar", lists: Some(Vec::new()), stopped: self.stopped.clone() };
+            (place == "left").then(|| Arc::new(afar()) as Arc<dyn Backend>)
+        }
         fn can_check(&self) -> bool {
             false
         }
@@ -203,6 +214,8 @@ mod tests {
         assert_eq!(who("b", None), "b");
         assert_eq!(who("before", None), "one of: a, b");
         assert_eq!(who("before", Some(7.into())), "one of: a, b", "any of them serves");
+        let at = |place: &str| who_ends(&LaunchRecord { place: Some(place.into()), ..record("before", None) }, &sites).expect("somebody");
+        assert_eq!(["b", "left", "nowhere"].map(|place| at(place).group()), ["b", "afar", "one of: a, b"]);
         assert!(who_ends(&LaunchRecord { backend: "Other".into(), ..record("b", None) }, &sites).is_none());
     }
 

@@ -151,6 +151,17 @@ pub trait Backend: Send + Sync + 'static {
         self.can_list()
     }
 
+    /// Where its instances are started, as it calls that place; none: that can't change.
+    fn place(&self) -> Option<String> {
+        None
+    }
+
+    /// Who lists and ends what was started at that place, which is not its own any more; none: nobody can.
+    fn at(&self, place: &str) -> Option<Arc<dyn Backend>> {
+        let _ = place;
+        None
+    }
+
     /// What the machine wrote to its console, or the end of it; none where machines have no console.
     fn console(&self, handle: Json) -> BoxFuture<'static, Result<Option<String>, String>> {
         let _ = handle;

@@ -110,11 +110,16 @@ impl Latent {
 
     /// Launches of the ledger that nobody looks after.
     pub async fn strays(&self) -> Result<Vec<LaunchRecord>, StoreError> {
-        // Those that end while the ledger is read, and those that begin.
-        let before = self.looked_after();
-        let open = self.store.open_launches().await?;
-        let now = self.looked_after();
-        Ok(open.into_iter().filter(|r| !before.contains(&r.id) && !now.contains(&r.id)).collect())
+        let mut open = self.store.open_launches().await?;
+        let looked_after = self.looked_after();
+        open.retain(|r| !looked_after.contains(&r.id));
+        if open.is_empty() {
+            return Ok(open);
+        }
+        // What ended meanwhile was in the ledger as gone before its worker left it, so a second look does not have it any more.
+        let still: HashSet<LaunchId> = self.store.open_launches().await?.into_iter().map(|r| r.id).collect();
+        open.retain(|r| still.contains(&r.id));
+        Ok(open)
     }
 
     /// Looks after such a launch until it is gone.

@@ -73,6 +73,14 @@ impl Backend for ExtendedBackend {
         self.base.backend.knows(handle)
     }
 
+    fn place(&self) -> Option<String> {
+        self.base.backend.place()
+    }
+
+    fn at(&self, place: &str) -> Option<Arc<dyn Backend>> {
+        self.base.backend.at(place)
+    }
+
     fn lists(&self, handle: &Json, settings: &str) -> bool {
         self.base.backend.lists(handle, settings)
     }

@@ -28,6 +28,8 @@ pub struct LaunchRecord {
     pub backend: String,
     /// The worker's settings that the backend sees, as a digest: an instance of other settings is not adopted.
     pub settings: String,
+    /// Where it was to be started, as the backend calls it: without a handle it is looked for there. None: the backend knows one place.
+    pub place: Option<String>,
     /// The configuration that started it, counted since the database was made.
     pub generation: i64,
     pub created_at: Timestamp,
@@ -54,6 +56,7 @@ impl LaunchRecord {
             worker: worker.to_owned(),
             backend: backend.to_owned(),
             settings,
+            place: None,
             generation: 0,
             created_at,
             handle: None,

@@ -8,7 +8,7 @@ use crate::base::Timestamp;
 use crate::model::{LaunchId, LaunchRecord, Quarantine};
 
 const COLUMNS: &str = "id, worker, backend, settings, generation, created_at, handle, attached_at, stop_reason, stop_wanted_at, \
-    gone_reason, gone_at, price_per_hour, leak_told_at, login";
+    gone_reason, gone_at, price_per_hour, leak_told_at, login, place";
 
 impl Store {
     /// Writes the row, new or known; answers when it is committed.
@@ -71,8 +71,8 @@ fn put(sql: &mut dyn Sql, r: &LaunchRecord) -> Result<()> {
     let price = r.price_per_hour.map(|p| (p * 1e6).round() as i64);
     sql.execute(
         "INSERT INTO launches (id, worker, backend, settings, generation, created_at, handle, attached_at, stop_reason, stop_wanted_at,
-                gone_reason, gone_at, price_per_hour, leak_told_at, login)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                gone_reason, gone_at, price_per_hour, leak_told_at, login, place)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
             ON CONFLICT (id) DO UPDATE SET handle = excluded.handle, attached_at = excluded.attached_at,
                 stop_reason = excluded.stop_reason, stop_wanted_at = excluded.stop_wanted_at,
                 gone_reason = excluded.gone_reason, gone_at = excluded.gone_at, price_per_hour = excluded.price_per_hour,
@@ -92,7 +92,8 @@ fn put(sql: &mut dyn Sql, r: &LaunchRecord) -> Result<()> {
             gone_at,
             price,
             r.leak_told_at,
-            r.login.as_deref()
+            r.login.as_deref(),
+            r.place.as_deref()
         ],
     )
     .map(drop)
@@ -121,6 +122,7 @@ fn record(row: &dyn RowRef) -> Result<LaunchRecord> {
         price_per_hour: row.opt_int(12)?.map(|p| p as f64 / 1e6),
         leak_told_at: row.time(13)?,
         login: row.opt_text(14)?.map(str::to_owned),
+        place: row.opt_text(15)?.map(str::to_owned),
     })
 }
 
@@ -139,6 +141,7 @@ mod tests {
             worker: "bot".into(),
             backend: "EC2LatentWorker".into(),
             settings: "5e".into(),
+            place: Some("eu-west-1".into()),
             generation: 3,
             created_at: Timestamp(1000),
             handle: None,

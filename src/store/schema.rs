@@ -4,7 +4,7 @@ use super::StoreError;
 use super::sql::{Result, Sql, first, params};
 
 /// Step `i` makes version `i + 1`. A step that was released is never changed; a new one is added.
-pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, STEP_LINKS, LAUNCHES, ABSENCES, OCCURRENCES, OUTBOX, KEPT_VALUES, LEAKS, LOGINS];
+pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, STEP_LINKS, LAUNCHES, ABSENCES, OCCURRENCES, OUTBOX, KEPT_VALUES, LEAKS, LOGINS, PLACES];
 
 const STEP_LINKS: &[&str] = &["ALTER TABLE steps ADD COLUMN urls TEXT NOT NULL DEFAULT '[]'"];
 
@@ -44,6 +44,9 @@ const LEAKS: &[&str] = &["ALTER TABLE launches ADD COLUMN leak_told_at {int}"];
 
 /// Whether a machine's worker can still log in.
 const LOGINS: &[&str] = &["ALTER TABLE launches ADD COLUMN login TEXT"];
+
+/// Where a machine was to be started.
+const PLACES: &[&str] = &["ALTER TABLE launches ADD COLUMN place TEXT"];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE builders (id {id}, name TEXT NOT NULL UNIQUE, description TEXT, description_format TEXT, tags TEXT NOT NULL)",

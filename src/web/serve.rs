@@ -105,7 +105,10 @@ where
         match accepted {
             Ok((stream, caller)) => {
                 failing = false;
-                let seat = guests.seat(limits.connections).await;
+                let seat = tokio::select! {
+                    () = stop.cancelled() => return tasks,
+                    seat = guests.seat(limits.connections) => seat,
+                };
                 tasks.spawn(attend(stream, caller, router.clone(), seat, limits));
             }
             Err(error) => {

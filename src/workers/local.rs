@@ -59,6 +59,8 @@ const CHANNEL: usize = 16;
 pub struct LocalLink {
     basedir: PathBuf,
     environ: BTreeMap<String, String>,
+    /// Variables of this process that its programs do not inherit.
+    private: Arc<[OsString]>,
     /// The mark of its programs; see [`OWNER`].
     owner: Option<OsString>,
     builders: Mutex<HashMap<String, Builder>>,
@@ -81,11 +83,13 @@ impl LocalLink {
 
     /// The same, without those variables of this process whose names begin so; its programs are marked as those of `owner`.
     pub fn without(basedir: PathBuf, private: &[String], owner: Option<OsString>) -> Arc<LocalLink> {
-        let hidden = |name: &str| name == OWNER || private.iter().any(|p| name.starts_with(p));
-        let environ = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let hidden = |name: &OsString| name == OWNER || private.iter().any(|p| name.as_encoded_bytes().starts_with(p.as_bytes()));
+        let (private, environ): (Vec<_>, Vec<_>) = std::env::vars_os().partition(|(name, _)| hidden(name));
+        let environ = environ.into_iter().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Arc::new(LocalLink {
             basedir: std::path::absolute(&basedir).unwrap_or(basedir),
-            environ: environ.filter(|(name, _)| !hidden(name)).collect(),
+            environ: environ.collect(),
+            private: private.into_iter().map(|(name, _)| name).collect(),
             owner,
             builders: Mutex::default(),
             groups: Groups::default(),
@@ -151,6 +155,7 @@ impl LocalLink {
             why: self.why.clone(),
             around: Surroundings {
                 environ: self.environ.clone(),
+                private: self.private.clone(),
                 owner: self.owner.clone(),
                 groups: self.groups.clone(),
                 interrupted: CancellationToken::new(),

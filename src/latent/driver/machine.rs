@@ -107,10 +107,7 @@ impl Latent {
             view: view.clone(),
             kept_quarantine: life.quarantine.clone(),
             life,
-            launched_by: record.as_ref().map(|record| match configured.backend.serves(&record.settings) {
-                true => configured.backend.clone(),
-                false => Arc::new(Among::new([configured.backend.clone()])),
-            }),
+            launched_by: record.as_ref().map(|record| who_looks_after(record, &configured.backend)),
             record,
             unsettled: Vec::new(),
             login: None,
@@ -119,6 +116,17 @@ impl Latent {
         };
         let task = tokio::spawn(worker.run(queue)).abort_handle();
         Entry { orders, view, configured, task }
+    }
+}
+
+/// A launch that an earlier master left, by what its worker is now.
+fn who_looks_after(record: &LaunchRecord, backend: &Arc<dyn Backend>) -> Arc<dyn Backend> {
+    // Without a handle nothing tells where it is but where it was to be started.
+    let left = record.place.as_deref().filter(|place| record.handle.is_none() && backend.place().as_deref() != Some(place));
+    match left.and_then(|place| backend.at(place)) {
+        Some(there) => there,
+        None if backend.serves(&record.settings) => backend.clone(),
+        None => Arc::new(Among::new([backend.clone()])),
     }
 }
 
@@ -401,6 +409,7 @@ impl Worker {
             let login = around.sealed(&id, &password);
             let record = LaunchRecord {
                 generation: self.configured.generation,
+                place: backend.place(),
                 login,
                 ..LaunchRecord::new(id.clone(), name, class, backend.settings(), now)
             };

@@ -26,6 +26,8 @@ struct Cloud {
     place: &'static str,
     /// How long it takes to list them.
     list_takes: Duration,
+    /// Other places.
+    others: Vec<Arc<Cloud>>,
 }
 
 struct Fake(Arc<Cloud>);
@@ -80,6 +82,13 @@ impl Backend for Fake {
     fn console(&self, _: Json) -> BoxFuture<'static, Result<Option<String>, String>> {
         let console = lock(&self.0.console).clone();
         Box::pin(async { Ok(console) })
+    }
+    fn place(&self) -> Option<String> {
+        Some(self.0.place.into())
+    }
+    fn at(&self, place: &str) -> Option<Arc<dyn Backend>> {
+        let there = self.0.others.iter().find(|cloud| cloud.place == place)?;
+        Some(Arc::new(Fake(there.clone())))
     }
     fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
         let cloud = self.0.clone();
@@ -359,6 +368,24 @@ async fn what_another_place_does_not_list_is_not_gone() {
     lock(&test.cloud.running).clear();
     test.latent.reap().await;
     test.until("gone", |_, v| v.record.is_none()).await;
+}
+
+/// The master was killed before the answer came, and the worker was moved meanwhile.
+#[tokio::test]
+async fn a_start_without_an_answer_is_looked_for_where_it_was() {
+    let test = Test::new().await.killed().await;
+    let there = Arc::new(Cloud { place: "there", ..Cloud::default() });
+    let launch = LaunchId("left".into());
+    lock(&there.running).push(Instance { launch: launch.clone(), handle: json!("i-1") });
+    let left = LaunchRecord::new(launch.clone(), "bot", "FakeLatentWorker", "at there".into(), SystemClock.now());
+    test.store.put_launch(&LaunchRecord { place: Some("there".into()), ..left }).await.expect("the ledger");
+    let here = Arc::new(Cloud { place: "here", others: vec![there.clone()], ..Cloud::default() });
+    let configured = Configured { name: "bot".into(), policy: policy(), backend: Arc::new(Fake(here)), generation: 2 };
+    test.latent.configure(vec![configured]).await.expect("configured");
+    test.until("gone", |_, v| v.record.is_none()).await;
+    assert_eq!(lock(&there.running).len(), 0);
+    let row = test.store.launch(&launch).await.expect("the ledger").expect("a row");
+    assert!(row.handle == Some(json!("i-1")) && row.gone.is_some(), "{row:?}");
 }
 
 #[tokio::test]

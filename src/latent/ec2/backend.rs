@@ -7,6 +7,7 @@ use md5::{Digest, Md5};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
+use super::afar::Afar;
 use super::api::{ApiError, BlockDevice, Class, InstanceState, LAUNCH_TAG, MASTER_TAG, RunInstance, Spot, WORKER_TAG};
 use super::choices::{self, Choice};
 use super::handle::{Handle, Place};
@@ -31,6 +32,7 @@ const RUNNING_WITHIN: Duration = Duration::from_secs(600);
 const GROUP_LOOKS: u32 = 6;
 const PRICES_OF: Duration = Duration::from_secs(24 * 3600);
 
+#[derive(Clone)]
 pub struct Ec2Backend {
     parts: Arc<Parts>,
 }
@@ -144,16 +146,28 @@ impl Backend for Ec2Backend {
 
     fn list(&self) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
         let parts = self.parts.clone();
+        Box::pin(async move { parts.list(&parts.settings, &parts.region).await })
+    }
+
+    fn place(&self) -> Option<String> {
+        Some(Place::of(&self.parts.settings).to_string())
+    }
+
+    fn at(&self, place: &str) -> Option<Arc<dyn Backend>> {
+        self.parts.elsewhere.as_ref().map(|_| Arc::new(Afar::new(self.clone(), place.to_owned())) as Arc<dyn Backend>)
+    }
+}
+
+impl Ec2Backend {
+    /// As `list`, at another place.
+    pub(super) fn list_at(&self, place: String) -> BoxFuture<'static, Result<Vec<Instance>, String>> {
+        let parts = self.parts.clone();
         Box::pin(async move {
-            let all = parts.region.api.list(MASTER_TAG, parts.master_id.clone()).await.map_err(|e| e.to_string())?;
-            parts.region.learn_account(&all).await;
-            // One look knows it; the next may not.
-            let seen_at = parts.clock.now();
-            let ours = all.iter().filter(|i| !i.over()).filter_map(|i| {
-                let launch = LaunchId(i.tag(LAUNCH_TAG)?.into());
-                Some(Instance { launch, handle: json!(Handle::new(i, &parts.settings, seen_at)) })
-            });
-            Ok(ours.collect())
+            let place = Place::read(&place);
+            let elsewhere = parts.elsewhere.as_ref().ok_or_else(|| format!("{place} can't be asked"))?;
+            let settings = Settings { region: place.region.clone(), endpoint_url: place.endpoint_url.clone(), ..parts.settings.clone() };
+            let there = elsewhere(place).await?;
+            parts.list(&settings, &there).await
         })
     }
 }
@@ -171,6 +185,19 @@ fn devices(image: &Image, configured: &[BlockDevice]) -> Vec<BlockDevice> {
 }
 
 impl Parts {
+    /// Those with the master's mark in a region; with settings that name it.
+    async fn list(&self, settings: &Settings, region: &Region) -> Result<Vec<Instance>, String> {
+        let all = region.api.list(MASTER_TAG, self.master_id.clone()).await.map_err(|e| e.to_string())?;
+        region.learn_account(&all).await;
+        // One look knows it; the next may not.
+        let seen_at = self.clock.now();
+        let ours = all.iter().filter(|i| !i.over()).filter_map(|i| {
+            let launch = LaunchId(i.tag(LAUNCH_TAG)?.into());
+            Some(Instance { launch, handle: json!(Handle::new(i, settings, seen_at)) })
+        });
+        Ok(ours.collect())
+    }
+
     fn is_here(&self, handle: &Handle) -> bool {
         handle.place(&self.settings) == Place::of(&self.settings)
     }

@@ -85,6 +85,21 @@ impl Place {
     pub fn of(s: &Settings) -> Place {
         Place { region: s.region.clone(), endpoint_url: s.endpoint_url.clone() }
     }
+
+    /// As it is written.
+    pub fn read(text: &str) -> Place {
+        let (region, url) = text.split_once(' ').map_or((text, None), |(region, url)| (region, Some(url)));
+        Place { region: region.to_owned(), endpoint_url: url.map(str::to_owned) }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.endpoint_url {
+            Some(url) => write!(f, "{} {url}", self.region),
+            None => f.write_str(&self.region),
+        }
+    }
 }
 
 #[cfg(test)]

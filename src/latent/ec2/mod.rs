@@ -1,5 +1,6 @@
 //! Machines at Amazon EC2: what is asked of it and how its answers are read.
 
+mod afar;
 mod answers;
 pub mod api;
 pub mod backend;

@@ -1,13 +1,18 @@
 //! Clients that are slow, silent, many, or read nothing.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::Web;
-use crate::web::serve::Limits;
+use super::fake::Fake;
+use crate::web::router;
+use crate::web::serve::{Limits, serve_tcp_within};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -99,4 +104,25 @@ async fn rubbish_harms_nobody() {
         assert!(all.is_empty() || all.starts_with(b"HTTP/1.1 4"), "{:?}", String::from_utf8_lossy(&all));
     }
     assert_eq!(web.get("/healthz").await.status, 200);
+}
+
+/// Also while all places are taken and one more waits.
+#[tokio::test]
+async fn a_port_is_given_up_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (limits, stop) = (Limits { connections: 1, ..Limits::default() }, CancellationToken::new());
+    let served = tokio::spawn(serve_tcp_within(listener, router(Arc::new(Fake::new())), limits, stop.clone()));
+    let mut download = TcpStream::connect(address).await.unwrap();
+    download.write_all(b"GET /api/v2/logs/9/raw HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    download.read_exact(&mut [0; 12]).await.unwrap();
+    let mut waits = TcpStream::connect(address).await.unwrap();
+    sleep(Duration::from_millis(200)).await;
+    stop.cancel();
+    timeout(SOON, waits.read_to_end(&mut vec![])).await.expect("it still waits").ok();
+    assert!(TcpStream::connect(address).await.is_err(), "somebody listens");
+    // Who has a place is served to the end.
+    download.read_exact(&mut vec![0; 1 << 20]).await.unwrap();
+    assert!(!served.is_finished());
+    served.abort();
 }

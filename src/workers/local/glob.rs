@@ -27,7 +27,7 @@ pub fn glob(pattern: &Path) -> io::Result<Vec<String>> {
         let mut next = Vec::new();
         for path in found {
             if name == "**" {
-                below(path, last, &mut next)?;
+                below(path, last, &mut next, MOST)?;
             } else if name.contains(['*', '?', '[']) {
                 matching(&path, name, &mut next)?;
             } else {
@@ -69,7 +69,7 @@ fn matching(folder: &Path, pattern: &str, found: &mut Vec<PathBuf>) -> io::Resul
 }
 
 /// The folder and all folders below it; with `files`, everything else there too.
-fn below(folder: PathBuf, files: bool, found: &mut Vec<PathBuf>) -> io::Result<()> {
+fn below(folder: PathBuf, files: bool, found: &mut Vec<PathBuf>, most: usize) -> io::Result<()> {
     if !folder.is_dir() {
         return Ok(());
     }
@@ -84,11 +84,11 @@ fn below(folder: PathBuf, files: bool, found: &mut Vec<PathBuf>) -> io::Result<(
             } else if files {
                 found.push(entry.path());
             }
+            if found.len() + open.len() > most {
+                return Err(Errno::E2BIG.into());
+            }
         }
         found.push(folder);
-        if found.len() + open.len() > MOST {
-            return Err(Errno::E2BIG.into());
-        }
     }
     Ok(())
 }
@@ -180,6 +180,17 @@ mod tests {
             assert!(!fit(pattern, name), "{pattern} {name}");
         }
         assert!(!fit(&"a*".repeat(40), &"a".repeat(39)));
+    }
+
+    #[test]
+    fn a_folder_of_too_many_files_is_refused_before_it_is_read_to_its_end() {
+        let dir = tempfile::tempdir().expect("folder");
+        for n in 0..20 {
+            fs::write(dir.path().join(n.to_string()), "").expect("a file");
+        }
+        let mut found = Vec::new();
+        assert!(below(dir.path().into(), true, &mut found, 10).is_err());
+        assert_eq!(found.len(), 11);
     }
 
     #[test]

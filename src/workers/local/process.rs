@@ -11,6 +11,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -51,6 +52,8 @@ type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 #[derive(Clone)]
 pub struct Surroundings {
     pub environ: BTreeMap<String, String>,
+    /// What this process has in its environment besides, and hands to none.
+    pub private: Arc<[OsString]>,
     /// The mark of who answers for them.
     pub owner: Option<OsString>,
     pub groups: Groups,
@@ -129,6 +132,9 @@ fn spawn(args: &ShellArgs, workdir: &Path, env: &BTreeMap<String, String>, aroun
     // Only differences: an unchanged PATH lets the program be started without copying this process.
     command.envs(env.iter().filter(|(name, value)| own.get(*name) != Some(*value)));
     for name in own.keys().filter(|name| !env.contains_key(*name)) {
+        command.env_remove(name);
+    }
+    for name in around.private.iter().filter(|name| name.to_str().is_none_or(|name| !env.contains_key(name))) {
         command.env_remove(name);
     }
     if let Some(owner) = around.owner.as_ref().filter(|_| !env.contains_key(OWNER)) {
@@ -409,9 +415,7 @@ impl Run<'_> {
         for _ in 0..MOST_LOOKS {
             let more = self.look().await;
             while more && !self.out.is_empty() {
-                tokio::select! {
-                        () = self.out.pump() => {}
-                }
+                self.out.pump().await;
             }
             if !more {
                 break;

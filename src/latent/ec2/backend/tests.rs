@@ -386,6 +386,15 @@ async fn what_was_started_in_another_region_is_ended_there() {
     assert_eq!(new.console(handle.clone()).await, Ok(Some("i-0 boots".into())));
     assert_eq!(new.stop(launch, handle, false).await, Ok(()));
     assert!(there.instances.lock().unwrap()[0].over() && here.describes.load(Ordering::SeqCst) == 0);
+
+    // One of which nothing is known but the region.
+    old.start(start("b")).await.unwrap();
+    let afar = new.at(&old.place().unwrap()).unwrap();
+    let found = afar.list().await.unwrap();
+    assert_eq!((found.len(), &found[0].launch, &found[0].handle["region"]), (1, &LaunchId("b".into()), &json!("eu-west-1")));
+    assert_eq!(afar.stop(found[0].launch.clone(), found[0].handle.clone(), false).await, Ok(()));
+    assert_eq!(afar.list().await, Ok(vec![]));
+    assert!(blind.at("eu-west-1").is_none() && new.at("mars").unwrap().list().await.is_err());
 }
 
 #[test]
