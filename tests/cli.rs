@@ -344,3 +344,48 @@ fn rule_26_the_evaluation_has_a_deadline_of_its_own() {
         assert!(ended.err.contains("the evaluation did not end within 1.0 s"), "{command:?}: {}", ended.err);
     }
 }
+
+/// A SIGINT or SIGTERM that comes between the evaluation of the file and the build's first command is heard as well.
+#[test]
+fn a_run_is_interrupted_whenever_the_signal_comes() {
+    let master = Master::create(
+        r#"
+        c.workers = { LocalWorker{ "here" } }
+        c.builders = { util.BuilderConfig{ name = "b", workernames = { "here" },
+          factory = util.BuildFactory{ steps.ShellCommand{ command = { "sleep", "600" } } } } }
+        fs.write("evaluated", "")
+        "#,
+    );
+    let temp = tempfile::tempdir().expect("a folder");
+    let mark = master.dir().join("evaluated");
+    for n in 0..24 {
+        let _ = fs::remove_file(&mark);
+        let mut run = std::process::Command::new(BUILDMOON)
+            .args(["run", "b"])
+            .arg(master.dir())
+            .env("TMPDIR", temp.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("buildmoon run");
+        wait_for("the file is evaluated", || mark.exists().then_some(()));
+        std::thread::sleep(std::time::Duration::from_millis(n * 8));
+        let (name, code) = if n % 2 == 0 { ("INT", 130) } else { ("TERM", 143) };
+        signal(run.id(), name);
+        let mut ended = None;
+        for _ in 0..200 {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            ended = run.try_wait().expect("its state");
+            if ended.is_some() {
+                break;
+            }
+        }
+        let _ = run.kill();
+        let _ = run.wait();
+        let left: Vec<_> = fs::read_dir(temp.path()).expect("the folder").flatten().map(|e| e.path()).collect();
+        // Before the build the run ends by the signal, later as cancelled.
+        let ended = ended.and_then(|status| status.code());
+        assert!(ended == Some(code) || ended == Some(6), "SIG{name} after {} ms: {ended:?}", n * 8);
+        assert!(left.is_empty(), "SIG{name} after {} ms left {left:?}", n * 8);
+    }
+}

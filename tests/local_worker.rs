@@ -85,3 +85,58 @@ fn a_stopped_master_leaves_no_process_and_runs_the_build_again() {
     assert_eq!(builds.len(), 2, "{builds:#?}");
     assert_eq!(builds[0]["results"], RETRY);
 }
+
+#[test]
+fn a_local_worker_that_can_not_come_back_is_tried_again() {
+    let config = |workdir: &str| {
+        format!(
+            r#"
+            c.workers = {{ LocalWorker{{ "here", workdir = "{workdir}" }} }}
+            c.builders = {{ util.BuilderConfig{{ name = "b", workernames = {{ "here" }},
+              factory = util.BuildFactory{{ steps.ShellCommand{{ command = "true" }} }} }} }}
+            c.schedulers = {{ schedulers.ForceScheduler{{ name = "force", builderNames = {{ "b" }} }} }}
+            "#
+        )
+    };
+    let master = Master::start(&config("one"));
+    master.wait_attached("here");
+    // Its builder's folder can't be made.
+    let folder = master.dir().join("two/b");
+    std::fs::create_dir(master.dir().join("two")).expect("a folder");
+    std::fs::write(&folder, "in the way").expect("a file");
+    master.configure(&config("two"));
+    signal(master.pid(), "HUP");
+    let request = {
+        master.wait_detached("here");
+        master.force("b", json!({}))
+    };
+    let why = wait_for("the request says why", || {
+        let waits = master.request(request)["waiting_for"]["text"].as_str().unwrap_or_default().to_owned();
+        waits.contains("cannot create the folder").then_some(waits)
+    });
+    assert!(why.starts_with("worker here can't be attached: cannot create the folder"), "{why}");
+    let row = master.worker("here");
+    assert!(row["attach_error"].as_str().is_some_and(|e| e.contains("cannot create the folder")), "{row:#}");
+    std::fs::remove_file(&folder).expect("the file");
+    assert_eq!(master.wait_request(request), SUCCESS);
+    assert!(master.worker("here")["attach_error"].is_null());
+}
+
+/// Which SecretInEnvironment keeps from them, and which a command finds nowhere else.
+#[test]
+fn commands_of_local_workers_do_not_inherit_secrets() {
+    let mut master = Master::create(
+        r#"
+        c.secretsProviders = { secrets.SecretInEnvironment{ prefix = "BM_SECRET_" } }
+        c.workers = { LocalWorker{ "here" } }
+        c.builders = { util.BuilderConfig{ name = "b", workernames = { "here" },
+          factory = util.BuildFactory{ steps.ShellCommand{ name = "env", command = "env" } } } }
+        c.schedulers = { schedulers.ForceScheduler{ name = "force", builderNames = { "b" } } }
+        "#,
+    );
+    master.launch_in("BM_SECRET_x=hidden-value BM_OTHER=seen-value; export BM_SECRET_x BM_OTHER; exec \"$@\"");
+    let build = master.build("b", json!({}));
+    let log = master.log_contents(&build, "env", "stdio");
+    assert!(log.contains("\noBM_OTHER=seen-value"), "{log}");
+    assert!(!log.contains("BM_SECRET_x"), "{log}");
+}

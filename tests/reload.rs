@@ -559,3 +559,24 @@ fn a_builder_with_another_number_of_workers() {
     go(&master);
     assert_eq!((master.wait_request(first), master.wait_request(second)), (SUCCESS, SUCCESS));
 }
+
+#[test]
+fn a_reload_says_how_long_it_took() {
+    let master = Master::start("c.workers = { Worker{ 'w', 'pass' } }");
+    let seconds = |line: &str| -> f64 {
+        let took = line.split("took ").nth(1).and_then(|rest| rest.split_once(" seconds")).map(|(number, _)| number);
+        took.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no time in {line}"))
+    };
+    let after = |beginning: &str| {
+        signal(master.pid(), "HUP");
+        let log = wait_for(beginning, || Some(master.log()).filter(|log| log.contains(beginning)));
+        let told: Vec<&str> = log.lines().filter(|line| line.contains(beginning)).collect();
+        assert_eq!(told.len(), 1, "{told:#?}");
+        assert!((0.0..60.0).contains(&seconds(told[0])), "{told:#?}");
+    };
+    after("configuration reloaded: no object is different");
+    master.configure("c.workers = { Worker{ 'w', 'pass' }, Worker{ 'v', 'pass' } }");
+    after("configuration reloaded: 1 object is different");
+    master.configure("c.workers = nonsense");
+    after("the configuration is not loaded; the one before stays at work");
+}

@@ -72,3 +72,17 @@ fn after_three_lost_builds_the_request_ends_with_the_story() {
     master.wait_build(next, 1);
     assert_eq!(master.builds_of(request).len(), 3);
 }
+
+#[test]
+fn a_worker_that_goes_is_told_of_once() {
+    let master = Master::start("c.workers = { Worker{ 'w', 'pass' } }");
+    let worker = Worker::start("4.3.0", "w", "pass", master.pb);
+    master.wait_attached("w");
+    drop(worker);
+    master.wait_detached("w");
+    master.wait_log("worker detached");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let log = master.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("worker detached")).collect();
+    assert!(told.len() == 1 && told[0].contains("worker=\"w\"") && told[0].contains("peer="), "{told:#?}");
+}
