@@ -209,6 +209,15 @@ local function give_up(disk, why)
   config_error(why)
 end
 
+-- Through its input: what stands on a command line, such as the password, everybody on this machine can read.
+local function set_metadata(self, key, space, element)
+  local function word(value) return '"' .. value:gsub('[\\"]', "\\%0"):gsub("[\r\n]", { ["\r"] = "&#13;", ["\n"] = "&#10;" }) .. '"' end
+  local command = list.map({ self.name, "--config", "--key", key, "--uri", space, "--set", element }, word)
+  local ran = virsh(self, nil, {}, { stdin = "metadata " .. table.concat(command, " ") .. "\n" })
+  -- Of a command that it read it does not tell the status.
+  return ran.status == 0 and not ran.stderr:find("error:", 1, true), ran
+end
+
 -- The domain that libvirt knows by the worker's name.
 local function start_defined(self, xml, disk)
   local handle = { uri = hypervisor(self), domain = self.name, defined = true, disk = disk and disk.made and disk.path or nil }
@@ -222,8 +231,8 @@ local function start_defined(self, xml, disk)
   local elements = { { "buildmoon", SPACE, (mark(self, handle.disk):gsub("<buildmoon:instance xmlns:buildmoon='[^']*'", "<instance")) },
     { "buildbot", LOGIN, login(self) } }
   for _, element in ipairs(elements) do
-    local ran = virsh(self, nil, { "metadata", self.name, "--config", "--key", element[1], "--uri", element[2], "--set", element[3] })
-    if ran.status ~= 0 then give_up(disk, ("the metadata of the domain %s can't be set: %s"):format(self.name, complaint(ran))) end
+    local done, ran = set_metadata(self, table.unpack(element))
+    if not done then give_up(disk, ("the metadata of the domain %s can't be set: %s"):format(self.name, complaint(ran))) end
   end
   local ran = virsh(self, nil, { "start", self.name })
   if ran.status ~= 0 and is_running(state_of(self, nil, self.name)) then
