@@ -82,6 +82,7 @@ local function beyond(list, count)
     if not (lib.math_type(key) == "integer" and key >= 1 and key <= count) then return key end
   end
 end
+P.beyond = beyond
 
 function Factory:addSteps(...)
   local n, first = select("#", ...), ...

@@ -331,12 +331,16 @@ function base:getWorkerName() return running(self, "getWorkerName") and self.wor
 local function add_steps(live, steps, where, method)
   if records[steps] then steps = { steps } end
   if not is_plain(steps) then error(("%s needs a list of steps, got %s"):format(method, P.describe(steps)), 0) end
-  for _, step in ipairs(steps) do
+  local count = 0
+  for i, step in ipairs(steps) do
     local record = records[step]
     if not (record and record.info.decl and record.info.decl.is_step) then
       error(("%s needs steps, got %s"):format(method, P.describe(step)), 0)
     end
+    count = i
   end
+  local beyond = P.beyond(steps, count)
+  if beyond ~= nil then error(("%s: item %d of the list is nil, and there is more: [%s]"):format(method, count + 1, tostring(beyond)), 0) end
   live:add_steps(steps, where)
 end
 function base:addStepsAfterCurrentStep(steps)

@@ -252,6 +252,8 @@ function Parent:run()
   self:addStepsAfterCurrentStep{ Child{ n = 1 }, Child{ n = 2 }, steps.ShellCommand{ name = "sh", command = "echo plain" } }
   local ok, e = pcall(self.addStepsAfterCurrentStep, self, { "x" })
   assert(not ok and tostring(e):find("needs steps"))
+  ok, e = pcall(self.addStepsAfterCurrentStep, self, { Child{ n = 3 }, nil, Child{ n = 4 } })
+  assert(not ok and tostring(e):find("item 2 of the list is nil, and there is more: [3]", 1, true), tostring(e))
   ok, e = pcall(self.addStepsAfterCurrentStep, self, { steps.ShellCommand{ comand = "x" } })
   assert(not ok and tostring(e):find("unknown argument 'comand'"), tostring(e))
   return SUCCESS
