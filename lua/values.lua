@@ -68,7 +68,7 @@ P.to_render = to_render
 function P.describe(value)
   if value == NULL then return "None" end
   local record = records[value]
-  if record then return "a " .. record.info.name end
+  if record then return (record.info.name:find("^[AEIO]") and "an " or "a ") .. record.info.name end
   -- In one line; what is cut off may begin within a letter.
   if type(value) == "string" then return text.repr(#value > 40 and value:sub(1, 40):gsub("[\xc2-\xf4][\x80-\xbf]*$", "") .. "…" or value) end
   if type(value) == "number" or type(value) == "boolean" or value == nil then return tostring(value) end

@@ -15,6 +15,7 @@ use super::reporters;
 use super::reports::{GeneratorSpec, ReporterSpec};
 use super::root::{self, BuilderItem};
 use super::spec::*;
+use super::value::with_article;
 use super::value::{Mistake, Object, Place, Table, Value};
 use crate::base::suggest;
 
@@ -93,7 +94,7 @@ pub fn step(object: &Arc<Object>) -> Result<Arc<StepSpec>, String> {
         Some(Parsed::Step(step)) if assembly.mistakes.is_empty() => Ok(step),
         _ => {
             let told: Vec<String> = without_repeats(assembly.mistakes, &object.place).iter().map(ToString::to_string).collect();
-            Err(if told.is_empty() { format!("must be a step, got a {}", object.class) } else { told.join("\n") })
+            Err(if told.is_empty() { format!("must be a step, got {}", with_article(&object.class)) } else { told.join("\n") })
         }
     }
 }

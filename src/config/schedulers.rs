@@ -14,6 +14,7 @@ use super::lua_type::LuaType;
 use super::names::is_identifier;
 use super::parameters;
 use super::spec::{ForceSpec, Parameter, ParameterKind, SchedulerKind, SchedulerSpec};
+use super::value::with_article;
 use super::value::{Object, Value};
 
 arguments! {
@@ -76,7 +77,7 @@ fn force(reader: &mut Reader, object: &Object, assembly: &mut Assembly) -> Optio
                 reader.wrong(format!("'codebases' has {codebase:?} twice"));
             }
             ParameterKind::Codebase { .. } => {}
-            _ => reader.wrong(format!("'codebases' must be a list of util.CodebaseParameter, got a {}", c.class)),
+            _ => reader.wrong(format!("'codebases' must be a list of util.CodebaseParameter, got {}", with_article(&c.class))),
         }
     }
     for name in set_twice(&properties) {

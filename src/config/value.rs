@@ -124,6 +124,11 @@ pub struct OwnClass {
     pub stops_by_handle: bool,
 }
 
+/// `a Worker`, `an Interpolate`
+pub fn with_article(class: &str) -> String {
+    format!("{} {class}", if class.starts_with(['A', 'E', 'I', 'O']) { "an" } else { "a" })
+}
+
 impl Value {
     /// What it is, in the words of a mistake: `the text "x"`, `a list`, `a Worker`.
     pub fn describe(&self) -> String {
@@ -140,7 +145,7 @@ impl Value {
             Value::Table(_) => "a table".into(),
             Value::Function(f) if f.place.file.is_empty() => "a function of the library".into(),
             Value::Function(f) => format!("a function ({})", f.place),
-            Value::Object(o) => format!("a {}", o.custom_class.as_ref().unwrap_or(&o.class)),
+            Value::Object(o) => with_article(o.custom_class.as_ref().unwrap_or(&o.class)),
             Value::Other(kind) => format!("a {kind}"),
         }
     }

@@ -124,7 +124,7 @@ fn what_is_different_is_found_deep_inside() {
         ("a".into(), "b".into(), "factory.steps[2].command \"a\" → \"b\""),
         (words("all"), words("check"), "factory.steps[2].command { \"make\", \"all\" } → { \"make\", \"check\" }"),
         (interpolated("a%(prop:b)s"), interpolated("c"), "factory.steps[2].command.fmt \"a%(prop:b)s\" → \"c\""),
-        ("a".into(), interpolated("a"), "factory.steps[2].command \"a\" → a Interpolate"),
+        ("a".into(), interpolated("a"), "factory.steps[2].command \"a\" → an Interpolate"),
     ] {
         let told = format!("BuilderConfig \"b\" changed: {told} (for builds that start from now on)");
         assert_eq!(of_objects(&[&builder(old)], &[&builder(new)]), [told]);

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::super::convert::to_lua;
 use super::super::host::Host;
+use super::args::describe;
 use super::offer::{offer, reading};
 
 const DEEPEST: usize = 100;
@@ -79,7 +80,7 @@ fn encode_within(value: &Value, depth: usize, values: &mut usize) -> Result<Json
                     Value::String(name) => {
                         map.insert(name.to_string_lossy(), encode_within(&value, depth + 1, values)?);
                     }
-                    other => return Err(format!("a key that is a {}", other.type_name())),
+                    other => return Err(format!("a key that is {}", describe(&other))),
                 }
             }
             match (list.is_empty(), map.is_empty()) {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use mlua::{IntoLuaMulti, Lua, Table, Value};
 
 use super::super::host::Host;
+use super::args::describe;
 use super::formats::{Data, Format, decode};
 use super::offer::{FileRead, offer, reading};
 
@@ -44,7 +45,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>, into: &Table) -> mlua::Result
         let option = |key: &str| options.as_ref().map_or(Ok(Value::Nil), |o| o.raw_get::<Value>(key));
         let defaults = option("defaults")?;
         if !matches!(defaults, Value::Nil | Value::Table(_)) {
-            return Err(fail(format!("'defaults' must be a table, got a {}", defaults.type_name())));
+            return Err(fail(format!("'defaults' must be a table, got {}", describe(&defaults))));
         }
         let optional = option("optional")?.as_boolean().unwrap_or(false);
         let format =

@@ -10,6 +10,7 @@ use minijinja::value::{Object, ObjectRepr, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value as Filled};
 use mlua::{Function, Lua, LuaString, Table, UserData, UserDataMethods, Value};
 
+use super::args::describe;
 use crate::base::jinja::{Jinja, Options};
 use crate::base::suggest;
 
@@ -144,7 +145,7 @@ impl ContextReader {
                 Value::Integer(i) if *i >= 1 && *i as usize <= items => list.push((*i, self.value(&item, depth + 1)?)),
                 Value::String(name) => named.push((Filled::from(name.to_string_lossy()), self.value(&item, depth + 1)?)),
                 Value::Integer(i) => named.push((Filled::from(*i), self.value(&item, depth + 1)?)),
-                other => return Err(format!("a key is a {}", other.type_name())),
+                other => return Err(format!("a key is {}", describe(&other))),
             }
         }
         let made = if named.is_empty() && (!list.is_empty() || depth > 0) {

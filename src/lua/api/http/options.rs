@@ -9,6 +9,7 @@ use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use super::super::args::describe;
 use super::super::json::encode;
 use crate::base::{duration, suggest};
 
@@ -318,7 +319,7 @@ fn body(folder: &Path, given: &impl Fn(&str) -> Result<Option<Value>, String>, h
             Body::Bytes(form.into_bytes())
         }
         Some((_, Value::String(text))) => Body::Bytes(text.as_bytes().to_vec()),
-        Some((name, value)) => return Err(format!("{name}: needs text, got a {}", value.type_name())),
+        Some((name, value)) => return Err(format!("{name}: needs text, got {}", describe(&value))),
     })
 }
 
@@ -357,7 +358,7 @@ fn parts(folder: &Path, files: &Value) -> Result<Vec<Part>, String> {
                     Part { field, filename, content: Content::File(path), mime }
                 }
             }
-            other => return Err(format!("{what}: needs text or a table, got a {}", other.type_name())),
+            other => return Err(format!("{what}: needs text or a table, got {}", describe(&other))),
         };
         parts.push(part);
     }
@@ -367,7 +368,7 @@ fn parts(folder: &Path, files: &Value) -> Result<Vec<Part>, String> {
 
 /// Names and values, in the order of the names; a list gives its name several times.
 fn pairs(what: &str, value: &Value) -> Result<Vec<(String, String)>, String> {
-    let Value::Table(table) = value else { return Err(format!("{what}: needs a table of names and values, got a {}", value.type_name())) };
+    let Value::Table(table) = value else { return Err(format!("{what}: needs a table of names and values, got {}", describe(&value))) };
     let mut pairs = Vec::new();
     for pair in table.pairs::<Value, Value>() {
         let (name, value) = pair.map_err(|e| e.to_string())?;
@@ -403,7 +404,7 @@ fn string(what: &str, value: &Value) -> Result<String, String> {
         Value::String(text) => text.to_str().map(|t| t.to_string()).map_err(|_| format!("{what}: is not UTF-8")),
         Value::Integer(i) => Ok(i.to_string()),
         Value::Number(x) => Ok(x.to_string()),
-        other => Err(format!("{what}: needs text, got a {}", other.type_name())),
+        other => Err(format!("{what}: needs text, got {}", describe(&other))),
     }
 }
 

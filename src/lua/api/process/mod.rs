@@ -19,6 +19,7 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 
 use super::super::host::Host;
+use super::args::describe;
 
 /// After SIGTERM, before SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
@@ -92,7 +93,7 @@ fn options(
     for pair in given.iter().flat_map(|table| table.pairs::<Value, Value>()) {
         let (key, value) = pair.map_err(|e| e.to_string())?;
         let name = key.as_string().map(LuaString::to_string_lossy).unwrap_or_else(|| format!("[{}]", key.type_name()));
-        let wrong = |kind: &str| format!("'{name}' must be {kind}, got a {}", value.type_name());
+        let wrong = |kind: &str| format!("'{name}' must be {kind}, got {}", describe(&value));
         match (name.as_str(), &value) {
             (_, v) if v.is_null() => {}
             ("cwd", Value::String(text)) => program.cwd = host.folder.join(os(text)),
@@ -132,11 +133,11 @@ fn argv(command: &Value) -> Result<Vec<OsString>, String> {
             let mut argv = Vec::new();
             for (item, i) in list.sequence_values::<Value>().zip(1..) {
                 let item = item.map_err(|e| e.to_string())?;
-                argv.push(word(&item).ok_or_else(|| format!("argument {i} must be text or a whole number, got a {}", item.type_name()))?);
+                argv.push(word(&item).ok_or_else(|| format!("argument {i} must be text or a whole number, got {}", describe(&item)))?);
             }
             argv
         }
-        other => return Err(format!("needs a list of arguments or a text for the shell, got a {}", other.type_name())),
+        other => return Err(format!("needs a list of arguments or a text for the shell, got {}", describe(&other))),
     };
     if argv.first().is_none_or(|program| program.is_empty()) {
         return Err("the command is empty".into());
@@ -149,14 +150,14 @@ fn environment(table: &Table) -> Result<Vec<(OsString, Option<OsString>)>, Strin
     let mut all = Vec::new();
     for pair in table.pairs::<Value, Value>() {
         let (name, value) = pair.map_err(|e| e.to_string())?;
-        let Value::String(name) = name else { return Err(format!("env: a name that is a {}", name.type_name())) };
+        let Value::String(name) = name else { return Err(format!("env: a name that is {}", describe(&name))) };
         let shown = name.to_string_lossy();
         if name.as_bytes().is_empty() || name.as_bytes().contains(&b'=') {
             return Err(format!("env: {shown:?} is no name of a variable"));
         }
         let text = match &value {
             v if v.is_null() => None,
-            v => Some(word(v).ok_or_else(|| format!("env: {shown} must be text or a whole number, got a {}", v.type_name()))?),
+            v => Some(word(v).ok_or_else(|| format!("env: {shown} must be text or a whole number, got {}", describe(&v)))?),
         };
         all.push((os(&name), text));
     }

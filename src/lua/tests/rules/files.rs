@@ -193,7 +193,7 @@ async fn rule_24_settings_have_defaults_and_paths() {
         ("a: 1", "config.load('s')", "the name must end in .yaml"),
         ("- a", "config.load('s.yaml')", "config.load: the file must hold names and values"),
         ("a: [hunter2\nb: }", "config.load('s.yaml')", "master.lua:1: config.load(\"s.yaml\"): "),
-        ("a: 1", "config.load('s.yaml', { defaults = 5 })", "'defaults' must be a table, got a integer"),
+        ("a: 1", "config.load('s.yaml', { defaults = 5 })", "'defaults' must be a table, got 5"),
     ] {
         let folder = Folder::new(&[("s.yaml", file), ("master.lua", call)]);
         let told = told(&folder).await;

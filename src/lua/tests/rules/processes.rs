@@ -61,7 +61,7 @@ async fn rule_22_process_says_what_went_wrong() {
         ("process.run('yes', { max_output = 1000 })", "'/bin/sh' wrote more than 1000 bytes to stdout (max_output)"),
         ("process.run({})", "the command is empty"),
         ("process.run({ 'a', 1.5 })", "argument 2 must be text or a whole number"),
-        ("process.run(5)", "needs a list of arguments or a text for the shell, got a integer"),
+        ("process.run(5)", "needs a list of arguments or a text for the shell, got 5"),
         ("process.run('x', { tmeout = 5 })", "unknown option 'tmeout' (did you mean 'timeout'?)"),
         ("process.run('x', { env = { ['a=b'] = 1 } })", "is no name of a variable"),
         ("process.run('x', { timeout = 'soon' })", "process.run: 'timeout' needs a number of seconds"),

@@ -113,7 +113,7 @@ async fn what_is_wrong_with_a_start_is_said() {
     for (call, expected) in [
         ("process.start({ 'no-such-program' })", "process.start: there is no program 'no-such-program'"),
         ("process.start('x', { cwd = 'none' })", "process.start: cwd: there is no folder "),
-        ("process.start('x', { stdout = 5 })", "'stdout' must be \"pipe\", \"null\" or the name of a file, got a integer"),
+        ("process.start('x', { stdout = 5 })", "'stdout' must be \"pipe\", \"null\" or the name of a file, got 5"),
         ("process.start('x', { stdout = 'no/such/folder/f' })", "process.start: stdout: "),
         ("process.start('x', { stdin = 'text' })", "'stdin' must be \"pipe\" or \"null\""),
         ("process.start('x', { detach = true })", "unknown option 'detach' (did you mean 'detached'?)"),

@@ -78,7 +78,7 @@ async fn an_argument_that_is_rendered_takes_what_is_to_be_rendered() {
          S{ a = Interpolate('%(prop:x)s'), b = { 'y', Property('z') } }")
     .await;
     let told = mistakes("local S = steps.BuildStep:extend('S', { args = { a = 'string' } })\nlocal s = S{ a = Interpolate('x') }").await;
-    assert_eq!(told, ["master.lua:2: S: 'a' must be string, got a Interpolate"]);
+    assert_eq!(told, ["master.lua:2: S: 'a' must be string, got an Interpolate"]);
 }
 
 #[tokio::test]
