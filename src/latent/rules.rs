@@ -273,7 +273,7 @@ impl Lifecycle {
             }
             return;
         }
-        let mut enough = true;
+        let (mut enough, mut absence) = (true, policy.timing.absence);
         match &mut launch.outcome {
             // It may not have been created yet.
             Outcome::Starting => return,
@@ -282,6 +282,8 @@ impl Lifecycle {
                 *looks += 1;
                 *look_at = now.plus(policy.timing.look_every);
                 enough = *looks >= 2;
+                // The start may have taken long, and its instance may be young.
+                absence = absence.max(policy.timing.settling);
             }
             Outcome::Running { .. } => {}
         }
@@ -289,7 +291,7 @@ impl Lifecycle {
             return;
         }
         let absent_since = *launch.absent_since.get_or_insert(now);
-        if enough && now.since(absent_since) >= policy.timing.absence && now.since(launch.created_at) >= policy.timing.settling {
+        if enough && now.since(absent_since) >= absence && now.since(launch.created_at) >= policy.timing.settling {
             let stopping = launch.stop.as_ref().map(|s| s.reason.clone());
             let lived = matches!(launch.outcome, Outcome::Running { .. });
             match stopping {

@@ -17,7 +17,7 @@ use crate::latent::lifecycle::Policy;
 use crate::model::{LaunchId, LaunchRecord};
 use crate::store::StoreError;
 
-/// Groups that are asked at the same time.
+/// Groups that are asked, and instances of each that are stopped, at the same time.
 const AT_A_TIME: usize = 16;
 const STOP_DEADLINE: Duration = Duration::from_secs(600);
 /// In place of a worker's name. No worker can have it.
@@ -77,24 +77,24 @@ impl Latent {
                 return 0;
             }
         };
-        let mut stopped = 0;
-        for instance in there.into_iter().filter(|i| open.iter().all(|r| r.id != i.launch)) {
-            tracing::warn!(backend = backend.class(), launch = %instance.launch, handle = %instance.handle,
-                "an instance that the ledger does not have is stopped");
-            let why = match timeout(STOP_DEADLINE, backend.stop(instance.launch.clone(), instance.handle.clone(), false)).await {
-                Ok(Ok(())) => {
-                    stopped += 1;
-                    continue;
-                }
-                Ok(Err(why)) => why,
-                Err(_) => format!("no answer within {}", human(STOP_DEADLINE)),
-            };
-            tracing::warn!(launch = %instance.launch, "it could not be stopped and is in the ledger until it is gone: {why}");
-            if let Err(e) = self.pursue(instance, backend, policy).await {
-                tracing::error!("the ledger can't be written, the instance is looked for again: {e}");
-            }
+        let unknown = there.into_iter().filter(|i| open.iter().all(|r| r.id != i.launch));
+        let stops = unknown.map(|instance| self.stop_one(instance, backend, policy));
+        stream::iter(stops).buffer_unordered(AT_A_TIME).fold(0, |all, stopped| ready(all + usize::from(stopped))).await
+    }
+
+    async fn stop_one(self: &Arc<Latent>, instance: Instance, backend: &Arc<dyn Backend>, policy: &Policy) -> bool {
+        tracing::warn!(backend = backend.class(), launch = %instance.launch, handle = %instance.handle,
+            "an instance that the ledger does not have is stopped");
+        let why = match timeout(STOP_DEADLINE, backend.stop(instance.launch.clone(), instance.handle.clone(), false)).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(why)) => why,
+            Err(_) => format!("no answer within {}", human(STOP_DEADLINE)),
+        };
+        tracing::warn!(launch = %instance.launch, "it could not be stopped and is in the ledger until it is gone: {why}");
+        if let Err(e) = self.pursue(instance, backend, policy).await {
+            tracing::error!("the ledger can't be written, the instance is looked for again: {e}");
         }
-        stopped
+        false
     }
 
     /// From now on it is tried again, shown, and told of, like every machine that can't be stopped.

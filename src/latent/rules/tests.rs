@@ -134,6 +134,19 @@ fn who_attached_was_there() {
 }
 
 #[test]
+fn what_a_slow_start_left_is_given_time_to_show() {
+    let mut told = Told::new(policy());
+    told.after(0, Event::Wanted(RequestId(1)));
+    told.after(300, Event::StartFailed(id(1), Failure::Unknown("connection reset".into())));
+    told.after(1, Event::Listed(id(1), None));
+    told.after(30, Event::Tick);
+    assert_eq!(told.after(70, Event::Listed(id(1), None)), [], "it may have been created a moment before the answer was lost");
+    told.after(30, Event::Tick);
+    let closed = told.after(20, Event::Listed(id(1), None));
+    assert!(matches!(&closed[..], [Action::Close(..), ..]), "{closed:?}");
+}
+
+#[test]
 fn who_waits_asks_after_a_restart_before_a_machine_counts_as_idle() {
     let recovered = |attached_at: Option<Timestamp>| {
         let row = Row { id: id(1), created_at: Timestamp(0), handle: Some(json!("i-1")), attached_at, stop: None, leak_told_at: None };
