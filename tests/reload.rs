@@ -430,6 +430,21 @@ fn unix_sockets_come_and_go() {
     assert!(answer["ok"] == false && answer["mistakes"].to_string().contains("folder.sock"), "{answer}");
     assert!(asked(&mut kept).contains("\"title\":\"x\""));
 
+    // Others may connect from now on, as when a proxy is put before it; what it changes is refused all the same.
+    change(&master, &at(&one).replace(".sock", ".sock:mode=666"));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&one).expect("the socket").permissions());
+    assert_eq!(mode & 0o777, 0o666);
+    let mut proxy = UnixStream::connect(&one).expect("the socket");
+    // In one piece: it is refused before its body is read.
+    let head = "POST /api/v2/outbox HTTP/1.1\r\nHost: localhost\r\nContent-Length: 58\r\nConnection: close\r\n\r\n";
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"retry","params":{     }}"#;
+    proxy.write_all(format!("{head}{body}").as_bytes()).expect("sent");
+    let mut refused = Vec::new();
+    // Whatever ends the connection.
+    let _ = proxy.read_to_end(&mut refused);
+    let refused = String::from_utf8_lossy(&refused);
+    assert!(refused.contains("where a proxy speaks for strangers"), "{refused}");
+
     change(&master, &at(&two));
     assert!(asked(&mut UnixStream::connect(&two).expect("the new socket")).starts_with("HTTP/1.1 200"));
     wait_for("the old socket is gone", || UnixStream::connect(&one).is_err().then_some(()));

@@ -7,6 +7,9 @@ use super::lua_type::LuaType;
 use super::spec::Listen;
 use super::value::Value;
 
+/// Of a socket, unless its endpoint says otherwise.
+const OWNER_ONLY: u32 = 0o600;
+
 /// A port, or `"tcp:9989:interface=127.0.0.1"`, `"unix:/run/x.sock"`. A bare number has no interface yet.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Endpoint {
@@ -32,7 +35,7 @@ impl Listen {
             (Listen::Tcp { interface: a, port: p }, Listen::Tcp { interface: b, port: q }) => {
                 p == q && *p != 0 && (all(a) || all(b) || a == b)
             }
-            (Listen::Unix { path: a }, Listen::Unix { path: b }) => a == b,
+            (Listen::Unix { path: a, .. }, Listen::Unix { path: b, .. }) => a == b,
             _ => false,
         }
     }
@@ -42,7 +45,7 @@ impl std::fmt::Display for Listen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Listen::Tcp { interface, port } => write!(f, "{}:{port}", interface.as_deref().unwrap_or("*")),
-            Listen::Unix { path } => write!(f, "{}", path.display()),
+            Listen::Unix { path, .. } => write!(f, "{}", path.display()),
         }
     }
 }
@@ -90,11 +93,9 @@ impl FromValue for Endpoint {
             }
             "unix" => {
                 let path = positional.next().or_else(|| take("address")).filter(|p| !p.is_empty()).ok_or_else(wrong)?;
-                if take("mode").is_some_and(|mode| mode.trim_start_matches('0') != "600") {
-                    return Err(Wrong::says("can't have another mode than 600: only the master's own user may connect to its sockets"));
-                }
+                let mode = take("mode").map_or(Ok(OWNER_ONLY), |mode| mode_of(&mode))?;
                 ["backlog", "lockfile"].into_iter().for_each(|name| drop(take(name)));
-                Listen::Unix { path: PathBuf::from(path) }
+                Listen::Unix { path: PathBuf::from(path), mode }
             }
             "ssl" => {
                 return Err(Wrong::says("can't be an \"ssl:\" endpoint: it is not supported yet; put a proxy such as nginx before it"));
@@ -112,6 +113,12 @@ impl FromValue for Endpoint {
         }
         Ok(Endpoint::Listen(listen))
     }
+}
+
+fn mode_of(text: &str) -> Result<u32, Wrong> {
+    let octal = Some(text).filter(|t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit()));
+    let mode = octal.and_then(|t| u32::from_str_radix(t, 8).ok()).filter(|mode| mode & !0o777 == 0 && mode & 0o600 == 0o600);
+    mode.ok_or_else(|| Wrong::says(format!("has no mode of a file: {text:?}; write mode=660 to let the socket's group connect, too")))
 }
 
 fn port_of(port: i64) -> Option<u16> {

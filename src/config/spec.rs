@@ -109,8 +109,15 @@ impl Default for LuaLimits {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Listen {
-    Tcp { interface: Option<String>, port: u16 },
-    Unix { path: PathBuf },
+    Tcp {
+        interface: Option<String>,
+        port: u16,
+    },
+    /// `mode`: who may connect, as permissions of a file.
+    Unix {
+        path: PathBuf,
+        mode: u32,
+    },
 }
 
 #[derive(Clone, PartialEq, Debug, Default)]

@@ -482,8 +482,13 @@ fn ports_are_read_in_every_form() {
     assert_eq!(www("tcp:8010".into()), tcp(None, 8010));
     assert_eq!(www("tcp:port=8010:interface=10.0.0.1".into()), tcp(Some("10.0.0.1"), 8010));
     assert_eq!(www("tcp6:8010:interface=\\:\\:1".into()), tcp(Some("::1"), 8010));
-    assert_eq!(www("unix:/run/x.sock:mode=600".into()), Listen::Unix { path: "/run/x.sock".into() });
-    assert!(root_mistakes(table![; www = table![; port = "unix:/run/x.sock:mode=660"]])[0].contains("can't have another mode than 600"));
+    let unix = |mode| Listen::Unix { path: "/run/x.sock".into(), mode };
+    assert_eq!(www("unix:/run/x.sock".into()), unix(0o600));
+    assert_eq!(www("unix:address=/run/x.sock:mode=0660:lockfile=0".into()), unix(0o660));
+    for wrong in ["", "rw", "7777", "060", "8"] {
+        let told = root_mistakes(table![; www = table![; port = format!("unix:/run/x.sock:mode={wrong}").as_str()]]);
+        assert!(told[0].contains("has no mode of a file"), "{told:?}");
+    }
     assert!(!root_mistakes(table![; www = table![; port = "tcp:"]]).is_empty());
     assert!(!root_mistakes(table![; www = table![; port = "tcp:1:colour=red"]]).is_empty());
 }

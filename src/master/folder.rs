@@ -52,7 +52,7 @@ impl Folder {
 
     pub fn bind_control_socket(&self) -> Result<UnixListener> {
         let path = control_socket(&self.path);
-        web::bind_unix(&path).with_context(|| format!("cannot listen on {}", path.display()))
+        web::bind_unix(&path, 0o600).with_context(|| format!("cannot listen on {}", path.display()))
     }
 
     /// The pid file and the socket go; the lock goes with the process.

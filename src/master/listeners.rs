@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Listen, MasterConfig};
-use crate::web::{self, Bound};
+use crate::web::{self, Bound, Caller};
 use crate::workers::pb::{self, PbServer};
 
 /// A listener that was told to close is gone after a moment; so often that is looked for.
@@ -150,7 +150,7 @@ impl Listeners {
         for old in close {
             tracing::info!("closed: {}", old.address);
             old.stop.cancel();
-            if let (_, Listen::Unix { path }) = &old.wanted {
+            if let (_, Listen::Unix { path, .. }) = &old.wanted {
                 let _ = std::fs::remove_file(self.folder.join(path));
             }
         }
@@ -161,7 +161,7 @@ impl Listeners {
 
     /// Serve one more, which no configuration has.
     pub fn serve_control(&mut self, listener: UnixListener, servers: &Servers) {
-        self.tasks.spawn(web::serve_unix(listener, servers.web.clone(), CancellationToken::new()));
+        self.tasks.spawn(web::serve_unix(listener, servers.web.clone(), Caller::Socket, CancellationToken::new()));
     }
 
     fn serve(&mut self, fresh: Fresh, servers: &Servers) {
@@ -171,7 +171,7 @@ impl Listeners {
             (Who::Workers, Socket::Tcp(l)) => self.tasks.spawn(async move { workers.serve_until(l, until).await }),
             (Who::Workers, Socket::Unix(l)) => self.tasks.spawn(async move { workers.serve_unix_until(l, until).await }),
             (Who::Web, Socket::Tcp(l)) => self.tasks.spawn(web::serve_tcp(l, web, until)),
-            (Who::Web, Socket::Unix(l)) => self.tasks.spawn(web::serve_unix(l, web, until)),
+            (Who::Web, Socket::Unix(l)) => self.tasks.spawn(web::serve_unix(l, web, Caller::WebSocket, until)),
         };
         self.open.push(Open { wanted: fresh.wanted, address: fresh.address, stop });
     }
@@ -206,10 +206,13 @@ impl Listeners {
     }
 }
 
-/// The open port that is not wanted any more and has the same number.
+/// The open port that is not wanted any more and has the same number or path.
 fn in_the_way(open: &[Open], kept: &[bool], (_, want): &Wanted) -> Option<usize> {
-    let Listen::Tcp { port, .. } = want else { return None };
-    let same = |o: &Open| matches!(&o.wanted.1, Listen::Tcp { port: p, .. } if p == port);
+    let same = |o: &Open| match (&o.wanted.1, want) {
+        (Listen::Tcp { port: a, .. }, Listen::Tcp { port: b, .. }) => a == b,
+        (Listen::Unix { path: a, .. }, Listen::Unix { path: b, .. }) => a == b,
+        _ => false,
+    };
     (0..open.len()).find(|i| !kept[*i] && same(&open[*i]))
 }
 
@@ -225,16 +228,16 @@ fn for_workers(listen: &Listen, folder: &Path) -> Result<(Socket, String)> {
             let address = format!("workers on {}", listener.local_addr().with_context(failed)?);
             (Socket::Tcp(listener), address)
         }
-        Listen::Unix { path } => {
+        Listen::Unix { path, mode } => {
             let path = folder.join(path);
-            (Socket::Unix(web::bind_unix(&path).with_context(failed)?), format!("workers on {}", path.display()))
+            (Socket::Unix(web::bind_unix(&path, *mode).with_context(failed)?), format!("workers on {}", path.display()))
         }
     })
 }
 
 fn for_the_web(listen: &Listen, folder: &Path) -> Result<(Socket, String)> {
     let listen = match listen {
-        Listen::Unix { path } => Listen::Unix { path: folder.join(path) },
+        Listen::Unix { path, mode } => Listen::Unix { path: folder.join(path), mode: *mode },
         tcp => tcp.clone(),
     };
     Ok(match web::bind(&listen).context("the web port (c.www)")? {
@@ -255,7 +258,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = PathBuf::from("workers.sock");
         std::fs::write(folder.path().join(&path), "mine").unwrap();
-        let listen = Listen::Unix { path: path.clone() };
+        let listen = Listen::Unix { path: path.clone(), mode: 0o600 };
         for refused in [for_workers(&listen, folder.path()).err(), for_the_web(&listen, folder.path()).err()] {
             let told = format!("{:#}", refused.expect("it must not be bound"));
             assert!(told.contains("no socket"), "{told}");
@@ -269,7 +272,7 @@ mod tests {
         let deep = folder.path().join("d".repeat(120));
         std::fs::create_dir(&deep).unwrap();
         for make in [for_workers, for_the_web] {
-            let listen = Listen::Unix { path: "a.sock".into() };
+            let listen = Listen::Unix { path: "a.sock".into(), mode: 0o600 };
             let first = make(&listen, &deep).unwrap();
             let again = make(&listen, &deep).err().map(|e| format!("{e:#}"));
             assert!(again.is_some_and(|told| told.contains("another program listens there")));

@@ -20,6 +20,7 @@ pub fn control(peer: Option<Caller>, headers: &HeaderMap) -> Result<Caller, Stri
     };
     let address = match peer {
         Some(Caller::Socket) => return Ok(Caller::Socket),
+        Some(Caller::WebSocket) => return refuse("this call comes over the web's Unix socket, where a proxy speaks for strangers"),
         Some(Caller::Tcp(address)) => address,
         None => return refuse("it is not known where this call comes from"),
     };
@@ -85,6 +86,7 @@ mod tests {
             ask("[::1]:5", &[("host", "localhost:8010"), ("origin", "http://localhost:8010"), ("sec-fetch-site", "same-origin")]).is_ok()
         );
         assert_eq!(control(Some(Caller::Socket), &HeaderMap::new()), Ok(Caller::Socket));
+        assert!(control(Some(Caller::WebSocket), &HeaderMap::new()).is_err_and(|why| why.contains("Unix socket")));
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub struct RawLog {
 pub enum Caller {
     /// Somebody who may open the master's own socket.
     Socket,
+    /// A proxy, or whoever else may connect to the web's own Unix socket.
+    WebSocket,
     /// A program on this machine, over TCP.
     Tcp(SocketAddr),
 }
@@ -60,6 +62,7 @@ impl std::fmt::Display for Caller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Caller::Socket => f.write_str("the control socket"),
+            Caller::WebSocket => f.write_str("the web's Unix socket"),
             Caller::Tcp(peer) => peer.fmt(f),
         }
     }

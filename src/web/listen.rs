@@ -31,7 +31,9 @@ pub fn bind(listen: &Listen) -> Result<Bound> {
             let bare = interface.trim_start_matches('[').trim_end_matches(']');
             bind_tcp(bare, *port).with_context(|| format!("can't listen on {interface}:{port}"))
         }
-        Listen::Unix { path } => bind_unix(path).map(Bound::Unix).with_context(|| format!("can't listen on {}", path.display())),
+        Listen::Unix { path, mode } => {
+            bind_unix(path, *mode).map(Bound::Unix).with_context(|| format!("can't listen on {}", path.display()))
+        }
     }
 }
 
@@ -56,13 +58,13 @@ fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// A Unix socket that only this user may open, in place of one that nobody listens on any more.
-pub fn bind_unix(path: &Path) -> Result<UnixListener> {
+/// A Unix socket to which those may connect whom the mode lets write, in place of one that nobody listens on any more.
+pub fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     with_short_path(path, |short| socket.bind(&SockAddr::unix(short)?))?;
     // nobody can connect before `listen`, so there is no moment in which others may
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(UnixListener::from_std(socket.into())?)
@@ -90,7 +92,7 @@ fn remove_stale(path: &Path) -> Result<()> {
         bail!("there is a file of that name that is no socket");
     }
     match with_short_path(path, |short| std::os::unix::net::UnixStream::connect(short)) {
-        Ok(_) => bail!("another program listens there"),
+        Ok(_) => Err(io::Error::new(ErrorKind::AddrInUse, "another program listens there").into()),
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(fs::remove_file(path)?),
         Err(error) => Err(error.into()),
     }
@@ -117,7 +119,7 @@ mod tests {
     async fn a_socket_is_for_its_user_and_a_stale_one_goes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control.sock");
-        let listen = Listen::Unix { path: path.clone() };
+        let listen = Listen::Unix { path: path.clone(), mode: 0o600 };
         let first = bind(&listen).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(why(&listen).contains("another program listens there"));

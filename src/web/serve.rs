@@ -58,9 +58,9 @@ pub async fn serve_tcp(listener: TcpListener, router: Router, stop: Cancellation
     serve_tcp_within(listener, router, Limits::default(), stop).await;
 }
 
-/// The same for the master's own socket: who may open it is trusted.
-pub async fn serve_unix(listener: UnixListener, router: Router, stop: CancellationToken) {
-    let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(stream, _)| (stream, Caller::Socket));
+/// The same for a Unix socket; what those who may connect to it count as.
+pub async fn serve_unix(listener: UnixListener, router: Router, caller: Caller, stop: CancellationToken) {
+    let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(stream, _)| (stream, caller));
     let guests = serve(accept, router, Limits::default(), &stop).await;
     drop(listener);
     finish(guests).await;

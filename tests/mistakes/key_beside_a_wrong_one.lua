@@ -2,15 +2,15 @@ local c = BuildmasterConfig
 c.title = 5
 c.www = { prot = 8010 }
 c.lua = { memory_limit = "1" }
-c.protocols = { pb = { port = "unix:w.sock:mode=660" } }
+c.protocols = { pb = { port = "unix:w.sock:mode=rw" } }
 
 --[==[ told
 master.lua:2: BuildmasterConfig: 'title' must be text, got 5
   --> master.lua:2
    | 2 | c.title = 5
-master.lua:5: BuildmasterConfig.protocols.pb: 'port' can't have another mode than 600: only the master's own user may connect to its sockets
+master.lua:5: BuildmasterConfig.protocols.pb: 'port' has no mode of a file: "rw"; write mode=660 to let the socket's group connect, too
   --> master.lua:5
-   | 5 | c.protocols = { pb = { port = "unix:w.sock:mode=660" } }
+   | 5 | c.protocols = { pb = { port = "unix:w.sock:mode=rw" } }
 master.lua:3: BuildmasterConfig.www: unknown key 'prot' (did you mean 'port'?)
   --> master.lua:3
    | 3 | c.www = { prot = 8010 }

@@ -6,7 +6,7 @@ use tokio::net::UnixStream;
 
 use super::Web;
 use crate::config::Listen;
-use crate::web::{Bound, bind, serve_unix};
+use crate::web::{Bound, Caller, bind, serve_unix};
 
 #[tokio::test]
 async fn calls_reach_the_master() {
@@ -113,8 +113,8 @@ async fn whoever_may_open_the_socket_is_trusted() {
     let web = Web::start().await;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
-    let Bound::Unix(listener) = bind(&Listen::Unix { path: path.clone() }).unwrap() else { panic!("a socket") };
-    let server = tokio::spawn(serve_unix(listener, crate::web::router(web.fake.clone()), Default::default()));
+    let Bound::Unix(listener) = bind(&Listen::Unix { path: path.clone(), mode: 0o600 }).unwrap() else { panic!("a socket") };
+    let server = tokio::spawn(serve_unix(listener, crate::web::router(web.fake.clone()), Caller::Socket, Default::default()));
     let body = r#"{"jsonrpc":"2.0","id":"x","method":"force","params":{}}"#;
     let mut stream = UnixStream::connect(&path).await.unwrap();
     let head = format!("POST /api/v2/forceschedulers/force HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
