@@ -3576,7 +3576,7 @@ None = nil
 
 ---The web server: `{ port = 8010 }`.
 ---@class (exact) BuildmasterConfig.www: { port?: any, plugins?: any, auth?: any, authz?: any, change_hook_dialects?: any, change_hook_auth?: any, allowed_origins?: any, avatar_methods?: any, cookie_expiration_time?: any, custom_templates_dir?: any, default_page?: any, ui_default_config?: any, versions?: any, jsonp?: any, json_cache_seconds?: any, rest_minimum_version?: any, debug?: any, logfileName?: any, logRotateLength?: any, maxRotatedFiles?: any, ws_ping_interval?: any, project_widgets?: any, theme?: any, graphql?: any, [string]: nil, [integer]: nil }
----@field port? integer|string|None The port; a bare number listens on 127.0.0.1. Default: None
+---@field port? integer|string|None The port; a bare number listens on 127.0.0.1. `"unix:www.sock:mode=660"` is a socket for a proxy of its group; over it nothing can be changed. Default: None
 ---@field plugins? any Parts of the pages. Default: {}
 ---@field auth? any How people log in. Default: None
 ---@field authz? any Who may do what. Default: None
@@ -3619,7 +3619,7 @@ None = nil
 
 ---Perspective Broker: `{ port = 9989 }`.
 ---@class (exact) BuildmasterConfig.protocols.pb: { port?: any, [string]: nil, [integer]: nil }
----@field port? integer|string|(integer|string)[] The port; a bare number listens on every interface. Default: None
+---@field port? integer|string|(integer|string)[] The port; a bare number listens on every interface. `"unix:w.sock:mode=660"` is a socket to which its group may connect, too (without `mode` the master's own user alone). Default: None
 
 ---@type BuildmasterConfig
 BuildmasterConfig = {}

@@ -83,13 +83,13 @@ arguments! {
 
 arguments! {
     PbArgs {
-        "port" port: OneOrMany<Endpoint> = OneOrMany(Vec::new()) => "None", "The port; a bare number listens on every interface.", Reopen;
+        "port" port: OneOrMany<Endpoint> = OneOrMany(Vec::new()) => "None", "The port; a bare number listens on every interface. `\"unix:w.sock:mode=660\"` is a socket to which its group may connect, too (without `mode` the master's own user alone).", Reopen;
     }
 }
 
 arguments! {
     WwwArgs {
-        "port" port: Option<Endpoint> = None => "None", "The port; a bare number listens on 127.0.0.1.", Reopen;
+        "port" port: Option<Endpoint> = None => "None", "The port; a bare number listens on 127.0.0.1. `\"unix:www.sock:mode=660\"` is a socket for a proxy of its group; over it nothing can be changed.", Reopen;
         "plugins" _plugins: NotUsed = NotUsed => "{}", "Parts of the pages.";
         "auth" _auth: NotUsed = NotUsed => "None", "How people log in.";
         "authz" _authz: NotUsed = NotUsed => "None", "Who may do what.";
