@@ -125,18 +125,26 @@ fn a_local_worker_that_can_not_come_back_is_tried_again() {
 /// Which SecretInEnvironment keeps from them, and which a command finds nowhere else.
 #[test]
 fn commands_of_local_workers_do_not_inherit_secrets() {
-    let mut master = Master::create(
-        r#"
-        c.secretsProviders = { secrets.SecretInEnvironment{ prefix = "BM_SECRET_" } }
-        c.workers = { LocalWorker{ "here" } }
-        c.builders = { util.BuilderConfig{ name = "b", workernames = { "here" },
-          factory = util.BuildFactory{ steps.ShellCommand{ name = "env", command = "env" } } } }
-        c.schedulers = { schedulers.ForceScheduler{ name = "force", builderNames = { "b" } } }
-        "#,
-    );
-    master.launch_in("BM_SECRET_x=hidden-value BM_OTHER=seen-value; export BM_SECRET_x BM_OTHER; exec \"$@\"");
-    let build = master.build("b", json!({}));
-    let log = master.log_contents(&build, "env", "stdio");
-    assert!(log.contains("\noBM_OTHER=seen-value"), "{log}");
-    assert!(!log.contains("BM_SECRET_x"), "{log}");
+    let config = |prefixes: &[&str]| {
+        let providers: String = prefixes.iter().map(|p| format!("secrets.SecretInEnvironment{{ prefix = '{p}' }},")).collect();
+        format!(
+            r#"
+            c.secretsProviders = {{ {providers} }}
+            c.workers = {{ LocalWorker{{ "here" }} }}
+            c.builders = {{ util.BuilderConfig{{ name = "b", workernames = {{ "here" }},
+              factory = util.BuildFactory{{ steps.ShellCommand{{ name = "env", command = "env" }} }} }} }}
+            c.schedulers = {{ schedulers.ForceScheduler{{ name = "force", builderNames = {{ "b" }} }} }}
+            "#
+        )
+    };
+    let mut master = Master::create(&config(&["BM_SECRET_"]));
+    master.launch_in("BM_SECRET_x=hidden BM_LATER_x=hidden BM_OTHER=seen-value; export BM_SECRET_x BM_LATER_x BM_OTHER; exec \"$@\"");
+    let log = |master: &Master| master.log_contents(&master.build("b", json!({})), "env", "stdio");
+    let said = log(&master);
+    assert!(said.contains("\noBM_OTHER=seen-value") && said.contains("BM_LATER_x") && !said.contains("BM_SECRET_x"), "{said}");
+    // A prefix that a reload brings holds at once.
+    master.configure(&config(&["BM_SECRET_", "BM_LATER_"]));
+    assert_eq!(master.command("reconfig", &[], &[]).code, Some(0));
+    let said = log(&master);
+    assert!(said.contains("\noBM_OTHER=seen-value") && !said.contains("BM_LATER_x") && !said.contains("BM_SECRET_x"), "{said}");
 }

@@ -11,7 +11,7 @@ use anyhow::{Result, anyhow};
 
 use crate::base::duration::human;
 use crate::config::{WorkerKind, WorkerSpec};
-use crate::workers::local::{LocalLink, SHUT_DOWN};
+use crate::workers::local::{LocalLink, Private, SHUT_DOWN};
 use crate::workers::registry::Registry;
 use crate::workers::{Gate, Link};
 
@@ -26,7 +26,7 @@ pub struct Locals {
     owner: Option<OsString>,
     kept: Mutex<HashSet<String>>,
     /// Variables of the master's environment that local workers do not have.
-    private: Mutex<Vec<String>>,
+    private: Private,
 }
 
 /// A local worker's folder.
@@ -40,10 +40,10 @@ pub fn base(folder: &Path, spec: &WorkerSpec) -> Option<PathBuf> {
 impl Locals {
     /// Their folders are below `folder`; what they run is marked as that of `owner`.
     pub fn new(folder: PathBuf, owner: Option<OsString>) -> Arc<Locals> {
-        Arc::new(Locals { folder, owner, kept: Mutex::default(), private: Mutex::default() })
+        Arc::new(Locals { folder, owner, kept: Mutex::default(), private: Private::default() })
     }
 
-    /// From now on workers that are attached do not have these variables.
+    /// From now on no command has these variables.
     pub fn hide(&self, variables: Vec<String>) {
         *self.private.lock().unwrap_or_else(PoisonError::into_inner) = variables;
     }
@@ -80,8 +80,7 @@ impl Locals {
 
     async fn attach_new(&self, registry: &Arc<Registry>, name: &str) -> Result<Arc<dyn Link>, String> {
         let base = registry.spec(name).and_then(|spec| base(&self.folder, &spec)).ok_or("it is no local worker any more")?;
-        let private = self.private.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let local = LocalLink::without(base, &private, self.owner.clone());
+        let local = LocalLink::without(base, self.private.clone(), self.owner.clone());
         local.set_builders(registry.builders(name)).await?;
         let info = local.info();
         let link: Arc<dyn Link> = local;

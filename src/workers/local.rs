@@ -56,11 +56,12 @@ const COMMANDS_VERSION: &str = "3.3";
 /// Updates that may wait for the reader.
 const CHANNEL: usize = 16;
 
+/// How names of variables of this process begin that the programs of local workers do not have; it may change while they run.
+pub type Private = Arc<Mutex<Vec<String>>>;
+
 pub struct LocalLink {
     basedir: PathBuf,
-    environ: BTreeMap<String, String>,
-    /// Variables of this process that its programs do not inherit.
-    private: Arc<[OsString]>,
+    private: Private,
     /// The mark of its programs; see [`OWNER`].
     owner: Option<OsString>,
     builders: Mutex<HashMap<String, Builder>>,
@@ -78,18 +79,14 @@ struct Builder {
 impl LocalLink {
     /// A worker whose builders' folders are in `basedir`.
     pub fn new(basedir: PathBuf) -> Arc<LocalLink> {
-        LocalLink::without(basedir, &[], None)
+        LocalLink::without(basedir, Private::default(), None)
     }
 
-    /// The same, without those variables of this process whose names begin so; its programs are marked as those of `owner`.
-    pub fn without(basedir: PathBuf, private: &[String], owner: Option<OsString>) -> Arc<LocalLink> {
-        let hidden = |name: &OsString| name == OWNER || private.iter().any(|p| name.as_encoded_bytes().starts_with(p.as_bytes()));
-        let (private, environ): (Vec<_>, Vec<_>) = std::env::vars_os().partition(|(name, _)| hidden(name));
-        let environ = environ.into_iter().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    /// The same, without the private variables; its programs are marked as those of `owner`.
+    pub fn without(basedir: PathBuf, private: Private, owner: Option<OsString>) -> Arc<LocalLink> {
         Arc::new(LocalLink {
             basedir: std::path::absolute(&basedir).unwrap_or(basedir),
-            environ: environ.collect(),
-            private: private.into_iter().map(|(name, _)| name).collect(),
+            private,
             owner,
             builders: Mutex::default(),
             groups: Groups::default(),
@@ -107,10 +104,19 @@ impl LocalLink {
             system: "posix".into(),
             basedir: self.basedir.display().to_string(),
             numcpus: std::thread::available_parallelism().ok().and_then(|n| i64::try_from(n.get()).ok()),
-            environ: self.environ.clone(),
+            environ: self.environment().0,
             commands: COMMANDS.iter().map(|(name, _)| ((*name).to_owned(), COMMANDS_VERSION.to_owned())).collect(),
             delete_leftover_dirs: false,
         }
+    }
+
+    /// What its programs have of this process's environment, and the names of what they do not.
+    fn environment(&self) -> (BTreeMap<String, String>, Arc<[OsString]>) {
+        let private = self.private.lock().unwrap_or_else(PoisonError::into_inner);
+        let hidden = |name: &OsString| name == OWNER || private.iter().any(|p| name.as_encoded_bytes().starts_with(p.as_bytes()));
+        let (hidden, shown): (Vec<_>, Vec<_>) = std::env::vars_os().partition(|(name, _)| hidden(name));
+        let shown = shown.into_iter().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        (shown.collect(), hidden.into_iter().map(|(name, _)| name).collect())
     }
 
     fn builders(&self) -> MutexGuard<'_, HashMap<String, Builder>> {
@@ -148,14 +154,15 @@ impl LocalLink {
         let Some(builder) = builders.get(builder) else {
             return Err(CommandEnd::Refused(format!("unknown builder '{builder}'")));
         };
+        let (environ, private) = self.environment();
         Ok(Job {
             command,
             folder: builder.folder.clone(),
             basedir: self.basedir.clone(),
             why: self.why.clone(),
             around: Surroundings {
-                environ: self.environ.clone(),
-                private: self.private.clone(),
+                environ,
+                private,
                 owner: self.owner.clone(),
                 groups: self.groups.clone(),
                 interrupted: CancellationToken::new(),
