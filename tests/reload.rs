@@ -592,6 +592,9 @@ fn a_reload_says_how_long_it_took() {
     after("configuration reloaded: no object is different");
     master.configure("c.workers = { Worker{ 'w', 'pass' }, Worker{ 'v', 'pass' } }");
     after("configuration reloaded: 1 object is different");
+    let answer = || served(&master)["reload"]["answer"].as_str().unwrap_or_default().to_owned();
+    assert!(answer().starts_with("1 object is different; took "), "{}", answer());
     master.configure("c.workers = nonsense");
-    after("the configuration is not loaded; the one before stays at work");
+    after("the configuration is not loaded; the one before stays at work: 1 mistake; took ");
+    assert!(answer().starts_with("1 mistake; took "), "{}", answer());
 }

@@ -49,9 +49,19 @@ impl Record {
         self.mistakes.is_empty()
     }
 
+    /// In one line.
+    pub fn answer(&self) -> String {
+        let found = match self.mistakes.len() {
+            0 => self.changes.summary(),
+            1 => "1 mistake".into(),
+            n => format!("{n} mistakes"),
+        };
+        format!("{found}; took {:.3} seconds", self.took)
+    }
+
     pub fn to_json(&self) -> Json {
         json!({
-            "number": self.number, "at": self.at.seconds().floor() as i64, "took": self.took, "ok": self.ok(),
+            "answer": self.answer(), "number": self.number, "at": self.at.seconds().floor() as i64, "took": self.took, "ok": self.ok(),
             "mistakes": self.mistakes, "warnings": self.warnings, "changed_files": self.files,
             "changes": self.changes.list.iter().map(Change::to_json).collect::<Vec<_>>(), "more_changes": self.changes.more,
         })
@@ -200,29 +210,27 @@ impl Master {
         let record = Record { number, at, took, ..Record::default() };
         match outcome {
             Ok(done) => {
-                let changes = &done.changes;
                 for warning in &done.warnings {
                     tracing::warn!("{warning}");
                 }
-                tracing::info!(number, generation, "configuration reloaded: {}; took {took:.3} seconds", changes.summary());
-                for change in changes.list.iter().take(LOGGED) {
+                let record = Record { changes: done.changes, warnings: done.warnings, files: done.files, ..record };
+                tracing::info!(number, generation, "configuration reloaded: {}", record.answer());
+                let Changes { list, more } = &record.changes;
+                for change in list.iter().take(LOGGED) {
                     tracing::info!(number, "{change}");
                 }
-                if changes.list.len() > LOGGED {
-                    tracing::info!(number, "and {} more changes", changes.list.len() - LOGGED + changes.more);
+                if list.len() > LOGGED {
+                    tracing::info!(number, "and {} more changes", list.len() - LOGGED + more);
                 }
-                Record { changes: done.changes, warnings: done.warnings, files: done.files, ..record }
+                record
             }
             Err(mistakes) => {
                 for mistake in &mistakes {
                     tracing::error!(number, "{mistake}");
                 }
-                tracing::error!(
-                    number,
-                    generation,
-                    "the configuration is not loaded; the one before stays at work; took {took:.3} seconds"
-                );
                 let record = Record { mistakes, ..record };
+                let answer = record.answer();
+                tracing::error!(number, generation, "the configuration is not loaded; the one before stays at work: {answer}");
                 self.tell_failed_reload(&record).await;
                 record
             }
