@@ -116,3 +116,40 @@ fn a_function_that_has_moved_in_the_file_is_the_same() {
     assert_eq!(master.stop().code(), Some(0));
     fake.assert_bill_stops();
 }
+
+#[test]
+fn a_machine_is_ended_once_the_vault_with_its_keys_is_back() {
+    let fake = FakeEc2::start();
+    let lua = |wait: i32| {
+        let vault = r#"
+local Vault = secrets.SecretProviderBase:extend("Vault")
+function Vault:get(name)
+  if not fs.exists("@DIR@/open") then error("the vault is away") end
+  return "hunter2"
+end
+c.secretsProviders = { Vault{} }
+"#;
+        let plain = config(&fake).replace("secret_identifier = \"hunter2\"", "secret_identifier = util.Secret('key')");
+        vault.to_owned() + &plain.replace("build_wait_timeout = -1", &format!("build_wait_timeout = {wait}"))
+    };
+    let mut master = Master::create(&lua(-1));
+    let (port, open) = (master.pb, master.dir().join("open"));
+    fake.machines(move |instance| Box::new(Worker::start("4.3.0", instance.worker(), "pass", port)));
+    std::fs::write(&open, "").expect("the vault");
+    master.launch();
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    master.kill9();
+    std::fs::remove_file(&open).expect("the vault");
+    master.configure(&lua(1));
+    master.launch();
+    wait_for("it can't be ended", || {
+        let log = master.log();
+        (log.contains("before there are keys") && log.contains("its machine is stopped: it was idle")).then_some(())
+    });
+    assert_eq!(fake.live().len(), 1);
+    std::fs::write(&open, "").expect("the vault");
+    wait_for("it is ended", || fake.live().is_empty().then_some(()));
+    assert_eq!(master.build("quick", json!({}))["results"], SUCCESS);
+    assert_eq!(master.stop().code(), Some(0));
+    fake.assert_bill_stops();
+}

@@ -13,19 +13,21 @@ use crate::builds::render::Renderer;
 use crate::config::lua_type::LuaType;
 use crate::config::user_data::LONGEST;
 use crate::config::{Arg, Ec2Spec, FnRef, FromValue, Password, Place, Template, Value, WorkerSpec, Wrong};
-use crate::latent::backend::{Backend, Start, Unusable};
+use crate::latent::backend::{Backend, Start};
+use crate::latent::ec2::api::Ec2Api;
 use crate::latent::ec2::backend::{Ec2Backend, Elsewhere};
 use crate::latent::ec2::credentials::{self, Keys};
 use crate::latent::ec2::handle;
+use crate::latent::ec2::keyless::Keyless;
 use crate::latent::ec2::region::Region;
 use crate::latent::ec2::sdk;
 use crate::latent::ec2::settings::{MadeSettings, MadeUserData, Settings};
 use crate::lua::{BuildInput, Generation, Loaded};
 use crate::model::{Properties, WorkerInfo};
 use crate::secrets::{BuildSecrets, SecretSource};
+use crate::workers::BoxFuture;
 use crate::workers::registry::Registry;
 
-const CLASS: &str = "EC2LatentWorker";
 /// Who has this file needs no setting.
 const USUAL_FILE: &str = ".ec2/aws_id";
 
@@ -44,20 +46,27 @@ impl Ec2 {
         Ec2 { master_id, folder, registry, regions: Arc::default() }
     }
 
-    /// The backend of a worker; one that can't be had says why to every build, and keeps no other worker from running.
+    /// The backend of a worker. One whose keys can't be had looks for them before each call, says why there are none, and keeps no other
+    /// worker from running.
     pub async fn backend(&self, worker: &WorkerSpec, spec: &Ec2Spec, loaded: &Loaded, source: &SecretSource) -> Arc<dyn Backend> {
-        match self.region(spec, source).await {
-            Ok(region) => {
-                let made = self.user_data(spec, loaded, source);
-                let settings = Settings { made: self.made(spec, made.clone(), loaded, source), ..Settings::of(spec, made) };
-                let elsewhere = self.elsewhere(spec, source);
-                Arc::new(Ec2Backend::reaching(self.master_id.clone(), settings, region, Some(elsewhere)))
-            }
+        let made = self.user_data(spec, loaded, source);
+        let settings = Settings { made: self.made(spec, made.clone(), loaded, source), ..Settings::of(spec, made) };
+        let elsewhere = self.elsewhere(spec, source);
+        let region = match self.region(spec, source).await {
+            Ok(region) => region,
             Err(why) => {
-                tracing::error!(worker = worker.name, "no machine can be started for the worker: {why}");
-                Arc::new(Unusable { class: CLASS, why })
+                tracing::error!(worker = worker.name, "no machine can be started for the worker, nor ended, before there are keys: {why}");
+                let here = handle::Place { region: spec.region.clone(), endpoint_url: spec.endpoint_url.clone() };
+                let find = elsewhere.clone();
+                let find = move || -> BoxFuture<'static, Result<Arc<dyn Ec2Api>, String>> {
+                    let region = find(here.clone());
+                    Box::pin(async move { region.await.map(|region| region.api.clone()) })
+                };
+                let name = format!("{} {} of {}", spec.region, spec.endpoint_url.as_deref().unwrap_or_default(), worker.name);
+                Region::new(name, Arc::new(Keyless::new(worker.name.clone(), why, Arc::new(find))))
             }
-        }
+        };
+        Arc::new(Ec2Backend::reaching(self.master_id.clone(), settings, region, Some(elsewhere)))
     }
 
     /// Other places, with the worker's keys.
@@ -78,7 +87,7 @@ impl Ec2 {
         let Arg::Dynamic(template) = &spec.user_data else { return None };
         let (generation, source, registry) = (loaded.generation.clone(), source.clone(), self.registry.clone());
         let (of, arg) = (written(template, loaded), spec.user_data.clone());
-        let make = move |start: Start| -> crate::workers::BoxFuture<'static, Result<Option<String>, String>> {
+        let make = move |start: Start| -> BoxFuture<'static, Result<Option<String>, String>> {
             let (generation, source, registry, arg) = (generation.clone(), source.clone(), registry.clone(), arg.clone());
             Box::pin(async move {
                 let named = [("user_data", arg)];
@@ -101,7 +110,7 @@ impl Ec2 {
         let (spec, generation, source, registry) = (spec.clone(), loaded.generation.clone(), source.clone(), self.registry.clone());
         let named: Vec<(&'static str, Arg<Anything>)> =
             spec.rendered.iter().map(|(name, template)| (*name, Arg::Dynamic(Box::new(template.clone())))).collect();
-        let make = move |start: Start| -> crate::workers::BoxFuture<'static, Result<Settings, String>> {
+        let make = move |start: Start| -> BoxFuture<'static, Result<Settings, String>> {
             let (spec, generation, source, registry) = (spec.clone(), generation.clone(), source.clone(), registry.clone());
             let (named, user_data) = (named.clone(), user_data.clone());
             Box::pin(async move {

@@ -108,7 +108,7 @@ pub enum Class {
 
 /// The code of a call that was not made.
 const NOT_SENT: &str = "Client.NotSent";
-const NO_KEYS: &str = "Client.NoKeys";
+pub(super) const NO_KEYS: &str = "Client.NoKeys";
 
 /// Codes by what they begin with, the first that fits.
 const CLASSES: &[(&str, Class)] = &[

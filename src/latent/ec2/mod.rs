@@ -9,6 +9,7 @@ pub mod credentials;
 mod describe;
 pub mod handle;
 pub mod image;
+pub mod keyless;
 mod preflight;
 pub mod query;
 pub mod region;

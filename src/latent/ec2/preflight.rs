@@ -1,6 +1,6 @@
 //! Could an instance be started as a worker is configured? Asks only; nothing is started, made or changed.
 
-use super::api::{ApiError, Class};
+use super::api::{ApiError, Class, NO_KEYS};
 use super::image;
 use super::region::{Needed, Region};
 use super::settings::Settings;
@@ -88,6 +88,7 @@ impl Findings<'_> {
         };
         match (&error.code, error.class()) {
             (None, _) => Err(Useless(format!("region {} does not answer (is its name right?): {error}", self.region))),
+            (Some(code), Class::Keys) if code == NO_KEYS => Err(Useless(error.message)),
             (Some(_), Class::Keys) => Err(Useless(format!("the keys are refused: {error}"))),
             // Keys that may start instances need not be allowed to look.
             (Some(_), class) => {

@@ -7,6 +7,7 @@ use super::*;
 use crate::base::Secret;
 use crate::latent::ec2::api::Ec2Api;
 use crate::latent::ec2::image::{Filters, Image};
+use crate::latent::ec2::keyless::Keyless;
 use crate::latent::ec2::settings::{MadeSettings, MadeUserData, MakeUserData, Price};
 
 /// A provider in memory. `refuse` holds the codes of the next starts, the last first.
@@ -633,4 +634,30 @@ async fn what_was_started_at_another_address_is_ended_there() {
     assert!(new.knows(&handle) && !new.lists(&handle, ""));
     assert_eq!(new.stop(LaunchId("a".into()), handle, false).await, Ok(()));
     assert!(there.instances.lock().unwrap()[0].over());
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_come_later_start_and_end_machines_then() {
+    let provider = Arc::new(Provider::default());
+    let there = Arc::new(Mutex::new(None::<Arc<dyn Ec2Api>>));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (found, count) = (there.clone(), asked.clone());
+    let find = move || -> BoxFuture<'static, Result<Arc<dyn Ec2Api>, String>> {
+        count.fetch_add(1, Ordering::SeqCst);
+        done(found.lock().unwrap().clone().ok_or_else(|| "the vault is away".to_owned()))
+    };
+    let keyless = Keyless::new("bot".into(), "the vault is away".into(), Arc::new(find));
+    let settings = Settings { instance_types: types(&["m5"]), ami: Some("ami-1".into()), ..Settings::default() };
+    let backend = Ec2Backend::new("m-1".into(), settings, Region::new("1 us-east-1".into(), Arc::new(keyless)));
+    let failed = backend.start(start("a")).await.unwrap_err();
+    assert!(matches!(&failed, Failure::Retry(why, _) if why.contains("the vault is away")), "{failed:?}");
+    assert!(backend.list().await.is_err_and(|why| why.contains("the vault is away")));
+    assert_eq!(backend.preflight().await, [Finding::Wrong("the vault is away".into())]);
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "it was asked a moment ago");
+
+    *there.lock().unwrap() = Some(provider.clone());
+    tokio::time::advance(Duration::from_secs(10)).await;
+    let handle = backend.start(start("b")).await.unwrap().handle;
+    backend.stop(LaunchId("b".into()), handle, true).await.unwrap();
+    assert_eq!((provider.runs.lock().unwrap().len(), asked.load(Ordering::SeqCst)), (1, 1));
 }
