@@ -80,7 +80,7 @@ fn encode_within(value: &Value, depth: usize, values: &mut usize) -> Result<Json
                     Value::String(name) => {
                         map.insert(name.to_string_lossy(), encode_within(&value, depth + 1, values)?);
                     }
-                    other => return Err(format!("a key that is {}", describe(&other))),
+                    other => return Err(format!("a key that is {}", describe(other))),
                 }
             }
             match (list.is_empty(), map.is_empty()) {

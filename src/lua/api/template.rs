@@ -145,7 +145,7 @@ impl ContextReader {
                 Value::Integer(i) if *i >= 1 && *i as usize <= items => list.push((*i, self.value(&item, depth + 1)?)),
                 Value::String(name) => named.push((Filled::from(name.to_string_lossy()), self.value(&item, depth + 1)?)),
                 Value::Integer(i) => named.push((Filled::from(*i), self.value(&item, depth + 1)?)),
-                other => return Err(format!("a key is {}", describe(&other))),
+                other => return Err(format!("a key is {}", describe(other))),
             }
         }
         let made = if named.is_empty() && (!list.is_empty() || depth > 0) {

@@ -368,7 +368,7 @@ fn parts(folder: &Path, files: &Value) -> Result<Vec<Part>, String> {
 
 /// Names and values, in the order of the names; a list gives its name several times.
 fn pairs(what: &str, value: &Value) -> Result<Vec<(String, String)>, String> {
-    let Value::Table(table) = value else { return Err(format!("{what}: needs a table of names and values, got {}", describe(&value))) };
+    let Value::Table(table) = value else { return Err(format!("{what}: needs a table of names and values, got {}", describe(value))) };
     let mut pairs = Vec::new();
     for pair in table.pairs::<Value, Value>() {
         let (name, value) = pair.map_err(|e| e.to_string())?;
@@ -404,7 +404,7 @@ fn string(what: &str, value: &Value) -> Result<String, String> {
         Value::String(text) => text.to_str().map(|t| t.to_string()).map_err(|_| format!("{what}: is not UTF-8")),
         Value::Integer(i) => Ok(i.to_string()),
         Value::Number(x) => Ok(x.to_string()),
-        other => Err(format!("{what}: needs text, got {}", describe(&other))),
+        other => Err(format!("{what}: needs text, got {}", describe(other))),
     }
 }
 

@@ -137,7 +137,7 @@ fn argv(command: &Value) -> Result<Vec<OsString>, String> {
             }
             argv
         }
-        other => return Err(format!("needs a list of arguments or a text for the shell, got {}", describe(&other))),
+        other => return Err(format!("needs a list of arguments or a text for the shell, got {}", describe(other))),
     };
     if argv.first().is_none_or(|program| program.is_empty()) {
         return Err("the command is empty".into());
@@ -157,7 +157,7 @@ fn environment(table: &Table) -> Result<Vec<(OsString, Option<OsString>)>, Strin
         }
         let text = match &value {
             v if v.is_null() => None,
-            v => Some(word(v).ok_or_else(|| format!("env: {shown} must be text or a whole number, got {}", describe(&v)))?),
+            v => Some(word(v).ok_or_else(|| format!("env: {shown} must be text or a whole number, got {}", describe(v)))?),
         };
         all.push((os(&name), text));
     }
