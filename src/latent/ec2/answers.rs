@@ -12,6 +12,9 @@ use tokio::time::Instant;
 use super::api::ApiError;
 use crate::workers::BoxFuture;
 
+/// Beyond that an answer is not waited for by others.
+const LONGEST_CALL: Duration = Duration::from_secs(120);
+
 type Answer<T> = Result<T, ApiError>;
 
 /// Answers to questions of one kind.
@@ -35,11 +38,11 @@ impl<T: Clone + Send + Sync + 'static> Answers<T> {
         let answer = {
             let mut asked = self.asked();
             let now = Instant::now();
-            // One that is not there yet serves all the same.
             asked.retain(|_, old| match old.answer.peek() {
                 Some(Ok(_)) => now.duration_since(old.at) < self.kept,
                 Some(Err(_)) => false,
-                None => true,
+                // Long ago whoever asked gave up, and the call rests half done.
+                None => now.duration_since(old.at) < LONGEST_CALL,
             });
             asked.entry(question).or_insert_with(|| Asked { at: now, answer: call().shared() }).answer.clone()
         };
@@ -90,5 +93,8 @@ mod tests {
         // Who asked first may give up; the others get their answer.
         let given_up = tokio::time::timeout(Duration::from_millis(10), ask("c", true)).await;
         assert_eq!((given_up.is_err(), ask("c", false).await), (true, Ok(6)));
+        let given_up = tokio::time::timeout(Duration::from_millis(10), ask("d", true)).await;
+        tokio::time::sleep(LONGEST_CALL).await;
+        assert_eq!((given_up.is_err(), ask("d", true).await), (true, Ok(8)), "a call of long ago is not resumed");
     }
 }
